@@ -1,0 +1,66 @@
+"""What sells inference: the contract, and the base for everything that speaks OpenAI over HTTP."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from arbstr_core.api._replies import Outbound, Reply
+from arbstr_core.api._tools import Tools
+from arbstr_core.types import Offer, ProviderError, Secret
+
+
+class Living:
+    """An object with a life: made by a hook, started, closed. Both do nothing unless overridden."""
+
+    async def start(self) -> None:
+        """Called once, before the first use; background work begins here, through `tools.tasks`."""
+
+    async def aclose(self) -> None:
+        """Called once, after the last use."""
+
+
+class Provider(Living, ABC):
+    """Somewhere to buy inference. `name` is `stem` or `stem.instance`, and unique."""
+
+    name: str
+
+    @abstractmethod
+    async def offers(self) -> Sequence[Offer]:
+        """What can be bought here now. Called at start and every `[market] refresh_seconds`; may do I/O.
+
+        An exception keeps the last offers, with their age. An empty list withdraws them all.
+        """
+
+    @abstractmethod
+    async def open(self, call: Outbound, offer: Offer) -> Reply:
+        """Send `call` and return once status and headers are in; any status is a Reply.
+
+        Raises ConnectFailed or ReplyTimedOut. It may be cancelled at any await. It must not retry: the kernel does,
+        within what was held.
+        """
+
+
+class OpenAIProvider(Provider):
+    """A provider that speaks the OpenAI API at `url` (which ends in `/v1` or what stands for it)."""
+
+    def __init__(self, name: str, url: str, tools: Tools, *, key: Secret | None = None) -> None:
+        self.name = name
+        self.url = url.rstrip("/")
+        self.tools = tools
+        self.key = key
+
+    async def open(self, call: Outbound, offer: Offer) -> Reply:
+        """POST to the endpoint below `url`."""
+        return await self.tools.upstream.send(call.to(f"{self.url}/{call.endpoint}", self.key))
+
+    async def listed_models(self) -> list[str]:
+        """The ids that `GET {url}/models` lists; raises ProviderError where it does not answer with a list."""
+        headers = {"authorization": f"Bearer {self.key.reveal()}"} if self.key else {}
+        answer = await self.tools.http.get(f"{self.url}/models", headers=headers)
+        if answer.status_code != 200:
+            raise ProviderError(f"{self.name}: GET {self.url}/models answered {answer.status_code}")
+        try:
+            return [str(row["id"]) for row in answer.json()["data"]]
+        except (ValueError, KeyError, TypeError):
+            raise ProviderError(f"{self.name}: GET {self.url}/models did not answer with a list of models") from None

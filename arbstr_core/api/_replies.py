@@ -1,0 +1,105 @@
+"""What goes to a provider and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+import msgspec
+
+from arbstr_core.types import CallFacts, Endpoint, ReplyCut, Secret
+from arbstr_core.wire import SseFramer
+
+
+class Outbound(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to a provider. The kernel writes `headers` and `body`; the provider adds `url` and `key`."""
+
+    endpoint: Endpoint
+    headers: Mapping[str, str]
+    body: bytes
+    stream: bool = False
+    url: str | None = None
+    key: Secret | None = None
+
+    def to(self, url: str, key: Secret | None = None) -> Outbound:
+        """A copy addressed to `url`; `key` goes out as a bearer token."""
+        return msgspec.structs.replace(self, url=url, key=key)
+
+
+Chunks = AsyncIterator[bytes]
+
+
+class Reply:
+    """A provider's reply: status and headers are in, the rest comes as it comes.
+
+    `chunks` are the body's bytes however they arrive. `headers` have lower-case names. A reply is closed exactly
+    once by the kernel, whether or not it was read; `close` is awaited then.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        chunks: Chunks,
+        *,
+        close: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self._chunks = chunks
+        self._close = close
+        self._closed = False
+
+    @classmethod
+    def of_json(cls, body: bytes, *, status: int = 200) -> Reply:
+        """A reply that is all there: one JSON body."""
+        return cls(status, {"content-type": "application/json"}, _one(body))
+
+    @classmethod
+    def of_events(cls, chunks: Chunks) -> Reply:
+        """A stream of server-sent events, in pieces of any size."""
+        return cls(200, {"content-type": "text/event-stream"}, chunks)
+
+    @property
+    def streaming(self) -> bool:
+        """True where the body is server-sent events."""
+        return self.headers.get("content-type", "").startswith("text/event-stream")
+
+    async def events(self) -> AsyncIterator[Sequence[bytes]]:
+        """The whole events that arrived together, byte for byte, each with its blank line.
+
+        A last event that lacks its blank line gets one. Raises ReplyCut or ReplyTimedOut when the reply breaks off.
+        """
+        framer = SseFramer()
+        async for chunk in self._chunks:
+            events = framer.feed(chunk)
+            if events:
+                yield events
+        rest = framer.end()
+        if rest:
+            yield rest
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body of a reply that does not stream, at most `limit` bytes; raises ReplyCut beyond that."""
+        parts: list[bytes] = []
+        size = 0
+        async for chunk in self._chunks:
+            size += len(chunk)
+            if size > limit:
+                raise ReplyCut(f"the reply is larger than {limit} bytes")
+            parts.append(chunk)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def facts(self) -> CallFacts:
+        """What the provider knows of the call after its end, beyond what its bytes say: nothing, unless overridden."""
+        return CallFacts()
+
+    async def aclose(self) -> None:
+        """Let go of the connection; calling it again does nothing."""
+        if not self._closed:
+            self._closed = True
+            if self._close is not None:
+                await self._close()
+
+
+async def _one(body: bytes) -> AsyncIterator[bytes]:
+    yield body

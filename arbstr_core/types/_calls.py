@@ -1,0 +1,126 @@
+"""A call, who makes it, and what became of it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+import msgspec
+
+from arbstr_core.types._money import Msat
+from arbstr_core.types._offers import Endpoint, Feature
+
+
+class _Message(msgspec.Struct):
+    role: str | None = None
+    content: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _TextPart(msgspec.Struct):
+    type: str = ""
+    text: str = ""
+
+
+_MESSAGES = msgspec.json.Decoder(list[_Message])
+_CONTENT = msgspec.json.Decoder(str | list[_TextPart] | None)
+
+
+class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as it came: its bytes, and the few fields arbstr reads.
+
+    `members` maps each top-level key of `body` to the (start, end) of its value in `body`. `output_limit` is the
+    caller's limit in tokens a choice, None where it sent none. `hints` are the caller's `x-arbstr-*` headers in
+    lower case. `arrived_ms` is Unix time in milliseconds.
+    """
+
+    id: str
+    endpoint: Endpoint
+    model: str
+    body: bytes
+    members: Mapping[str, tuple[int, int]]
+    stream: bool = False
+    include_usage: bool = False
+    output_limit: int | None = None
+    choices: int = 1
+    features: frozenset[Feature] = frozenset()
+    hints: Mapping[str, str] = {}
+    arrived_ms: int = 0
+
+    def raw(self, key: str) -> bytes | None:
+        """The JSON of one top-level member, byte for byte; None where the body has no such key."""
+        span = self.members.get(key)
+        return None if span is None else self.body[span[0] : span[1]]
+
+    def last_user_message(self) -> str:
+        """The text of the last message of role `user`; its text parts joined by newlines; empty where there is none."""
+        raw = self.raw("messages")
+        if raw is None:
+            return ""
+        try:
+            messages = _MESSAGES.decode(raw)
+            for message in reversed(messages):
+                if message.role == "user":
+                    content = _CONTENT.decode(message.content)
+                    if isinstance(content, list):
+                        return "\n".join(part.text for part in content if part.type == "text")
+                    return content or ""
+        except msgspec.MsgspecError:
+            return ""
+        return ""
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is calling: an agent and the realm of its money; `agent` is empty where the vault is switched off."""
+
+    agent: str = ""
+    name: str = ""
+    realm: str = ""
+    enabled: bool = True
+
+
+class UsageSource(enum.StrEnum):
+    """Where a token count comes from."""
+
+    PROVIDER = "provider"
+    COUNTED = "counted"
+    NONE = "none"
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of one call. Cached input is part of `input_tokens`; reasoning is part of `output_tokens`."""
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    source: UsageSource = UsageSource.PROVIDER
+
+
+class CallFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider knows of a call after its end: usage, and its own cost in msat; None where it knows nothing."""
+
+    usage: Usage | None = None
+    cost_msat: Msat | None = None
+
+
+class Outcome(enum.StrEnum):
+    """How one attempt at one provider ended."""
+
+    SERVED = "served"
+    CONNECT_FAILED = "connect_failed"
+    TIMED_OUT = "timed_out"
+    REFUSED = "refused"
+    RATE_LIMITED = "rate_limited"
+    BAD_KEY = "bad_key"
+    BAD_REPLY = "bad_reply"
+    CLIENT_ERROR = "client_error"
+    CUT = "cut"
+    ABANDONED = "abandoned"
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try at one provider; `ms` is the time to its first byte, or to its failure."""
+
+    provider: str
+    outcome: Outcome
+    ms: int
+    detail: str = ""

@@ -1,0 +1,86 @@
+"""A JSON object as bytes: where each top-level value stands, and how to change some without touching the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_KEY = re.compile(rb'"((?:[^"\\]|\\.)*)"[ \t\r\n]*:[ \t\r\n]*')
+
+Span = tuple[int, int]
+
+
+class MalformedJson(ValueError):
+    """The bytes are not JSON, or not an object."""
+
+
+class DuplicateKey(ValueError):
+    """A top-level key stands twice: it would be billed one way and served another."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the key {key!r} stands twice")
+        self.key = key
+
+
+def members(body: bytes) -> dict[str, Span]:
+    """Each top-level key of a JSON object with the (start, end) of its value in `body`.
+
+    Raises MalformedJson, or DuplicateKey. The whole of `body` is checked, nested values too.
+    """
+    try:
+        raws = _OBJECT.decode(body)
+    except msgspec.ValidationError:
+        raise MalformedJson("the body is JSON, but not an object") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
+        raise MalformedJson(str(bad)) from None
+    # The decoder found the values, and lost where they stand and which keys came twice. Walking the text beside it
+    # finds both: a value that is not where its key says belongs to a second member of the same name.
+    spans: dict[str, Span] = {}
+    at = _skip(body, _skip(body, 0) + 1)
+    while body[at : at + 1] != b"}":
+        found = _KEY.match(body, at)
+        assert found is not None, "the decoder took what the walk does not"
+        name = found[1]
+        key = msgspec.json.decode(b'"' + name + b'"', type=str) if b"\\" in name else name.decode()
+        start = found.end()
+        raw = raws[key]
+        view = memoryview(raw)
+        end = start + len(view)
+        if key in spans or not body.startswith(view, start):
+            raise DuplicateKey(key)
+        spans[key] = (start, end)
+        at = _skip(body, end)
+        if body[at : at + 1] == b",":
+            at = _skip(body, at + 1)
+        elif body[at : at + 1] != b"}":
+            raise DuplicateKey(key)
+    return spans
+
+
+def _skip(body: bytes, at: int) -> int:
+    found = _SPACE.match(body, at)
+    return found.end() if found else at
+
+
+def splice(body: bytes, spans: Mapping[str, Span], values: Mapping[str, bytes]) -> bytes:
+    """`body` with the values of some top-level keys replaced, and keys it lacks added in front; the rest untouched.
+
+    `spans` is what `members(body)` gave; `values` are JSON.
+    """
+    added = [b'"' + key.encode() + b'":' + value for key, value in values.items() if key not in spans]
+    changed = sorted((spans[key], value) for key, value in values.items() if key in spans)
+    start = body.index(b"{") + 1
+    parts = [body[:start]]
+    if added:
+        parts.append(b",".join(added))
+        if spans:
+            parts.append(b",")
+    for (first, last), value in changed:
+        parts += (body[start:first], value)
+        start = last
+    parts.append(body[start:])
+    return b"".join(parts)

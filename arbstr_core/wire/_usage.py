@@ -1,0 +1,123 @@
+"""What an OpenAI reply says: usage wherever it hides, how much text it shows, whether it is an error.
+
+Source: OpenAI API reference, "The chat completion object" and "The chat completion chunk object".
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from arbstr_core.types import Usage
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+
+
+class _Groq(msgspec.Struct):
+    usage: _Usage | None = None
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolCall(msgspec.Struct):
+    function: _Function | None = None
+
+
+class _Text(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+    function_call: _Function | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Text | None = None
+    message: _Text | None = None
+    finish_reason: str | None = None
+
+
+class _Reply(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    x_groq: _Groq | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Glimpse(msgspec.Struct, frozen=True):
+    """What one body or one chunk shows.
+
+    `text_bytes` counts the bytes of text it shows (content, reasoning, refusal, tool calls), in UTF-8.
+    `choices` is how many choices it has, None where it has no list of them.
+    """
+
+    usage: Usage | None = None
+    text_bytes: int = 0
+    choices: int | None = None
+    finished: int = 0
+    error: bool = False
+
+
+_REPLY = msgspec.json.Decoder(_Reply)
+_NOT_UNDERSTOOD = Glimpse()
+
+
+def glimpse(data: bytes) -> Glimpse:
+    """Look at a reply's JSON (a whole body, or the data of one event). What is no OpenAI reply shows nothing."""
+    try:
+        reply = _REPLY.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # A field of another type than OpenAI's: it is carried, and counted by its size.
+        return Glimpse(text_bytes=len(data)) if data.startswith(b"{") else _NOT_UNDERSTOOD
+    size = finished = 0
+    for choice in reply.choices or ():
+        text = choice.delta or choice.message
+        if text is not None:
+            size += _shown(text)
+        if choice.finish_reason is not None:
+            finished += 1
+    usage = reply.usage or (reply.x_groq.usage if reply.x_groq else None)
+    return Glimpse(
+        usage=_read(usage) if usage is not None else None,
+        text_bytes=size,
+        choices=None if reply.choices is None else len(reply.choices),
+        finished=finished,
+        error=bytes(reply.error) not in (b"null", b"{}", b'""', b"false"),
+    )
+
+
+def _shown(text: _Text) -> int:
+    size = 0
+    for part in (text.content, text.reasoning_content, text.reasoning, text.refusal):
+        if part:
+            size += _size(part)
+    if text.tool_calls or text.function_call:
+        functions = [call.function for call in text.tool_calls or ()] + [text.function_call]
+        size += sum(_size(f.name or "") + _size(f.arguments or "") for f in functions if f is not None)
+    return size
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _read(usage: _Usage) -> Usage | None:
+    """OpenAI counts reasoning inside completion tokens, others only in the total: the larger of the two is output."""
+    if usage.prompt_tokens is None and usage.completion_tokens is None:
+        return None
+    given = max(usage.prompt_tokens or 0, 0)
+    output = max(usage.completion_tokens or 0, (usage.total_tokens or 0) - given, 0)
+    cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else None
+    return Usage(input_tokens=given, cached_input_tokens=min(max(cached or 0, 0), given), output_tokens=output)
