@@ -79,5 +79,6 @@ class WalletRail(Living, ABC):
 
     async def costs(self, since: str) -> AsyncIterator[RailCost]:
         """Fees the rail paid on its own account after the cursor `since`; none unless overridden."""
-        for cost in ():
+        none: tuple[RailCost, ...] = ()
+        for cost in none:
             yield cost
