@@ -77,11 +77,20 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
         return (self.provider, self.node, self.model)
 
 
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """An offer with its price in msat: `price` is the agent's (margin included), `cost_price` the provider's."""
+
+    offer: Offer
+    price: MsatPrice
+    cost_price: MsatPrice
+    fx: FxRate | None = None
+
+
 class Quote(msgspec.Struct, frozen=True, kw_only=True):
     """An offer priced for one call. `price` is the agent's (margin included), `cost_price` the provider's, in msat.
 
     `cost_msat` is what the call is expected to cost the agent, `ceiling_msat` the most it can.
-    `output_limit` is the limit to send, in tokens a choice.
+    `input_limit` is the most input the ceiling counts with, in tokens; `output_limit` what to send, in tokens a choice.
     """
 
     offer: Offer
@@ -89,6 +98,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     cost_price: MsatPrice
     cost_msat: Msat
     ceiling_msat: Msat
+    input_limit: int
     output_limit: int
     fx: FxRate | None = None
 

@@ -1,0 +1,61 @@
+"""Agents' bearer tokens: 256 random bits, shown once, known only by their SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Awaitable, Callable
+
+from arbstr_core.types import AgentDisabled, Caller, Unauthorized
+
+_PREFIX = "arb_"
+_KEPT = 10_000
+"""How many callers are remembered; the map starts anew beyond that."""
+
+
+def new_token() -> str:
+    """A new agent token: `arb_` and 256 random bits."""
+    return _PREFIX + secrets.token_urlsafe(32)
+
+
+def token_hash(token: str) -> bytes:
+    """What is stored of a token. It has 256 random bits, so a fast hash is enough."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+class Accounts:
+    """Turns an Authorization header into a Caller. `find` looks a token's hash up in the vault."""
+
+    def __init__(self, find: Callable[[bytes], Awaitable[Caller | None]]) -> None:
+        self._find = find
+        self._known: dict[bytes, Caller] = {}
+
+    async def identify(self, authorization: str) -> Caller:
+        """The caller of a request. Raises Unauthorized or AgentDisabled."""
+        scheme, _, token = authorization.partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token.startswith(_PREFIX):
+            raise Unauthorized(
+                "No agent token: send `Authorization: Bearer arb_...`"
+                if not token
+                else "That is not an agent token: it starts with arb_"
+            )
+        # The map is asked for a digest of 256 random bits: how long that takes says nothing about a valid token.
+        digest = token_hash(token)
+        caller = self._known.get(digest) or await self._ask(digest)
+        if not caller.enabled:
+            raise AgentDisabled(f"The agent {caller.name!r} is disabled; its operator can enable it")
+        return caller
+
+    def forget(self) -> None:
+        """Ask the vault anew for everyone: an agent was changed."""
+        self._known.clear()
+
+    async def _ask(self, digest: bytes) -> Caller:
+        caller = await self._find(digest)
+        if caller is None:
+            raise Unauthorized("That agent token is not known, or was revoked")
+        if len(self._known) >= _KEPT:
+            self._known.clear()
+        self._known[digest] = caller
+        return caller

@@ -1,0 +1,128 @@
+"""One attempt at one provider: from sending to the first byte, or to the reason why there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+
+from arbstr_core.api import Provider, Reply
+from arbstr_core.dispatch._outbound import outbound
+from arbstr_core.types import (
+    AddressRefused,
+    ChatCall,
+    ConnectFailed,
+    Outcome,
+    ProviderError,
+    Quote,
+    ReplyCut,
+    ReplyTimedOut,
+)
+from arbstr_core.wire import event_data, glimpse
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+_MAX_ERROR_BYTES = 256 * 1024
+
+_CLIENTS_OWN = frozenset({400, 409, 411, 413, 414, 415, 416, 422, 431, 451})
+"""Statuses that say the request itself is wrong: another provider would say the same."""
+_BAD_KEY = frozenset({401, 402, 403})
+
+
+class FailedAttempt(Exception):
+    """This provider will not serve this call. `body` is its answer where it has one."""
+
+    def __init__(
+        self, outcome: Outcome, detail: str, *, status: int = 0, body: bytes = b"", retry_after: int | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.outcome = outcome
+        self.detail = detail
+        self.status = status
+        self.body = body
+        self.retry_after = retry_after
+
+
+class FirstByte(msgspec.Struct, frozen=True):
+    """A reply that has begun: the whole body, or the events so far and what brings the rest."""
+
+    reply: Reply
+    body: bytes = b""
+    events: tuple[bytes, ...] = ()
+    rest: AsyncIterator[Sequence[bytes]] | None = None
+
+
+async def first_byte(provider: Provider, call: ChatCall, quote: Quote, *, seconds: float) -> FirstByte:
+    """Send the call and wait for its first byte, at most `seconds`. Raises FailedAttempt; closes what it opened."""
+    reply: Reply | None = None
+    begun = False
+    try:
+        async with asyncio.timeout(seconds):
+            reply = await provider.open(outbound(call, quote), quote.offer)
+            if reply.status != 200:
+                raise await _refusal(reply)
+            found = await (_first_events(reply) if call.stream else _whole_body(reply))
+        begun = True
+        return found
+    except TimeoutError:
+        raise FailedAttempt(Outcome.TIMED_OUT, f"no first byte within {seconds:g} s") from None
+    except ReplyTimedOut as late:
+        raise FailedAttempt(Outcome.TIMED_OUT, str(late)) from late
+    except ConnectFailed as failed:
+        raise FailedAttempt(Outcome.CONNECT_FAILED, str(failed)) from failed
+    except ReplyCut as cut:
+        raise FailedAttempt(Outcome.CUT, str(cut)) from cut
+    except (ProviderError, AddressRefused) as wrong:
+        raise FailedAttempt(Outcome.REFUSED, str(wrong)) from wrong
+    finally:
+        if reply is not None and not begun:
+            await reply.aclose()
+
+
+async def _first_events(reply: Reply) -> FirstByte:
+    """Read until an event that is neither a comment nor an error."""
+    if not reply.streaming:
+        body = await reply.read(_MAX_ERROR_BYTES)
+        raise FailedAttempt(Outcome.BAD_REPLY, "asked for a stream, and did not answer with one", body=body)
+    rest = reply.events()
+    async for events in rest:
+        for position, event in enumerate(events):
+            data = event_data(event)
+            if data is None or data.startswith(b":"):
+                continue
+            if data != b"[DONE]" and glimpse(data).error:
+                raise FailedAttempt(Outcome.REFUSED, "answered with an error event", body=data)
+            return FirstByte(reply, events=tuple(events[position:]), rest=rest)
+    raise FailedAttempt(Outcome.CUT, "the stream ended before its first event")
+
+
+async def _whole_body(reply: Reply) -> FirstByte:
+    body = await reply.read(MAX_BODY_BYTES)
+    if not body.lstrip()[:1] == b"{":
+        raise FailedAttempt(Outcome.BAD_REPLY, "did not answer with a JSON object")
+    if glimpse(body).error:
+        raise FailedAttempt(Outcome.REFUSED, "answered 200 with an error", body=body[:_MAX_ERROR_BYTES])
+    return FirstByte(reply, body=body)
+
+
+async def _refusal(reply: Reply) -> FailedAttempt:
+    status = reply.status
+    try:
+        body = await reply.read(_MAX_ERROR_BYTES)
+    except ProviderError:
+        body = b""
+    if status in _CLIENTS_OWN:
+        outcome = Outcome.CLIENT_ERROR
+    elif status in _BAD_KEY:
+        outcome = Outcome.BAD_KEY
+    elif status == 429:
+        outcome = Outcome.RATE_LIMITED
+    else:
+        outcome = Outcome.REFUSED
+    return FailedAttempt(
+        outcome, f"answered {status}", status=status, body=body, retry_after=_seconds(reply.headers.get("retry-after"))
+    )
+
+
+def _seconds(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 6 else None

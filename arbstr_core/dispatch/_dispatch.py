@@ -1,0 +1,102 @@
+"""The one loop: candidates in order, until one answers its first byte."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+import msgspec
+
+from arbstr_core.api import Clock, Provider, Reply
+from arbstr_core.dispatch._attempt import FailedAttempt, first_byte
+from arbstr_core.dispatch._standing import Standings
+from arbstr_core.types import (
+    Attempt,
+    ChatCall,
+    Outcome,
+    Quote,
+    Standing,
+    UpstreamFailed,
+    UpstreamRefused,
+    UpstreamTimedOut,
+)
+
+
+class OpenReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A reply whose first byte is here, and the candidate that gave it.
+
+    Where the call does not stream, `body` is all of it. Else `events` came so far, and `rest` brings the others.
+    """
+
+    quote: Quote
+    reply: Reply
+    body: bytes = b""
+    events: tuple[bytes, ...] = ()
+    rest: AsyncIterator[Sequence[bytes]] | None = None
+
+
+class Dispatch:
+    """Asks providers. `first_byte_seconds` bounds each attempt."""
+
+    def __init__(self, providers: Mapping[str, Provider], clock: Clock, *, first_byte_seconds: float) -> None:
+        self._providers = dict(providers)
+        self._clock = clock
+        self._first_byte_seconds = first_byte_seconds
+        self._standings = Standings()
+
+    def standing(self) -> Standing:
+        """How the offers have done lately."""
+        return self._standings.standing()
+
+    async def open(self, call: ChatCall, candidates: Sequence[Quote], attempts: list[Attempt]) -> OpenReply:
+        """Try `candidates` in order until one answers its first byte; `attempts` grows by each try, whatever ends it.
+
+        Raises UpstreamRefused where a provider says that the request itself is wrong, else UpstreamFailed or
+        UpstreamTimedOut once none is left.
+        """
+        failures: list[FailedAttempt] = []
+        for quote in candidates:
+            start = self._clock.monotonic()
+            outcome, detail = Outcome.ABANDONED, "the caller left"
+            try:
+                found = await first_byte(
+                    self._providers[quote.offer.provider], call, quote, seconds=self._first_byte_seconds
+                )
+                outcome, detail = Outcome.SERVED, ""
+                return OpenReply(quote=quote, reply=found.reply, body=found.body, events=found.events, rest=found.rest)
+            except FailedAttempt as failed:
+                outcome, detail = failed.outcome, failed.detail
+                failures.append(failed)
+            finally:
+                ms = int((self._clock.monotonic() - start) * 1000)
+                attempts.append(Attempt(provider=quote.offer.provider, outcome=outcome, ms=ms, detail=detail))
+                self._standings.note(quote.offer, outcome, ms)
+            if failed_for_good := _clients_own(failures[-1], quote, attempts):
+                raise failed_for_good
+        raise _none_answered(failures, tuple(attempts))
+
+    def broke_off(self, quote: Quote) -> None:
+        """A reply that had begun did not reach its end: it counts against the provider."""
+        self._standings.note(quote.offer, Outcome.CUT, 0)
+
+
+def _clients_own(failed: FailedAttempt, quote: Quote, attempts: Sequence[Attempt]) -> UpstreamRefused | None:
+    if failed.outcome is not Outcome.CLIENT_ERROR:
+        return None
+    return UpstreamRefused(
+        f"{quote.offer.provider} says that the request is wrong",
+        status=failed.status,
+        body=failed.body,
+        attempts=tuple(attempts),
+    )
+
+
+def _none_answered(failures: Sequence[FailedAttempt], attempts: tuple[Attempt, ...]) -> UpstreamFailed:
+    said = "; ".join(f"{attempt.provider} {attempt.detail}" for attempt in attempts)
+    waits = [failed.retry_after for failed in failures if failed.retry_after is not None]
+    kind = UpstreamTimedOut if all(failed.outcome is Outcome.TIMED_OUT for failed in failures) else UpstreamFailed
+    return kind(
+        f"No provider answered: {said}",
+        attempts=attempts,
+        retry_after=min(waits) if waits else None,
+        rate_limited=all(failed.outcome is Outcome.RATE_LIMITED for failed in failures),
+    )

@@ -1,0 +1,36 @@
+"""The request as one provider gets it: the caller's bytes, with only what must change spliced in."""
+
+from __future__ import annotations
+
+import json
+
+from arbstr_core.api import Outbound
+from arbstr_core.types import ChatCall, Quote
+from arbstr_core.wire import members, splice
+
+_LIMITS = ("max_tokens", "max_completion_tokens")
+_JSON = {"content-type": "application/json", "accept": "application/json"}
+_EVENTS = {"content-type": "application/json", "accept": "text/event-stream"}
+
+
+def outbound(call: ChatCall, quote: Quote) -> Outbound:
+    """What to send for `call` to the provider of `quote`: its model name, an output limit, and a wish for usage."""
+    offer = quote.offer
+    values: dict[str, bytes] = {}
+    if offer.upstream != call.model:
+        values["model"] = json.dumps(offer.upstream).encode()
+    limit = str(quote.output_limit).encode()
+    named = [field for field in _LIMITS if field in call.members]
+    for field in named or (offer.output_field,):
+        if call.raw(field) != limit:
+            values[field] = limit
+    if call.stream and not call.include_usage:
+        values["stream_options"] = _with_usage(call.raw("stream_options"))
+    body = splice(call.body, call.members, values) if values else call.body
+    return Outbound(endpoint=call.endpoint, headers=_EVENTS if call.stream else _JSON, body=body, stream=call.stream)
+
+
+def _with_usage(options: bytes | None) -> bytes:
+    if options is None or not options.startswith(b"{"):
+        return b'{"include_usage":true}'
+    return splice(options, members(options), {"include_usage": b"true"})

@@ -1,0 +1,59 @@
+"""From usage to msat: what the agent pays, never above what was held, and what it cost us."""
+
+from __future__ import annotations
+
+import msgspec
+
+from arbstr_core.types import CallFacts, Msat, Quote, Usage
+
+
+class Bill(msgspec.Struct, frozen=True, kw_only=True):
+    """What one served call costs: the agent (`charge_msat`), and us (`cost_msat`). `note` says what was clamped."""
+
+    charge_msat: Msat
+    cost_msat: Msat
+    note: str = ""
+
+
+def bill(quote: Quote, usage: Usage, facts: CallFacts, *, held_msat: int, text_bytes: int, stops: int) -> Bill:
+    """Price `usage` at the quote's frozen price.
+
+    Clamped to the hold, to the input the ceiling counted with, and to what the bytes seen can be: a token is at
+    least a byte, but for one that ends each choice; hidden reasoning only where the offer declares it.
+    """
+    most_output = usage.output_tokens if quote.offer.hidden_reasoning else text_bytes + stops
+    believed = Usage(
+        input_tokens=min(usage.input_tokens, quote.input_limit),
+        cached_input_tokens=min(usage.cached_input_tokens, usage.input_tokens, quote.input_limit),
+        output_tokens=min(usage.output_tokens, most_output),
+    )
+    asked = _price(quote, believed)
+    charge = Msat(min(asked, held_msat))
+    cost = facts.cost_msat
+    if cost is None:
+        cost = quote.cost_price.cost(
+            input_tokens=usage.input_tokens,
+            cached_input_tokens=usage.cached_input_tokens,
+            output_tokens=usage.output_tokens,
+        )
+    assert 0 <= charge <= held_msat, "a charge is within its hold"
+    return Bill(charge_msat=charge, cost_msat=cost, note=_note(usage, believed, asked, held_msat))
+
+
+def _price(quote: Quote, usage: Usage) -> int:
+    return quote.price.cost(
+        input_tokens=usage.input_tokens,
+        cached_input_tokens=usage.cached_input_tokens,
+        output_tokens=usage.output_tokens,
+    )
+
+
+def _note(usage: Usage, believed: Usage, asked: int, held: int) -> str:
+    if asked > held:
+        return f"the usage would cost {asked} msat; charged what was held"
+    if (usage.input_tokens, usage.output_tokens) != (believed.input_tokens, believed.output_tokens):
+        return (
+            f"the provider reports {usage.input_tokens} + {usage.output_tokens} tokens; "
+            f"charged for {believed.input_tokens} + {believed.output_tokens}, the most its bytes can be"
+        )
+    return ""

@@ -1,0 +1,76 @@
+"""What a reply showed: counted event by event as it passes, without holding it."""
+
+from __future__ import annotations
+
+import enum
+
+from arbstr_core.types import CallFacts, ChatCall, Usage, UsageSource, ceil_div
+from arbstr_core.wire import event_data, glimpse
+
+BYTES_PER_TOKEN = 4
+"""How many bytes count as a token where nobody counted: in the agent's favour for text in most languages."""
+
+
+class Seen(enum.Enum):
+    """What an event is to the caller."""
+
+    PASS = "pass"
+    DROP = "drop"
+    DONE = "done"
+    ERROR = "error"
+
+
+class Meter:
+    """Counts one reply."""
+
+    def __init__(self, call: ChatCall) -> None:
+        self._include_usage = call.include_usage
+        self._usage: Usage | None = None
+        messages = call.members.get("messages", (0, 0))
+        self._input_bytes = messages[1] - messages[0]
+        self.text_bytes = 0
+        self.stops = 0
+        """choices that said why they ended; each may have cost one token that shows no text"""
+
+    def see_event(self, event: bytes) -> Seen:
+        """Count one event of a stream and say what to do with it."""
+        data = event_data(event)
+        if data is None or data.startswith(b":"):
+            return Seen.DROP
+        if data == b"[DONE]":
+            return Seen.DONE
+        shown = glimpse(data)
+        if shown.error:
+            return Seen.ERROR
+        self.text_bytes += shown.text_bytes
+        self.stops += shown.finished
+        if shown.usage is not None:
+            self._usage = shown.usage
+            if shown.choices == 0 and not self._include_usage:
+                return Seen.DROP
+        return Seen.PASS
+
+    def see_body(self, body: bytes) -> None:
+        """Count a reply that came as one body."""
+        shown = glimpse(body)
+        self.text_bytes += shown.text_bytes
+        self.stops += shown.finished
+        self._usage = shown.usage or self._usage
+
+    @property
+    def output_seen(self) -> bool:
+        """True once the reply showed text, ended, or said what it used: from then on it is charged."""
+        return bool(self.text_bytes or self.stops or self._usage is not None)
+
+    def usage(self, facts: CallFacts) -> Usage:
+        """What was used: as the provider says, else counted from the bytes."""
+        reported = facts.usage or self._usage
+        if reported is not None:
+            return reported
+        if not self.output_seen:
+            return Usage(source=UsageSource.NONE)
+        return Usage(
+            input_tokens=ceil_div(self._input_bytes, BYTES_PER_TOKEN),
+            output_tokens=ceil_div(self.text_bytes, BYTES_PER_TOKEN),
+            source=UsageSource.COUNTED,
+        )

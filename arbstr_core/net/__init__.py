@@ -1,0 +1,7 @@
+"""Outgoing HTTP: the fast client for inference, the client for everything else, and the guard both go through."""
+
+from arbstr_core.net._fetch import control_client
+from arbstr_core.net._guard import Guard, Origin, origins_in
+from arbstr_core.net._upstream import UpstreamPools
+
+__all__ = ["Guard", "Origin", "UpstreamPools", "control_client", "origins_in"]

@@ -1,0 +1,120 @@
+"""The fast client, for inference: aiohttp, pooled, one POST at a time to a provider.
+
+Why aiohttp: docs/decisions/001-hot-path-libraries.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from arbstr_core.api import Outbound, Reply
+from arbstr_core.net._guard import Guard, require_public
+from arbstr_core.types import AddressRefused, ConnectFailed, ReplyCut, ReplyTimedOut
+
+
+class UpstreamPools:
+    """Connection pools shared by all plugins: one for addresses the guard trusts, one that only connects in public."""
+
+    def __init__(self, *, connect_seconds: float, idle_seconds: float) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds, sock_read=idle_seconds)
+        self._trusted: aiohttp.ClientSession | None = None
+        self._public: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._trusted = self._session()
+        self._public = self._session(socket_factory=_public_socket)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for session in (self._trusted, self._public):
+            if session is not None:
+                await session.close()
+
+    def client(self, guard: Guard) -> GuardedUpstream:
+        """The client of one plugin."""
+        assert self._trusted is not None, "the pools are not open"
+        assert self._public is not None, "the pools are not open"
+        return GuardedUpstream(guard, self._trusted, self._public)
+
+    def _session(self, **how: Any) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=60, **how)
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=self._timeout,
+            auto_decompress=False,
+            headers={"accept-encoding": "identity", "user-agent": "arbstr"},
+        )
+
+
+def _public_socket(addr_info: tuple[Any, ...]) -> socket.socket:
+    """A socket for an address that is about to be connected to; the one place where it is known for certain."""
+    family, kind, protocol, _, address = addr_info
+    require_public(str(address[0]), str(address[0]))
+    return socket.socket(family, kind, protocol)
+
+
+class GuardedUpstream:
+    """`tools.upstream` of one plugin."""
+
+    def __init__(self, guard: Guard, trusted: aiohttp.ClientSession, public: aiohttp.ClientSession) -> None:
+        self._guard = guard
+        self._trusted = trusted
+        self._public = public
+        self._known: dict[str, aiohttp.ClientSession] = {}
+
+    async def send(self, outbound: Outbound) -> Reply:
+        """POST and return once status and headers are in. Raises ConnectFailed, ReplyTimedOut or AddressRefused."""
+        url = outbound.url
+        assert url is not None, "a provider sends an Outbound without a url"
+        session = self._known.get(url) or self._choose(url)
+        headers = dict(outbound.headers)
+        if outbound.key is not None:
+            headers["authorization"] = f"Bearer {outbound.key.reveal()}"
+        try:
+            response = await session.post(url, data=outbound.body, headers=headers, allow_redirects=False)
+        except AddressRefused:
+            raise
+        except (TimeoutError, aiohttp.ServerTimeoutError) as late:
+            raise ReplyTimedOut(f"no answer from {url}") from late
+        except (aiohttp.ClientError, OSError, ValueError) as broken:
+            raise ConnectFailed(f"{url}: {broken or type(broken).__name__}") from broken
+        return Reply(
+            response.status,
+            {name.lower(): value for name, value in response.headers.items()},
+            _chunks(response),
+            close=_closer(response),
+        )
+
+    def _choose(self, url: str) -> aiohttp.ClientSession:
+        if not self._guard.trusts(url):
+            return self._public
+        self._known[url] = self._trusted
+        return self._trusted
+
+
+async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in response.content.iter_any():
+            yield chunk
+    except (TimeoutError, aiohttp.ServerTimeoutError) as late:
+        raise ReplyTimedOut(f"{response.url} went silent") from late
+    except (aiohttp.ClientError, OSError) as broken:
+        raise ReplyCut(f"{response.url} broke off: {broken or type(broken).__name__}") from broken
+
+
+def _closer(response: aiohttp.ClientResponse) -> Any:
+    async def close() -> None:
+        # A reply read to its end has given its connection back already; any other takes the connection with it.
+        response.close()
+        await asyncio.sleep(0)
+
+    return close

@@ -1,0 +1,143 @@
+"""The plan: drop what does not qualify, let policies narrow, let the strategy order, keep the first few."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from arbstr_core.api import RoutingPolicy, Strategy
+from arbstr_core.routing._quote import priced, unfit
+from arbstr_core.types import (
+    Caller,
+    ChatCall,
+    Excluded,
+    Listing,
+    NothingQualifies,
+    Plan,
+    PolicyRefused,
+    Quote,
+    Standing,
+    Tier,
+    Verdict,
+)
+
+
+class Router:
+    """Makes plans. `strategies` are by name; `output_tokens` and `keep` are those of `[routing]`."""
+
+    def __init__(
+        self,
+        policies: Sequence[RoutingPolicy],
+        strategies: Mapping[str, Strategy],
+        *,
+        strategy: str,
+        output_tokens: int,
+        keep: int,
+    ) -> None:
+        self._policies = tuple(policies)
+        self._strategies = dict(strategies)
+        self._strategy = strategy
+        self._output_tokens = output_tokens
+        self._keep = keep
+
+    def plan(
+        self,
+        call: ChatCall,
+        caller: Caller,
+        listings: Sequence[Listing],
+        out: Sequence[Excluded],
+        standing: Standing,
+    ) -> Plan:
+        """Whom to ask for `call`, in order, with the reasons. `out` are offers that are out already.
+
+        Raises NothingQualifies, or PolicyRefused where it is the policies that leave nothing.
+        """
+        excluded = list(out)
+        quotes = self._qualified(call, listings, excluded)
+        if not quotes:
+            raise NothingQualifies(_sentence("no offer qualifies", call, excluded), out=tuple(excluded), param="model")
+        reasons: list[str] = []
+        chosen: str | None = None
+        decided_by: str | None = None
+        floor, ceiling = Tier.LOCAL, Tier.FRONTIER
+        for policy in self._policies:
+            verdict = _ask(policy, call, caller, quotes, standing)
+            excluded += verdict.out
+            reasons += verdict.reasons
+            quotes = verdict.kept
+            floor = max(floor, verdict.tier_floor or floor, key=_rank)
+            ceiling = min(ceiling, verdict.tier_ceiling or ceiling, key=_rank)
+            if verdict.strategy is not None and chosen is None:
+                chosen, decided_by = verdict.strategy, policy.name
+            if not quotes:
+                said = "; ".join(verdict.reasons)
+                raise PolicyRefused(_sentence(f"{policy.name} refuses: {said}", call, verdict.out), out=tuple(excluded))
+        quotes = _within(quotes, floor, ceiling, excluded)
+        if not quotes:
+            raise PolicyRefused(_sentence("no offer is of the tier demanded", call, excluded), out=tuple(excluded))
+        ordered = self._ordered(call, quotes, standing, chosen or self._strategy)
+        return Plan(
+            candidates=tuple(ordered[: self._keep]),
+            beaten=tuple(ordered[self._keep :]),
+            out=tuple(excluded),
+            reasons=tuple(reasons),
+            strategy=chosen or self._strategy,
+            policy=decided_by,
+        )
+
+    def _qualified(self, call: ChatCall, listings: Sequence[Listing], excluded: list[Excluded]) -> tuple[Quote, ...]:
+        quotes = []
+        for listing in listings:
+            why = unfit(listing.offer, call)
+            if why is None:
+                quotes.append(priced(listing, call, self._output_tokens))
+            else:
+                excluded.append(_excluded(listing.offer.provider, listing.offer.model, why))
+        return tuple(quotes)
+
+    def _ordered(self, call: ChatCall, quotes: Sequence[Quote], standing: Standing, name: str) -> list[Quote]:
+        if len(quotes) == 1:
+            return list(quotes)
+        strategy = self._strategies.get(name)
+        if strategy is None:
+            known = ", ".join(sorted(self._strategies)) or "none"
+            raise PolicyRefused(f"the strategy {name!r} is not installed; installed are: {known}")
+        return sorted(quotes, key=lambda quote: strategy.key(call, quote, standing))
+
+
+def _ask(
+    policy: RoutingPolicy, call: ChatCall, caller: Caller, quotes: tuple[Quote, ...], standing: Standing
+) -> Verdict:
+    try:
+        verdict = policy.consider(call, caller, quotes, standing)
+    except Exception as broken:
+        raise PolicyRefused(f"the policy {policy.name} failed: {type(broken).__name__}") from broken
+    given = {id(quote) for quote in quotes}
+    if any(id(quote) not in given for quote in verdict.kept):
+        raise PolicyRefused(f"the policy {policy.name} returned a quote that it was not given")
+    return verdict
+
+
+def _rank(tier: Tier) -> int:
+    return tier.rank
+
+
+def _within(quotes: tuple[Quote, ...], floor: Tier, ceiling: Tier, excluded: list[Excluded]) -> tuple[Quote, ...]:
+    if (floor, ceiling) == (Tier.LOCAL, Tier.FRONTIER):
+        return quotes
+    kept = []
+    for quote in quotes:
+        offer = quote.offer
+        if floor.rank <= offer.tier.rank <= ceiling.rank:
+            kept.append(quote)
+        else:
+            excluded.append(_excluded(offer.provider, offer.model, f"its tier {offer.tier} is not the one demanded"))
+    return tuple(kept)
+
+
+def _excluded(provider: str, model: str, reason: str) -> Excluded:
+    return Excluded(provider=provider, model=model, reason=reason)
+
+
+def _sentence(start: str, call: ChatCall, out: Sequence[Excluded]) -> str:
+    why = "; ".join(f"{row.provider}: {row.reason}" for row in out)
+    return f"{start} for model {call.model!r}" + (f" ({why})" if why else "")
