@@ -1,0 +1,37 @@
+"""TOML to checked, frozen settings, with every problem at once; and secret references. It prints no secret."""
+
+from arbstr_core.config._decode import decode
+from arbstr_core.config._load import find, load, parse
+from arbstr_core.config._secrets import resolve_secret
+from arbstr_core.config._settings import (
+    Address,
+    ArbstrSettings,
+    DispatchSettings,
+    MarketSettings,
+    RoutingSettings,
+    ServerSettings,
+    Settings,
+    StorageSettings,
+    Tables,
+    VaultDefaults,
+    VaultSettings,
+)
+
+__all__ = [
+    "Address",
+    "ArbstrSettings",
+    "DispatchSettings",
+    "MarketSettings",
+    "RoutingSettings",
+    "ServerSettings",
+    "Settings",
+    "StorageSettings",
+    "Tables",
+    "VaultDefaults",
+    "VaultSettings",
+    "decode",
+    "find",
+    "load",
+    "parse",
+    "resolve_secret",
+]

@@ -1,0 +1,86 @@
+"""What one table says about another, and what a type cannot say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from arbstr_core.config._settings import (
+    ArbstrSettings,
+    MarketSettings,
+    RoutingSettings,
+    ServerSettings,
+    StorageSettings,
+)
+from arbstr_core.config._words import did_you_mean, join, problem
+from arbstr_core.types import Problem
+
+_STEM = re.compile(r"[a-z][a-z0-9_]*\Z")
+
+
+def check_arbstr(arbstr: ArbstrSettings) -> Iterator[Problem]:
+    """Names of plugins are stems, and stand once."""
+    for key, names in (("plugins", arbstr.plugins), ("mock", arbstr.mock)):
+        yield from _twice("arbstr", key, names)
+        for name in names:
+            if not _STEM.match(name):
+                stem = name.removeprefix("arbstr-").replace("-", "_").lower()
+                remedy = f'write "{stem}"' if _STEM.match(stem) else 'write it as in "providers_openai"'
+                yield problem("arbstr", key, f'"{name[:40]}" is not the name of a plugin; {remedy}')
+
+
+def check_tables(arbstr: ArbstrSettings, plugins: Mapping[str, Any]) -> Iterator[Problem]:
+    """Every plugin's table belongs to a plugin that is enabled: a table for another is a slip, and silent."""
+    enabled = {*arbstr.plugins, *arbstr.mock}
+    for name in plugins:
+        if name not in enabled:
+            remedy = did_you_mean(name, enabled)
+            hint = f"{remedy} or " if remedy.startswith("did you mean") else ""
+            what = f'the plugin is not enabled; {hint}add "{name[:40]}" to [arbstr] plugins, or take this table out'
+            yield problem(join("plugins", name), None, what)
+
+
+def check_server(server: ServerSettings) -> Iterator[Problem]:
+    """Agents come over TCP; the two doors are not one."""
+    if server.listen.unix is not None:
+        yield problem(
+            "server", "listen", 'wants host:port, as in "127.0.0.1:8080"; only admin_listen may be "unix:PATH"'
+        )
+    if server.admin_listen == server.listen and server.listen.port:
+        yield problem("server", "admin_listen", "is the same as listen; take it out to share one door")
+
+
+def check_storage(storage: StorageSettings) -> Iterator[Problem]:
+    """The URL names a database that arbstr knows, without a password. The URL is never repeated."""
+    if not re.match(r"(sqlite:///.|postgresql(\+\w+)?://.)", storage.url):
+        yield problem(
+            "storage", "url", 'is not a database; write "sqlite:///arbstr.db" or "postgresql://user@host/arbstr"'
+        )
+    elif re.search(r"://[^/@]*:[^/]*@|[?&]password=", storage.url):
+        yield problem("storage", "url", "holds a password; take it out, and set PGPASSWORD in the environment")
+
+
+def check_routing(routing: RoutingSettings, arbstr: ArbstrSettings) -> Iterator[Problem]:
+    """Policies are enabled plugins, each once."""
+    names = routing.policies or ()
+    yield from _twice("routing", "policies", names)
+    enabled = {*arbstr.plugins, *arbstr.mock}
+    for name in names:
+        if name not in enabled:
+            what = f'"{name[:40]}" is not enabled; {did_you_mean(name, enabled)} Else add it to [arbstr] plugins'
+            yield problem("routing", "policies", what)
+
+
+def check_market(market: MarketSettings) -> Iterator[Problem]:
+    """A dollar rate is a positive number; offers live longer than the pause between two looks at them."""
+    rate = market.usd_per_btc
+    if rate is not None and not (rate.is_finite() and 0 < rate < 10**12):
+        yield problem("market", "usd_per_btc", "is not a rate; write how many dollars one bitcoin costs, as in 97000")
+    if market.stale_seconds < market.refresh_seconds:
+        yield problem("market", "stale_seconds", "is below refresh_seconds, so every offer would go stale; raise it")
+
+
+def _twice(table: str, key: str, names: Sequence[str]) -> Iterator[Problem]:
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield problem(table, key, f'"{name[:40]}" stands there twice; take one out')

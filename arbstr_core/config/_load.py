@@ -1,0 +1,144 @@
+"""From a file to settings: which file, what TOML says, and every problem at once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from arbstr_core.config._checks import (
+    check_arbstr,
+    check_market,
+    check_routing,
+    check_server,
+    check_storage,
+    check_tables,
+)
+from arbstr_core.config._decode import S, salvage
+from arbstr_core.config._settings import (
+    ArbstrSettings,
+    DispatchSettings,
+    MarketSettings,
+    RoutingSettings,
+    ServerSettings,
+    Settings,
+    StorageSettings,
+    Tables,
+    VaultSettings,
+)
+from arbstr_core.config._words import did_you_mean, join, kind_of, problem
+from arbstr_core.types import ConfigError, Problem
+
+_TABLES = ("arbstr", "server", "storage", "vault", "routing", "market", "dispatch", "plugins")
+
+
+def find(explicit: str | None, environ: Mapping[str, str]) -> Path:
+    """Which configuration: `-c`, then ARBSTR_CONFIG, then ./config.toml. Raises ConfigError where it does not exist."""
+    named = explicit or environ.get("ARBSTR_CONFIG")
+    path = Path(named or "config.toml").expanduser()
+    if path.is_file():
+        return path.absolute()
+    if named is None:
+        what = "no config.toml here; write one with `arbstr init`, or name one with -c or ARBSTR_CONFIG"
+    else:
+        source = "-c" if explicit else "ARBSTR_CONFIG"
+        what = f"{path}, which {source} names, is not a file; name another, or write one with `arbstr init`"
+    raise ConfigError([Problem(what)])
+
+
+def load(path: Path) -> Settings:
+    """Read and check the file at `path`. Raises ConfigError with all problems."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as bad:
+        reason = bad.strerror or type(bad).__name__
+        raise ConfigError([Problem(f"{path}: cannot be read ({reason}); write one with `arbstr init`")]) from None
+    except UnicodeDecodeError as bad:
+        raise ConfigError([Problem(f"{path}: byte {bad.start} is not UTF-8; save the file as UTF-8")]) from None
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Settings:
+    """Check `text` as the content of the file `path`. Raises ConfigError with all problems."""
+    try:
+        return _settings(tomllib.loads(text), path.absolute())
+    except tomllib.TOMLDecodeError as bad:
+        raise ConfigError([Problem(f"{path}: is not TOML: {bad}; correct that place")]) from None
+    except RecursionError:
+        raise ConfigError([Problem(f"{path}: is nested too deeply; flatten it")]) from None
+    except ValueError:  # tomllib lets int() refuse a number of thousands of digits
+        raise ConfigError([Problem(f"{path}: holds a number that is too long; correct it")]) from None
+
+
+def _settings(document: Mapping[str, Any], path: Path) -> Settings:
+    problems = _unknown_tables(document)
+
+    def read(name: str, schema: type[S]) -> S | None:
+        table = document.get(name, {})
+        return salvage(name, table, schema, problems) if isinstance(table, Mapping) else None
+
+    arbstr = read("arbstr", ArbstrSettings)
+    server = read("server", ServerSettings)
+    storage = read("storage", StorageSettings)
+    vault = read("vault", VaultSettings)
+    routing = read("routing", RoutingSettings)
+    market = read("market", MarketSettings)
+    dispatch = read("dispatch", DispatchSettings)
+    plugins = _plugin_tables(document, problems)
+    problems += [*check_server(server)] if server else []
+    problems += [*check_storage(storage)] if storage else []
+    problems += [*check_market(market)] if market else []
+    if arbstr is not None:
+        problems += [*check_arbstr(arbstr), *check_tables(arbstr, plugins)]
+        problems += [*check_routing(routing, arbstr)] if routing else []
+    if problems or not (arbstr and server and storage and vault and routing and market and dispatch):
+        raise ConfigError(problems)
+    return Settings(
+        path=path,
+        arbstr=arbstr,
+        server=_anchored(server, path.parent),
+        storage=storage,
+        vault=vault,
+        routing=routing,
+        market=market,
+        dispatch=dispatch,
+        plugins=plugins,
+    )
+
+
+def _unknown_tables(document: Mapping[str, Any]) -> list[Problem]:
+    """Names at the top that arbstr does not know, and known ones that are no tables."""
+    found = []
+    for name, value in document.items():
+        place, key = (join("", name), None) if isinstance(value, Mapping) else ("", name)
+        if name not in _TABLES:
+            what = "unknown table" if key is None else "unknown key, outside of any table"
+            found.append(problem(place, key, f"{what}; {did_you_mean(name, _TABLES)}"))
+        elif key is not None:
+            found.append(problem(join("", name), None, f"expected a table, got {kind_of(value)}"))
+    return found
+
+
+def _plugin_tables(document: Mapping[str, Any], problems: list[Problem]) -> Tables:
+    """`[plugins.<stem>]`, not read any further: only the plugin knows its keys."""
+    tables = document.get("plugins", {})
+    whole = {}
+    for name, table in tables.items() if isinstance(tables, Mapping) else ():
+        if isinstance(table, Mapping):
+            whole[name] = table
+        else:
+            what = f"expected a table, got {kind_of(table)}; write [{join('plugins', name)}]"
+            problems.append(problem("plugins", name, what))
+    return Tables(whole)
+
+
+def _anchored(server: ServerSettings, base: Path) -> ServerSettings:
+    """A relative path of a Unix socket is relative to the file."""
+    admin = server.admin_listen
+    if admin is None or admin.unix is None:
+        return server
+    whole = str(base / Path(admin.unix).expanduser())
+    return msgspec.structs.replace(server, admin_listen=msgspec.structs.replace(admin, unix=whole))

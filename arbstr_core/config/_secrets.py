@@ -1,0 +1,33 @@
+"""What a secret reference points to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from arbstr_core.types import ConfigError, Problem, Secret, SecretRef
+
+
+def resolve_secret(ref: SecretRef, base: Path, environ: Mapping[str, str] = os.environ) -> Secret | None:
+    """The secret; None where the environment variable is unset or empty, or the file is absent or empty.
+
+    A relative `file:` is relative to `base`, the folder of the configuration; one newline at its end is not part of
+    the secret. Raises ConfigError where the file is there and cannot be read.
+    """
+    kind, _, where = ref.ref.partition(":")
+    value = environ.get(where, "") if kind == "env" else _read(base / Path(where).expanduser())
+    return Secret(value) if value else None
+
+
+def _read(path: Path) -> str:
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as bad:
+        reason = bad.strerror or type(bad).__name__
+        raise ConfigError([Problem(f"the secret file {path} cannot be read ({reason}); correct it")]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([Problem(f"the secret file {path} is not UTF-8 text; correct it")]) from None
+    return text.removesuffix("\n").removesuffix("\r")

@@ -1,0 +1,171 @@
+"""The settings: what each table of `config.toml` may hold, and its defaults."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from arbstr_core.types import Amount, Msat, Ppm
+
+_WEEK = 604_800
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=_WEEK)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=2**40)]
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a door listens: `host` and `port`, or `unix`, the path of a socket."""
+
+    host: str = ""
+    port: int = 0
+    unix: str | None = None
+
+    @classmethod
+    def from_config(cls, value: Any) -> Address:
+        """Read `"127.0.0.1:8080"`, `"[::1]:8080"` or `"unix:PATH"`; ValueError says what is wrong with it."""
+        if isinstance(value, str) and value.startswith("unix:") and len(value) > len("unix:"):
+            return cls(unix=value.removeprefix("unix:"))
+        found = re.match(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})\Z", value) if isinstance(value, str) else None
+        if found is None or int(found[2]) > 65535:
+            raise ValueError(f'{value!r} is not an address: write "127.0.0.1:8080" or "unix:PATH"')
+        return cls(host=found[1].strip("[]"), port=int(found[2]))
+
+    def __str__(self) -> str:
+        if self.unix is not None:
+            return f"unix:{self.unix}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class ArbstrSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[arbstr]`: which plugins, and where state lives."""
+
+    plugins: tuple[str, ...]
+    """enabled plugins by their stems; their order is the order of policies"""
+    mock: tuple[str, ...] = ()
+    """what `--mock` puts in the place of the provider plugins"""
+    data_dir: str = "."
+    """as written; Settings.data_dir is the whole path"""
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[server]`: the doors."""
+
+    listen: Address = Address(host="127.0.0.1", port=8080)
+    admin_listen: Address | None = None
+    """None: the admin API shares `listen`"""
+    max_body_bytes: Count = 33_554_432
+    client_stall_seconds: Seconds = 30
+    shutdown_grace_seconds: Seconds = 30
+    cors_origins: tuple[str, ...] = ()
+
+
+class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[storage]`: the database. The URL never holds a password."""
+
+    url: str = "sqlite:///arbstr.db"
+    """as written; Settings.database_url has the whole path"""
+
+
+class VaultDefaults(msgspec.Struct, frozen=True, kw_only=True):
+    """`[vault.defaults]`: limits of a new agent where the command names none."""
+
+    max_charge: Amount = Amount(Msat(1_000_000))
+    daily: Amount = Amount(Msat(10_000_000))
+
+
+class VaultSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[vault]`: accounts and billing."""
+
+    enabled: bool = True
+    """False: a free proxy, no accounts, no billing"""
+    margin: Ppm = Ppm(0)
+    """the operator's share, on top of the provider's price"""
+    defaults: VaultDefaults = VaultDefaults()
+
+
+class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[routing]`: how a call finds its provider."""
+
+    policies: tuple[str, ...] | None = None
+    """None: all enabled policies, in the order of `[arbstr] plugins`"""
+    strategy: str = "cheapest"
+    output_tokens: Count = 4096
+    """the output limit sent when the caller sent none"""
+    keep: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    """candidates in a plan"""
+
+
+class MarketSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[market]`: offers and the price of a dollar."""
+
+    refresh_seconds: Seconds = 60
+    stale_seconds: Seconds = 900
+    usd_per_btc: Decimal | None = None
+    """a fixed rate; None: offers in dollars have no price"""
+    usd_spread: Ppm = Ppm(5_000)
+    """added when dollars become msat"""
+
+
+class DispatchSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[dispatch]`: how long a provider may be silent."""
+
+    connect_seconds: Seconds = 5
+    first_byte_seconds: Seconds = 60
+    idle_seconds: Seconds = 60
+
+
+class Tables(Mapping[str, Mapping[str, Any]]):
+    """The plugins' tables as written, not checked yet: a secret may stand in them by mistake, so they never print."""
+
+    def __init__(self, tables: Mapping[str, Mapping[str, Any]]) -> None:
+        self._tables = dict(tables)
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        return self._tables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+    def __repr__(self) -> str:
+        return f"Tables({', '.join(self._tables)})"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """A checked configuration. Safe to print."""
+
+    path: Path
+    """the file it came from, absolute"""
+    arbstr: ArbstrSettings
+    server: ServerSettings
+    storage: StorageSettings
+    vault: VaultSettings
+    routing: RoutingSettings
+    market: MarketSettings
+    dispatch: DispatchSettings
+    plugins: Tables
+    """by stem, as written; each plugin's own schema checks its table when it is loaded"""
+
+    @property
+    def base(self) -> Path:
+        """What relative paths in the file are relative to."""
+        return self.path.parent
+
+    @property
+    def data_dir(self) -> Path:
+        """Where the database, the tokens, the keys and the plugins' own state live."""
+        return self.base / Path(self.arbstr.data_dir).expanduser()
+
+    @property
+    def database_url(self) -> str:
+        """`[storage] url`; a relative SQLite file is in `data_dir`."""
+        scheme, separator, file = self.storage.url.partition("sqlite:///")
+        if not separator or scheme:
+            return self.storage.url
+        return f"sqlite:///{self.data_dir / file}"
