@@ -1,0 +1,217 @@
+"""The writer: one thread, one connection; operations that wait together share one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from arbstr_core.api import Clock
+from arbstr_core.storage._sqlite import storage_error
+from arbstr_core.storage._statements import Bulk, Statement, encode_rows
+from arbstr_core.types import ArbstrError, Overloaded, VaultUnavailable
+
+T = TypeVar("T")
+
+# What a faulty operation may raise without taking the writer with it. Anything else (no memory, an interrupt) ends the
+# writer: everyone waiting is told, and from then on money does not move.
+_FAULTS = (
+    sqlite3.Error,
+    sqlite3.Warning,
+    ArbstrError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+class Operation(ABC, Generic[T]):
+    """A change of the database. It may run more than once (a failed batch is run again), so it keeps no state."""
+
+    must: ClassVar[bool] = False
+    """True for what a full queue never refuses: settles and releases"""
+
+    @abstractmethod
+    def run(self, tx: Transaction) -> T:
+        """Do it, in the writer's thread."""
+
+
+class Transaction:
+    """What an operation works with. `scratch` lives as long as the transaction, `operations` are all that share it."""
+
+    def __init__(self, connection: sqlite3.Connection, now_ms: int, operations: Sequence[Operation[Any]]) -> None:
+        self._cursor = connection.cursor()
+        self._last: list[Callable[[], None]] = []
+        self.now_ms = now_ms
+        self.operations = operations
+        self.scratch: dict[str, Any] = {}
+
+    def run(self, statement: Statement, parameters: Mapping[str, Any]) -> int:
+        """Run a statement; the number of rows it changed."""
+        return self._cursor.execute(statement.sql, parameters).rowcount
+
+    def bulk(self, statement: Bulk, rows: Sequence[Any]) -> int:
+        """Run a statement over many rows at once; the number of rows it changed. No rows: nothing is run."""
+        return self._cursor.execute(statement.sql, {"rows": encode_rows(rows)}).rowcount if rows else 0
+
+    def all(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """All rows."""
+        return self._cursor.execute(statement.sql, parameters).fetchall()
+
+    def one(self, statement: Statement, parameters: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        """The first row, or None."""
+        rows = self.all(statement, parameters)
+        return rows[0] if rows else None
+
+    def before_commit(self, work: Callable[[], None]) -> None:
+        """Run `work` once, when all operations of this transaction have run."""
+        self._last.append(work)
+
+    def finish(self) -> None:
+        """Run what waits for the end."""
+        for work in self._last:
+            work()
+        self._cursor.close()
+
+
+_Item = tuple[Operation[Any], "asyncio.Future[Any]"]
+_Result = tuple["asyncio.Future[Any]", Any, BaseException | None]
+
+
+class Writer:
+    """Owns the writing connection. `submit` belongs to the event loop's thread; everything else to the writer's."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, clock: Clock, *, bound: int = 4096, batch: int = 256
+    ) -> None:
+        self._connection = connection
+        self._path = path
+        self._clock = clock
+        self._bound = bound
+        self._batch = batch
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="arbstr-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
+        """Queue an operation. The future resolves when its transaction is durable, or with why it is not."""
+        if self._closed:
+            raise VaultUnavailable(f"{self._path} takes no writes: its writer has ended; restart arbstr")
+        if not operation.must and self._queue.qsize() >= self._bound:
+            raise Overloaded(f"{self._bound} writes are waiting for {self._path}: try again")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.put((operation, future))
+        return future
+
+    def close(self) -> None:
+        """Refuse what comes from now on, finish what waits, end the thread."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        batch: list[_Item] = []
+        try:
+            while True:
+                batch, more = self._next_batch()
+                if batch:
+                    _deliver(self._outcomes(batch))
+                if not more:
+                    return
+        finally:
+            self._closed = True
+            self._abandon(batch)
+            self._connection.close()
+
+    def _next_batch(self) -> tuple[list[_Item], bool]:
+        item = self._queue.get()
+        batch: list[_Item] = []
+        while item is not None:
+            batch.append(item)
+            if len(batch) >= self._batch:
+                return batch, True
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, True
+        return batch, False
+
+    def _outcomes(self, batch: list[_Item]) -> list[_Result]:
+        """Run a batch in one transaction; where one of it fails, each again in its own."""
+        try:
+            transaction, results = self._run([operation for operation, _ in batch])
+        except _FAULTS as fault:
+            self._roll_back()
+            if len(batch) == 1:
+                return [(batch[0][1], None, self._told(fault))]
+            return [result for item in batch for result in self._outcomes([item])]
+        failure = self._commit(transaction)
+        return [(future, result, failure) for (_, future), result in zip(batch, results, strict=True)]
+
+    def _run(self, operations: list[Operation[Any]]) -> tuple[Transaction, list[Any]]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        transaction = Transaction(self._connection, self._clock.now_ms(), operations)
+        results = [operation.run(transaction) for operation in operations]
+        transaction.finish()
+        return transaction, results
+
+    def _commit(self, transaction: Transaction) -> BaseException | None:
+        # A COMMIT that failed is not tried again: the disk is full or broken, and nobody was told anything yet.
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            return self._told(error)
+        return None
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _told(self, fault: BaseException) -> BaseException:
+        if not isinstance(fault, sqlite3.Error):
+            return fault
+        error = storage_error(self._path, fault)
+        error.__cause__ = fault
+        return error
+
+    def _abandon(self, batch: list[_Item]) -> None:
+        left = [item for item in batch if not item[1].done()]
+        while not self._queue.empty():
+            item = self._queue.get_nowait()
+            if item is not None:
+                left.append(item)
+        gone = f"{self._path} takes no writes: its writer has ended; restart arbstr"
+        _deliver([(future, None, VaultUnavailable(gone)) for _, future in left])
+
+
+def _deliver(results: list[_Result]) -> None:
+    loops: dict[asyncio.AbstractEventLoop, list[_Result]] = {}
+    for result in results:
+        loops.setdefault(result[0].get_loop(), []).append(result)
+    for loop, own in loops.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, own)
+        except RuntimeError:  # the loop is closed: nobody is left to be told
+            continue
+
+
+def _resolve(results: list[_Result]) -> None:
+    for future, value, failure in results:
+        if future.done():
+            continue
+        if failure is None:
+            future.set_result(value)
+        else:
+            future.set_exception(failure)
