@@ -51,20 +51,38 @@ def find(explicit: str | None, environ: Mapping[str, str]) -> Path:
 
 def load(path: Path) -> Settings:
     """Read and check the file at `path`. Raises ConfigError with all problems."""
+    return parse(read(path), path)
+
+
+def read(path: Path) -> str:
+    """The text of the file at `path`. Raises ConfigError where it cannot be read."""
     try:
-        text = path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8")
     except OSError as bad:
         reason = bad.strerror or type(bad).__name__
         raise ConfigError([Problem(f"{path}: cannot be read ({reason}); write one with `arbstr init`")]) from None
     except UnicodeDecodeError as bad:
         raise ConfigError([Problem(f"{path}: byte {bad.start} is not UTF-8; save the file as UTF-8")]) from None
-    return parse(text, path)
 
 
 def parse(text: str, path: Path) -> Settings:
     """Check `text` as the content of the file `path`. Raises ConfigError with all problems."""
+    settings, problems = survey(text, path)
+    if problems or settings is None:
+        raise ConfigError(problems)
+    return settings
+
+
+def survey(text: str, path: Path) -> tuple[Settings | None, list[Problem]]:
+    """As parse, but what is wrong falls back to its default: so that the plugins' tables can be checked as well, and
+    everything told at once. No settings where a required key is wrong. Raises ConfigError where it is not TOML.
+    """
+    return _settings(_document(text, path), path.absolute())
+
+
+def _document(text: str, path: Path) -> dict[str, Any]:
     try:
-        return _settings(tomllib.loads(text), path.absolute())
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as bad:
         raise ConfigError([Problem(f"{path}: is not TOML: {bad}; correct that place")]) from None
     except RecursionError:
@@ -73,20 +91,20 @@ def parse(text: str, path: Path) -> Settings:
         raise ConfigError([Problem(f"{path}: holds a number that is too long; correct it")]) from None
 
 
-def _settings(document: Mapping[str, Any], path: Path) -> Settings:
+def _settings(document: Mapping[str, Any], path: Path) -> tuple[Settings | None, list[Problem]]:
     problems = _unknown_tables(document)
 
-    def read(name: str, schema: type[S]) -> S | None:
+    def section(name: str, schema: type[S]) -> S | None:
         table = document.get(name, {})
         return salvage(name, table, schema, problems) if isinstance(table, Mapping) else None
 
-    arbstr = read("arbstr", ArbstrSettings)
-    server = read("server", ServerSettings)
-    storage = read("storage", StorageSettings)
-    vault = read("vault", VaultSettings)
-    routing = read("routing", RoutingSettings)
-    market = read("market", MarketSettings)
-    dispatch = read("dispatch", DispatchSettings)
+    arbstr = section("arbstr", ArbstrSettings)
+    server = section("server", ServerSettings)
+    storage = section("storage", StorageSettings)
+    vault = section("vault", VaultSettings)
+    routing = section("routing", RoutingSettings)
+    market = section("market", MarketSettings)
+    dispatch = section("dispatch", DispatchSettings)
     plugins = _plugin_tables(document, problems)
     problems += [*check_server(server)] if server else []
     problems += [*check_storage(storage)] if storage else []
@@ -94,9 +112,9 @@ def _settings(document: Mapping[str, Any], path: Path) -> Settings:
     if arbstr is not None:
         problems += [*check_arbstr(arbstr), *check_tables(arbstr, plugins)]
         problems += [*check_routing(routing, arbstr)] if routing else []
-    if problems or not (arbstr and server and storage and vault and routing and market and dispatch):
-        raise ConfigError(problems)
-    return Settings(
+    if not (arbstr and server and storage and vault and routing and market and dispatch):
+        return None, problems
+    settings = Settings(
         path=path,
         arbstr=arbstr,
         server=_anchored(server, path.parent),
@@ -107,6 +125,7 @@ def _settings(document: Mapping[str, Any], path: Path) -> Settings:
         dispatch=dispatch,
         plugins=plugins,
     )
+    return settings, problems
 
 
 def _unknown_tables(document: Mapping[str, Any]) -> list[Problem]:
