@@ -1,0 +1,77 @@
+"""The provider: one offer, served by the model server that the keeper keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from arbstr_core.api import Feature, Offer, OpenAIProvider, Outbound, Reply, Tier, Tools
+from arbstr_providers_local._child import Spec
+from arbstr_providers_local._config import STEM, LocalConfig
+from arbstr_providers_local._keeper import Keeper
+from arbstr_providers_local._model import Shelf
+
+LOG_FILE = "server.log"
+# Grammars make any model write JSON; tools need a chat template that knows them.
+_PLAIN = frozenset({Feature.JSON})
+_OVERHEAD = 256
+_OVERHEAD_WITH_TOOLS = 1024
+
+
+class LocalProvider(OpenAIProvider):
+    """A model on this machine. Its server is another process: whatever happens there fails one call at most."""
+
+    def __init__(self, config: LocalConfig, tools: Tools, *, shelf: Shelf | None = None) -> None:
+        super().__init__(STEM, "", tools)
+        self._config = config
+        self.keeper = Keeper(tools, spec_of(config, tools.data_dir), shelf or Shelf(config.path, tools.data_dir))
+
+    async def start(self) -> None:
+        """Begin loading the model, without waiting for it."""
+        if self._config.warm:
+            self.keeper.begin()
+
+    async def aclose(self) -> None:
+        """End the model server."""
+        await self.keeper.aclose()
+
+    async def offers(self) -> Sequence[Offer]:
+        """One offer; context and tools are the configuration's until the model is loaded, then the model's own."""
+        child = self.keeper.running
+        context = min(self._config.context, child.context) if child else self._config.context
+        tools = child is not None and child.tools
+        return [
+            Offer(
+                provider=self.name,
+                model=self._config.model,
+                upstream=self._config.model,
+                price=self._config.price(),
+                features=_PLAIN | {Feature.TOOLS} if tools else _PLAIN,
+                context_window=context,
+                max_output_tokens=context,
+                tier=Tier.LOCAL,
+                input_overhead=_OVERHEAD_WITH_TOOLS if tools else _OVERHEAD,
+            )
+        ]
+
+    async def open(self, call: Outbound, offer: Offer) -> Reply:
+        """Ask the model server, which is started first where it does not run."""
+        child = await self.keeper.child()
+        # The server drops idle connections after 5 s; one reused in that moment would fail a call for nothing.
+        once = msgspec.structs.replace(call, headers={**call.headers, "connection": "close"})
+        return await self.tools.upstream.send(once.to(f"{child.url}/{call.endpoint}", child.key))
+
+
+def spec_of(config: LocalConfig, data_dir: str) -> Spec:
+    """How to run the server for `config`."""
+    return Spec(
+        name=config.model,
+        context=config.context,
+        parallel=config.parallel,
+        threads=config.thread_count(),
+        idle=config.idle_stop_seconds,
+        start_seconds=config.start_seconds,
+        log=Path(data_dir) / LOG_FILE,
+    )
