@@ -1,0 +1,83 @@
+"""Owns one endpoint at run time: its offers, from rows and from its list of models."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import httpx
+
+from arbstr_core.api import ArbstrError, Offer, OpenAIProvider, Price, Secret, Tools
+from arbstr_providers_openai._config import Instance, ModelRow
+from arbstr_providers_openai._prices import price_of
+
+_NO_ROW = ModelRow()
+T = TypeVar("T")
+
+
+class EndpointProvider(OpenAIProvider):
+    """`providers_openai.<instance>`."""
+
+    def __init__(self, instance_name: str, instance: Instance, tools: Tools, *, key: Secret | None = None) -> None:
+        super().__init__(f"providers_openai.{instance_name}", instance.url, tools, key=key)
+        self._instance = instance
+        self._listed: tuple[str, ...] = ()
+        self._said: set[str] = set()
+
+    async def offers(self) -> list[Offer]:
+        """The rows, and with `discover` what the endpoint lists beyond them.
+
+        Rows need no list, so they stay on offer while the endpoint does not answer with one.
+        """
+        rows = self._instance.models
+        offers = [self._offer(name, row) for name, row in rows.items()]
+        if self._instance.discover:
+            known = {row.upstream or name for name, row in rows.items()} | set(rows)
+            listed = await self._list(needed=not any(offers))
+            offers += [self._offer(name, _NO_ROW) for name in listed if name not in known]
+        return [offer for offer in offers if offer is not None]
+
+    async def _list(self, *, needed: bool) -> tuple[str, ...]:
+        """What the endpoint lists now, else what it listed last; a failure is raised where it has nothing else."""
+        try:
+            listed = await self.listed_models()
+        except (ArbstrError, httpx.HTTPError) as failed:
+            if needed and not self._listed:
+                raise
+            self._say(f"no list of models from {self.url} ({failed or type(failed).__name__}); keeping the last one")
+            return self._listed
+        self._listed = tuple(dict.fromkeys(name for name in listed if name.strip()))
+        return self._listed
+
+    def _offer(self, name: str, row: ModelRow) -> Offer | None:
+        price = price_of(row, self._instance)
+        if price is None:
+            self._say(f"{name} is not offered: it has no price; set input and output, or free = true")
+            return None
+        return self._priced(name, row, price)
+
+    def _priced(self, name: str, row: ModelRow, price: Price) -> Offer:
+        default = self._instance
+        return Offer(
+            provider=self.name,
+            model=name,
+            upstream=row.upstream or name,
+            price=price,
+            tier=_first(row.tier, default.tier),
+            features=_first(row.features, default.features),
+            context_window=_first(row.context, default.context),
+            max_output_tokens=_first(row.max_output_tokens, default.max_output_tokens),
+            input_factor=_first(row.input_factor, default.input_factor),
+            input_overhead=_first(row.input_overhead, default.input_overhead),
+            output_field=_first(row.output_field, default.output_field),
+            hidden_reasoning=_first(row.hidden_reasoning, default.hidden_reasoning),
+        )
+
+    def _say(self, message: str) -> None:
+        """Log once: offers are asked for again and again."""
+        if message not in self._said:
+            self._said.add(message)
+            self.tools.log.warning("%s: %s", self.name, message)
+
+
+def _first(chosen: T | None, default: T) -> T:
+    return default if chosen is None else chosen

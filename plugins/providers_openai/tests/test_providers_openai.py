@@ -1,0 +1,230 @@
+"""Endpoints as rows: held to the kit; prices, discovery, keys."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from decimal import Decimal
+from typing import Any
+
+import arbstr_providers_openai
+import httpx
+import pytest
+
+from arbstr_core.api import ArbstrError, Feature, Free, MsatPrice, Offer, Provider, Tier, UsdPrice
+from arbstr_core.testing import PluginSuite, ProviderSuite, an_outbound, configure, kit_tools
+
+URL = "https://api.example.com/v1"
+ROW = {"input": "590 sat", "output": "790 sat"}
+
+
+def one(**instance: Any) -> dict[str, Any]:
+    return {"instances": {"acme": {"url": URL, **instance}}}
+
+
+def providers(table: dict[str, Any], **more: Any) -> list[Provider]:
+    return arbstr_providers_openai.arbstr_providers(configure(arbstr_providers_openai, table), kit_tools(**more))
+
+
+def offers(table: dict[str, Any], **more: Any) -> dict[str, Offer]:
+    return {offer.model: offer for offer in asyncio.run(providers(table, **more)[0].offers())}
+
+
+def lists(*names: str):
+    return lambda request: httpx.Response(200, json={"object": "list", "data": [{"id": name} for name in names]})
+
+
+class TestPlugin(PluginSuite):
+    def table(self):
+        return one(models={"m": ROW}, tier="frontier")
+
+    @pytest.fixture
+    def plugin(self):
+        return arbstr_providers_openai
+
+
+class TestRows(ProviderSuite):
+    @pytest.fixture
+    def make(self):
+        config = configure(arbstr_providers_openai, one(models={"m": {**ROW, "upstream": "m-1"}, "n": {"free": True}}))
+        return lambda tools: arbstr_providers_openai.arbstr_providers(config, tools)[0]
+
+
+class TestDiscovered(ProviderSuite):
+    def tools(self, **more: Any):
+        return kit_tools(http=lists("m", "n", "m"), secrets={"env:ACME": "sk-1"}, **more)
+
+    @pytest.fixture
+    def make(self):
+        table = one(discover=True, key="env:ACME", input="1 usd", output="2 usd", models={"n": {"output": "3 usd"}})
+        config = configure(arbstr_providers_openai, table)
+        return lambda tools: arbstr_providers_openai.arbstr_providers(config, tools)[0]
+
+
+def test_a_row_in_sats_has_the_written_defaults():
+    offer = offers(one(models={"m": ROW}))["m"]
+    assert offer == Offer(
+        provider="providers_openai.acme",
+        model="m",
+        upstream="m",
+        price=MsatPrice(input=590_000, cached_input=590_000, output=790_000, request=0),
+        tier=Tier.STANDARD,
+        input_factor=1.0,
+        input_overhead=256,
+    )
+
+
+def test_a_row_in_usd_stays_exact():
+    row = {"input": "0.59 usd", "cached_input": "0.1 usd", "output": "0.79 usd", "request": "0.001 usd"}
+    price = UsdPrice(
+        input=Decimal("0.59"), cached_input=Decimal("0.1"), output=Decimal("0.79"), request=Decimal("0.001")
+    )
+    assert offers(one(models={"m": row}))["m"].price == price
+
+
+def test_a_row_takes_what_it_lacks_from_its_instance():
+    shared = {"input": "1 sat", "output": "2 sat", "request": "3 sat", "context": 8192, "features": ["tools"]}
+    row = {"output": "9 sat", "tier": "local", "max_output_tokens": 100, "hidden_reasoning": True}
+    offer = offers(one(**shared, models={"m": row}))["m"]
+    assert offer.price == MsatPrice(input=1000, cached_input=1000, output=9000, request=3000)
+    assert (offer.context_window, offer.features, offer.tier) == (8192, frozenset({Feature.TOOLS}), Tier.LOCAL)
+    assert (offer.max_output_tokens, offer.hidden_reasoning) == (100, True)
+
+
+def test_free_is_said_and_a_written_zero_is_a_price():
+    table = one(models={"free": {"free": True}, "zero": {"input": "0 sat", "output": "0 sat"}})
+    found = offers(table)
+    assert found["free"].price == Free()
+    assert found["zero"].price == MsatPrice(input=0, cached_input=0, output=0)
+
+
+def test_rates_of_a_row_stand_on_a_free_instance_and_free_on_a_priced_one():
+    assert offers(one(free=True, models={"m": ROW}))["m"].price == MsatPrice(
+        input=590_000, cached_input=590_000, output=790_000
+    )
+    assert offers(one(**ROW, models={"m": {"free": True}}))["m"].price == Free()
+
+
+def test_a_row_without_a_price_is_not_offered_and_the_log_says_so_once(caplog: pytest.LogCaptureFixture):
+    provider = providers(one(models={"m": {"context": 8192}, "n": ROW}))[0]
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert [offer.model for offer in asyncio.run(provider.offers())] == ["n"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "providers_openai.acme: m is not offered: it has no price; set input and output, or free = true"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("instance", "says"),
+    [
+        ({"models": {"m": {"input": "1 usd", "output": "1 sat"}}}, "model 'm': input in usd and output in sat"),
+        ({"request": "1 sat", "input": "1 sat", "output": "1 sat", "models": {"m": {"input": "1 usd"}}}, "model 'm'"),
+        ({"models": {"m": {"input": "1 sat"}}}, "model 'm': it has input and no output"),
+        ({"models": {"m": {**ROW, "free": True}}}, "model 'm': it has free = true and rates"),
+        ({"input": "1 usd", "output": "1 sat"}, "the default price: input in usd"),
+        ({"models": {"m": {"input": "2 btc", "output": "1 sat"}}}, "model 'm': input is above"),
+        ({"models": {"m": {"input": "-1 sat", "output": "1 sat"}}}, "is not an amount"),
+        ({"models": {"m": {**ROW, "context": 0}}}, "context is 0"),
+        ({"models": {"m": {**ROW, "input_factor": 0.0}}}, "input_factor is 0.0"),
+        ({"models": {"m": {**ROW, "inptu": "1 sat"}}}, 'did you mean "input"'),
+        ({"url": "ftp://example.com"}, "url is not an http or https address"),
+        ({"url": "https://"}, "url is not an http or https address"),
+        ({"url": "https://example.com/v1?key=1"}, "url has a query"),
+        ({"key": "sk-123"}, "never the secret itself"),
+    ],
+)
+def test_what_the_types_cannot_say_is_refused_with_a_remedy(instance: dict[str, Any], says: str):
+    with pytest.raises(ArbstrError) as refused:
+        configure(arbstr_providers_openai, one(**instance))
+    assert says in str(refused.value)
+    assert "instances.acme" in str(refused.value)
+
+
+def test_every_wrong_row_is_named():
+    mixed = {"input": "1 usd", "output": "1 sat"}
+    with pytest.raises(ArbstrError) as refused:
+        configure(arbstr_providers_openai, one(models={"first": mixed, "second": mixed}))
+    assert "'first'" in str(refused.value)
+    assert "'second'" in str(refused.value)
+
+
+def test_a_password_in_the_url_is_refused_and_not_repeated():
+    with pytest.raises(ArbstrError) as refused:
+        configure(arbstr_providers_openai, one(url="https://me:hunter2@example.com/v1"))
+    assert "take it out" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_an_instance_whose_key_is_unset_is_disabled_with_a_warning(caplog: pytest.LogCaptureFixture):
+    table = {
+        "instances": {
+            "locked": {"url": URL, "key": "env:ACME", "models": {"m": ROW}},
+            "open": {"url": URL, "models": {"m": ROW}},
+        }
+    }
+    with caplog.at_level(logging.WARNING):
+        assert [provider.name for provider in providers(table)] == ["providers_openai.open"]
+    assert "providers_openai.locked is disabled: its key env:ACME is not set" in caplog.text
+
+
+def test_the_call_goes_below_the_url_with_the_key():
+    tools = kit_tools(secrets={"env:ACME": "sk-1"})
+    config = configure(arbstr_providers_openai, one(url=URL + "/", key="env:ACME", models={"m": ROW}))
+    provider = arbstr_providers_openai.arbstr_providers(config, tools)[0]
+
+    async def scenario():
+        offer = (await provider.offers())[0]
+        await (await provider.open(an_outbound(), offer)).aclose()
+
+    asyncio.run(scenario())
+    sent = tools.upstream.sent[0]
+    assert sent.url == URL + "/chat/completions"
+    assert sent.key is not None
+    assert sent.key.reveal() == "sk-1"
+
+
+def test_discovery_asks_with_the_key_and_rows_override():
+    asked: list[httpx.Request] = []
+
+    def page(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return lists("big-model-2024", "small", "", "small")(request)
+
+    rows = {"big": {"upstream": "big-model-2024", "output": "9 sat"}}
+    table = one(discover=True, key="env:ACME", input="1 sat", output="2 sat", models=rows)
+    found = offers(table, http=page, secrets={"env:ACME": "sk-1"})
+    assert {name: offer.price.output for name, offer in found.items()} == {"big": 9000, "small": 2000}
+    assert str(asked[0].url) == URL + "/models"
+    assert asked[0].headers["authorization"] == "Bearer sk-1"
+
+
+def test_discovery_without_a_price_sells_nothing():
+    assert offers(one(discover=True), http=lists("m")) == {}
+
+
+def test_discovery_on_a_free_instance():
+    assert offers(one(discover=True, free=True), http=lists("m"))["m"].price == Free()
+
+
+def test_no_list_of_models_means_no_models():
+    with pytest.raises(ArbstrError, match="did not answer with a list of models"):
+        offers(one(discover=True, free=True), http=lambda request: httpx.Response(200, json={"data": None}))
+    assert offers(one(discover=True, free=True), http=lists()) == {}
+
+
+def test_rows_and_the_last_list_outlive_a_failed_discovery():
+    down = False
+
+    def page(request: httpx.Request) -> httpx.Response:
+        if down:
+            raise httpx.ConnectError("refused", request=request)
+        return lists("found")(request)
+
+    provider = providers(one(discover=True, free=True, models={"row": ROW}), http=page)[0]
+    down = True
+    assert [offer.model for offer in asyncio.run(provider.offers())] == ["row"]
+    down = False
+    assert [offer.model for offer in asyncio.run(provider.offers())] == ["row", "found"]
+    down = True
+    assert [offer.model for offer in asyncio.run(provider.offers())] == ["row", "found"]
