@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from arbstr_core.config._settings import (
@@ -35,9 +35,7 @@ def check_tables(arbstr: ArbstrSettings, plugins: Mapping[str, Any]) -> Iterator
     enabled = {*arbstr.plugins, *arbstr.mock}
     for name in plugins:
         if name not in enabled:
-            remedy = did_you_mean(name, enabled)
-            hint = f"{remedy} or " if remedy.startswith("did you mean") else ""
-            what = f'the plugin is not enabled; {hint}add "{name[:40]}" to [arbstr] plugins, or take this table out'
+            what = f"the plugin is not enabled; {_nearest(name, enabled)}add it to [arbstr] plugins, or take this out"
             yield problem(join("plugins", name), None, what)
 
 
@@ -68,7 +66,7 @@ def check_routing(routing: RoutingSettings, arbstr: ArbstrSettings) -> Iterator[
     enabled = {*arbstr.plugins, *arbstr.mock}
     for name in names:
         if name not in enabled:
-            what = f'"{name[:40]}" is not enabled; {did_you_mean(name, enabled)} Else add it to [arbstr] plugins'
+            what = f'"{name[:40]}" is not enabled; {_nearest(name, enabled)}add it to [arbstr] plugins'
             yield problem("routing", "policies", what)
 
 
@@ -79,6 +77,11 @@ def check_market(market: MarketSettings) -> Iterator[Problem]:
         yield problem("market", "usd_per_btc", "is not a rate; write how many dollars one bitcoin costs, as in 97000")
     if market.stale_seconds < market.refresh_seconds:
         yield problem("market", "stale_seconds", "is below refresh_seconds, so every offer would go stale; raise it")
+
+
+def _nearest(name: str, enabled: Iterable[str]) -> str:
+    remedy = did_you_mean(name, enabled)
+    return f"{remedy} else " if remedy.startswith("did you mean") else ""
 
 
 def _twice(table: str, key: str, names: Sequence[str]) -> Iterator[Problem]:

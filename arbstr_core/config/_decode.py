@@ -121,7 +121,7 @@ def _union(path: str, key: str, value: Any, parts: Sequence[Any], problems: list
             return result
         tries.append(found)
     likely = [found for choice, found in zip(choices, tries, strict=True) if _same_shape(value, choice)]
-    if len(likely) == 1 or len(tries) == 1:
+    if len(tries) == 1 or len(likely) == 1:
         problems += (likely or tries)[0]
     else:
         words = " or ".join(type_words(choice) for choice in choices)
@@ -130,10 +130,9 @@ def _union(path: str, key: str, value: Any, parts: Sequence[Any], problems: list
 
 
 def _same_shape(value: Any, wanted: Any) -> bool:
+    """True where both are tables, or both are lists."""
     words = type_words(wanted)
-    if isinstance(value, Mapping):
-        return words == "a table"
-    return words.startswith("a list") == isinstance(value, list) and words != "a table"
+    return words == "a table" if isinstance(value, Mapping) else words.startswith("a list") and isinstance(value, list)
 
 
 def _from_config(path: str, key: str, value: Any, wanted: Any, problems: list[Problem]) -> Any:

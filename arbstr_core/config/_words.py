@@ -30,6 +30,7 @@ _NAMES = {
     "time": "a time",
     "datetime": "a date and time",
 }
+_COUNTED = ("a table", "a number", "a whole number")
 QUOTABLE = 24
 """Text longer than this is never repeated: it may be a key pasted into the wrong place."""
 
@@ -111,7 +112,10 @@ def _container_words(origin: Any, parts: tuple[Any, ...]) -> str:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return "a table"
     items = [part for part in parts if part is not Ellipsis]
-    return f"a list of {type_words(items[0])}" if len(set(items)) == 1 else "a list"
+    if len(set(items)) != 1:
+        return "a list"
+    word = type_words(items[0])
+    return f"a list of {word.removeprefix('a ') + 's' if word in _COUNTED else word}"
 
 
 def in_words(message: str) -> str:

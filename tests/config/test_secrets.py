@@ -1,0 +1,51 @@
+"""What a secret reference points to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from arbstr_core.config import resolve_secret
+from arbstr_core.types import ConfigError, SecretRef
+
+
+def reveal(ref: str, base: Path, environ: dict[str, str] | None = None) -> str | None:
+    secret = resolve_secret(SecretRef.from_config(ref), base, environ or {})
+    return secret.reveal() if secret else None
+
+
+def test_environment(tmp_path: Path):
+    assert reveal("env:K", tmp_path, {"K": "v\n"}) == "v\n"
+    assert reveal("env:K", tmp_path, {"K": ""}) is None
+    assert reveal("env:K", tmp_path) is None
+
+
+def test_the_environment_is_the_process_s_own_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ARBSTR_TEST_SECRET", "v")
+    secret = resolve_secret(SecretRef("env:ARBSTR_TEST_SECRET"), tmp_path)
+    assert secret is not None
+    assert secret.reveal() == "v"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("v", "v"), ("v\n", "v"), ("v\r\n", "v"), ("v\n\n", "v\n"), ("\n", None)]
+)
+def test_file(tmp_path: Path, written: str, read: str | None):
+    (tmp_path / "key").write_bytes(written.encode())
+    assert reveal("file:key", tmp_path) == read
+    assert reveal(f"file:{tmp_path}/key", Path("/elsewhere")) == read
+
+
+def test_no_file(tmp_path: Path):
+    assert reveal("file:absent", tmp_path) is None
+    (tmp_path / "plain").touch()
+    assert reveal("file:plain/below", tmp_path) is None
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        reveal("file:.", tmp_path)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        reveal("file:binary", tmp_path)
