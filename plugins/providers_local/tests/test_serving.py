@@ -155,8 +155,8 @@ def test_a_call_in_progress_fails_alone_when_the_server_dies(tools_in: ToolsIn, 
             child = await provider.keeper.child()
             (offer,) = await provider.offers()
             long = asyncio.create_task(provider.open(call(max_tokens=3000), offer))
-            while json.loads((await tools.http.get(f"{child.url[:-3]}/health")).content) != {"status": "ok"}:
-                pass
+            while b"processing task" not in (tmp_path / "server.log").read_bytes():
+                await asyncio.sleep(0.01)
             child.process.kill()
             with pytest.raises(ConnectFailed):
                 await long
@@ -184,9 +184,21 @@ def test_it_ends_with_the_provider_under_uvloop_too(
         until_gone(runner.run(story()))
 
 
-def test_closing_during_the_start_leaves_nothing(
-    tools_in: ToolsIn, tmp_path: Path, until_gone: Callable[[int], None]
-) -> None:
+def test_the_server_ends_when_its_input_does(tools_in: ToolsIn, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with tools_in(tmp_path) as tools:
+            provider = LocalProvider(LocalConfig(), tools)
+            child = await provider.keeper.child()
+            assert child.process.stdin is not None
+            child.process.stdin.close()
+            async with asyncio.timeout(10):
+                assert await child.ended() == 0
+            await provider.aclose()
+
+    asyncio.run(story())
+
+
+def test_closing_during_the_start_leaves_nothing(tools_in: ToolsIn, tmp_path: Path) -> None:
     async def story() -> None:
         async with tools_in(tmp_path) as tools:
             provider = LocalProvider(LocalConfig(), tools)
