@@ -24,22 +24,26 @@ class Statement:
     @cached_property
     def sql(self) -> str:
         """The text for the driver."""
-        compiled = self._expression.compile(  # type: ignore[attr-defined]
-            dialect=sqlite.dialect(paramstyle="named"), compile_kwargs={"render_postcompile": True}
-        )
-        fixed = {name: value for name, value in compiled.params.items() if value is not None}
+        compiled = self._expression.compile(dialect=sqlite.dialect(paramstyle="named"))  # type: ignore[attr-defined]
+        sql = str(compiled)
+        fixed = {
+            name: bind.value for name, bind in compiled.binds.items() if bind.value is not None and f":{name}" in sql
+        }
         if fixed:
             raise AssertionError(f"a value in the statement would be lost, make it a constant(): {fixed}")
-        return str(compiled)
+        return sql
 
 
 class Bulk(Statement):
     """A statement whose rows come as one JSON parameter named `rows`."""
 
 
-def constant(value: int | str) -> sa.BindParameter[Any]:
+def constant(value: int | str) -> sa.ColumnElement[Any]:
     """A value written into the SQL itself."""
-    return sa.bindparam(None, value, unique=True, literal_execute=True)
+    if isinstance(value, int):
+        return sa.literal_column(str(value), sa.Integer)
+    quoted = value.replace("'", "''")
+    return sa.literal_column(f"'{quoted}'", sa.Text)
 
 
 def rows_of(parameter: str) -> sa.TableValuedAlias:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from arbstr_core.api import Clock
 from arbstr_core.storage._sqlite import storage_error
 from arbstr_core.storage._statements import Bulk, Statement, encode_rows
@@ -31,6 +33,7 @@ _FAULTS = (
     RuntimeError,
     TypeError,
     ValueError,
+    SQLAlchemyError,
 )
 
 

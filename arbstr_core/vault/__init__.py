@@ -1,0 +1,38 @@
+"""Everything durable about money: agents and their limits, holds and how they end, transfers, receipts, the audit.
+
+MONEY.md is its law. The way in is `Vault`; `schema` is what the database needs for it.
+"""
+
+from arbstr_core.vault._migrations import schema
+from arbstr_core.vault._values import (
+    AgentRecord,
+    Closed,
+    Granted,
+    HoldRequest,
+    HoldState,
+    Limits,
+    ProviderCost,
+    ReceiptRecord,
+    RefusalReason,
+    Refused,
+    Settlement,
+    Verification,
+)
+from arbstr_core.vault._vault import Vault
+
+__all__ = [
+    "AgentRecord",
+    "Closed",
+    "Granted",
+    "HoldRequest",
+    "HoldState",
+    "Limits",
+    "ProviderCost",
+    "ReceiptRecord",
+    "RefusalReason",
+    "Refused",
+    "Settlement",
+    "Vault",
+    "Verification",
+    "schema",
+]

@@ -1,0 +1,91 @@
+"""Questions that change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from arbstr_core.vault import _tables as t
+from arbstr_core.vault._rows import latest_limits
+from arbstr_core.vault._values import AgentRecord, HoldState, Limits, ReceiptRecord
+
+_AGENT = sa.select(
+    t.AGENT.c.id,
+    t.AGENT.c.name,
+    t.AGENT.c.realm,
+    t.AGENT.c.enabled,
+    t.AGENT.c.created_ms,
+    t.ACCOUNT.c.posted_msat,
+    t.ACCOUNT.c.held_msat,
+    t.LIMITS.c.version,
+    t.LIMITS.c.max_charge_msat,
+    t.LIMITS.c.daily_msat,
+).select_from(t.AGENT.join(t.ACCOUNT, t.ACCOUNT.c.id == t.AGENT.c.account_id).outerjoin(t.LIMITS, latest_limits()))
+
+
+def agent(connection: sa.Connection, id_or_name: str) -> AgentRecord | None:
+    """The agent with this id, else with this name."""
+    for column in (t.AGENT.c.id, t.AGENT.c.name):
+        row = connection.execute(_AGENT.where(column == id_or_name)).first()
+        if row is not None:
+            return _record(row)
+    return None
+
+
+def agents(connection: sa.Connection) -> list[AgentRecord]:
+    """All agents, by name."""
+    return [_record(row) for row in connection.execute(_AGENT.order_by(t.AGENT.c.name))]
+
+
+def agent_by_token(connection: sa.Connection, token_hash: bytes) -> AgentRecord | None:
+    """Whose live token this is."""
+    live = sa.select(t.TOKEN.c.agent_id).where(t.TOKEN.c.hash == token_hash, t.TOKEN.c.revoked_ms.is_(None))
+    row = connection.execute(_AGENT.where(t.AGENT.c.id == live.scalar_subquery())).first()
+    return None if row is None else _record(row)
+
+
+def receipt(connection: sa.Connection, id: str) -> ReceiptRecord | None:
+    """A call's hold, its outcome and its receipt."""
+    hold = t.HOLD.c
+    charged = sa.func.coalesce(t.TRANSFER.c.amount_msat, 0)
+    query = (
+        sa.select(
+            hold.id, hold.agent_id, t.AGENT.c.name, hold.model, hold.state, hold.amount_msat, charged, t.RECEIPT.c.body
+        )
+        .select_from(
+            t.HOLD.join(t.AGENT, t.AGENT.c.id == hold.agent_id)
+            .outerjoin(t.TRANSFER, t.TRANSFER.c.hold_id == hold.id)
+            .outerjoin(t.RECEIPT, t.RECEIPT.c.id == hold.id)
+        )
+        .where(hold.id == id)
+    )
+    row: Sequence[Any] | None = connection.execute(query).first()
+    if row is None:
+        return None
+    return ReceiptRecord(
+        id=row[0],
+        agent=row[1],
+        agent_name=row[2],
+        model=row[3],
+        state=HoldState(row[4]),
+        held_msat=row[5],
+        charged_msat=row[6],
+        body=None if row[7] is None else row[7].encode(),
+    )
+
+
+def _record(row: Sequence[Any]) -> AgentRecord:
+    limits = Limits(version=row[7], max_charge_msat=row[8], daily_msat=row[9]) if row[7] is not None else None
+    return AgentRecord(
+        id=row[0],
+        name=row[1],
+        realm=row[2],
+        enabled=bool(row[3]),
+        created_ms=row[4],
+        posted_msat=row[5],
+        held_msat=row[6],
+        available_msat=row[5] - row[6],
+        limits=limits,
+    )

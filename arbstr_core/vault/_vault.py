@@ -1,0 +1,115 @@
+"""The way into the vault."""
+
+from __future__ import annotations
+
+import asyncio
+
+from arbstr_core.storage import Database
+from arbstr_core.types import NotFound
+from arbstr_core.vault import _reads
+from arbstr_core.vault._agents import CreateAgent, Fund, RotateToken, SetEnabled
+from arbstr_core.vault._book import Chart
+from arbstr_core.vault._holds import OpenHold, Release, Settle, SweepOrphans
+from arbstr_core.vault._values import (
+    AgentRecord,
+    Closed,
+    Granted,
+    HoldRequest,
+    Limits,
+    ReceiptRecord,
+    Refused,
+    Settlement,
+    Verification,
+)
+from arbstr_core.vault._verify import verify
+
+
+class Vault:
+    """Money, durably. What returns a future has queued its write already; the future resolves when it is durable.
+
+    Writes raise Overloaded (not settles and releases), VaultUnavailable, or StorageError.
+    """
+
+    def __init__(self, db: Database, *, boot_id: str) -> None:
+        self._db = db
+        self._boot_id = boot_id
+        self._chart: Chart = {}
+
+    def hold(self, request: HoldRequest) -> asyncio.Future[Granted | Refused]:
+        """Set money aside for a call. The same request again gives the same answer while its hold is open."""
+        return self._db.submit(OpenHold(self._chart, request, self._boot_id))
+
+    def settle(self, settlement: Settlement) -> asyncio.Future[Closed]:
+        """End a hold with a charge, which must not be above it. Ended before: the stored outcome."""
+        return self._db.submit(Settle(self._chart, settlement))
+
+    def release(self, hold_id: str, receipt: bytes) -> asyncio.Future[Closed]:
+        """End a hold with no charge; `receipt` is JSON. Ended before: the stored outcome."""
+        return self._db.submit(Release(self._chart, hold_id, receipt))
+
+    async def sweep_orphans(self) -> int:
+        """Release the holds that other processes left open; to be called before serving."""
+        total = 0
+        while swept := await self._db.submit(SweepOrphans(self._chart, self._boot_id)):
+            total += swept
+        return total
+
+    async def create_agent(
+        self, *, id: str, name: str, realm: str, token_hash: bytes, limits: Limits, fund_msat: int = 0, rail: str = ""
+    ) -> AgentRecord:
+        """Make an agent; raises Conflict where the name is taken. `token_hash` is the SHA-256 of its token."""
+        operation = CreateAgent(
+            self._chart,
+            id=id,
+            name=name,
+            realm=realm,
+            token_hash=token_hash,
+            limits=limits,
+            fund_msat=fund_msat,
+            rail=rail,
+        )
+        await self._db.submit(operation)
+        return await self._agent(id)
+
+    async def fund(self, agent_id: str, amount_msat: int, *, rail: str, key: str) -> AgentRecord:
+        """Give an agent money out of the operator's equity, once for each `key`.
+
+        In realm `sim` the money is made; elsewhere more than the equity raises InsufficientFunds.
+        """
+        await self._db.submit(Fund(self._chart, agent_id, amount_msat, rail, key))
+        return await self._agent(agent_id)
+
+    async def set_enabled(self, agent_id: str, enabled: bool) -> AgentRecord:
+        """Switch an agent on or off; off refuses new holds."""
+        await self._db.submit(SetEnabled(self._chart, agent_id, enabled))
+        return await self._agent(agent_id)
+
+    async def rotate_token(self, agent_id: str, token_hash: bytes) -> None:
+        """Give an agent a new token and revoke those it had."""
+        await self._db.submit(RotateToken(self._chart, agent_id, token_hash))
+
+    async def agent_by_token(self, token_hash: bytes) -> AgentRecord | None:
+        """Whose token this is; None where it is unknown or revoked."""
+        return await self._db.read(lambda connection: _reads.agent_by_token(connection, token_hash))
+
+    async def agent(self, id_or_name: str) -> AgentRecord | None:
+        """The agent with this id, else with this name."""
+        return await self._db.read(lambda connection: _reads.agent(connection, id_or_name))
+
+    async def agents(self) -> list[AgentRecord]:
+        """All agents, by name."""
+        return await self._db.read(_reads.agents)
+
+    async def receipt(self, id: str) -> ReceiptRecord | None:
+        """A call's hold and receipt."""
+        return await self._db.read(lambda connection: _reads.receipt(connection, id))
+
+    async def verify(self) -> Verification:
+        """Replay the whole ledger on one snapshot and compare."""
+        return await self._db.read(verify)
+
+    async def _agent(self, agent_id: str) -> AgentRecord:
+        found = await self.agent(agent_id)
+        if found is None:
+            raise NotFound(f"there is no agent {agent_id}")
+        return found
