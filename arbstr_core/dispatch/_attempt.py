@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 
 import msgspec
@@ -20,6 +21,8 @@ from arbstr_core.types import (
     ReplyTimedOut,
 )
 from arbstr_core.wire import event_data, glimpse
+
+_log = logging.getLogger("arbstr.dispatch")
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _MAX_ERROR_BYTES = 256 * 1024
@@ -61,7 +64,7 @@ async def first_byte(provider: Provider, call: ChatCall, quote: Quote, *, second
             reply = await provider.open(outbound(call, quote), quote.offer)
             if reply.status != 200:
                 raise await _refusal(reply)
-            found = await (_first_events(reply) if call.stream else _whole_body(reply))
+            found = await (_first_events(provider, reply) if call.stream else _whole_body(reply))
         begun = True
         return found
     except TimeoutError:
@@ -74,12 +77,17 @@ async def first_byte(provider: Provider, call: ChatCall, quote: Quote, *, second
         raise FailedAttempt(Outcome.CUT, str(cut)) from cut
     except (ProviderError, AddressRefused) as wrong:
         raise FailedAttempt(Outcome.REFUSED, str(wrong)) from wrong
+    except FailedAttempt:
+        raise
+    except Exception as bug:
+        _log.exception("%s failed", provider.name)
+        raise FailedAttempt(Outcome.BAD_REPLY, f"its plugin failed: {type(bug).__name__}") from bug
     finally:
         if reply is not None and not begun:
             await reply.aclose()
 
 
-async def _first_events(reply: Reply) -> FirstByte:
+async def _first_events(provider: Provider, reply: Reply) -> FirstByte:
     """Read until an event that is neither a comment nor an error."""
     if not reply.streaming:
         body = await reply.read(_MAX_ERROR_BYTES)
@@ -92,8 +100,20 @@ async def _first_events(reply: Reply) -> FirstByte:
                 continue
             if data != b"[DONE]" and glimpse(data).error:
                 raise FailedAttempt(Outcome.REFUSED, "answered with an error event", body=data)
-            return FirstByte(reply, events=tuple(events[position:]), rest=rest)
+            return FirstByte(reply, events=tuple(events[position:]), rest=_owned(provider, rest))
     raise FailedAttempt(Outcome.CUT, "the stream ended before its first event")
+
+
+async def _owned(provider: Provider, events: AsyncIterator[Sequence[bytes]]) -> AsyncIterator[Sequence[bytes]]:
+    """The rest of a stream; whatever its plugin raises cuts it, and nothing else."""
+    try:
+        async for batch in events:
+            yield batch
+    except ProviderError:
+        raise
+    except Exception as bug:
+        _log.exception("%s failed in the middle of a reply", provider.name)
+        raise ReplyCut(f"the plugin of {provider.name} failed: {type(bug).__name__}") from bug
 
 
 async def _whole_body(reply: Reply) -> FirstByte:

@@ -1,0 +1,38 @@
+"""What lives in `data_dir` beside the database: the operator's token, made where it is missing."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from arbstr_core.config import Settings
+from arbstr_core.types import Secret, StorageError
+
+
+def token_path(settings: Settings) -> Path:
+    """Where the operator's token is."""
+    return settings.data_dir / "admin.token"
+
+
+def operator_token(settings: Settings) -> Secret:
+    """The operator's token; made, for the operator's eyes alone, where there is none."""
+    path = token_path(settings)
+    try:
+        found = path.read_text().strip()
+    except FileNotFoundError:
+        return Secret(_make(path))
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read ({error.strerror}): it holds the operator's token") from error
+    if len(found) < 32:
+        raise StorageError(f"{path} holds no token: remove it, and the next start makes a new one")
+    return Secret(found)
+
+
+def _make(path: Path) -> str:
+    token = f"adm_{secrets.token_urlsafe(32)}"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token + "\n")
+    return token

@@ -1,0 +1,237 @@
+"""The composition root: every room made once, in order, and handed the others it needs."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from arbstr_core import config, journal, plugins, storage, vault
+from arbstr_core.accounts import Accounts, Operator
+from arbstr_core.api import Clock, Command, Provider, RoutingPolicy, Strategy, Tools, WalletRail
+from arbstr_core.cli._data import operator_token
+from arbstr_core.config import Settings
+from arbstr_core.dispatch import Dispatch
+from arbstr_core.flow import AdminFlow, CallFlow, CallRooms
+from arbstr_core.journal import Journal
+from arbstr_core.market import Market, Pricing
+from arbstr_core.net import Guard, UpstreamPools, control_client, origins_in
+from arbstr_core.plugins import Lives, LoopClock, PluginTools, Supervisor
+from arbstr_core.rails import Rails
+from arbstr_core.routing import Router
+from arbstr_core.storage import Database, PluginStore
+from arbstr_core.types import Caller, ConfigError, FxRate, Problem
+from arbstr_core.vault import Limits, Vault
+
+_log = logging.getLogger("arbstr")
+
+
+def time_ordered_id(prefix: str, clock: Clock) -> str:
+    """An id that sorts by time: the prefix, 12 hex digits of milliseconds, 16 random ones."""
+    return f"{prefix}{clock.now_ms():012x}{secrets.token_hex(8)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """The rooms of a running arbstr that doors and commands are built on."""
+
+    settings: Settings
+    clock: Clock
+    calls: CallFlow
+    admin: AdminFlow
+    operator: Operator
+    market: Market
+    journal: Journal
+    database: Database
+    supervisor: Supervisor
+    vault: Vault | None
+    plugin_rows: Callable[[], list[dict[str, Any]]]
+
+
+@asynccontextmanager
+async def open_house(settings: Settings, *, mock: bool = False) -> AsyncIterator[House]:
+    """Build and start everything; close it in reverse. Raises ConfigError, PluginError or StorageError."""
+    clock = LoopClock()
+    loaded = plugins.load(
+        settings.arbstr.plugins, settings.plugins, config.decode, mock=settings.arbstr.mock if mock else ()
+    )
+    async with AsyncExitStack() as stack:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database = Database.open(
+            settings.database_url,
+            data_dir=settings.data_dir,
+            clock=clock,
+            schemas=[vault.schema(), journal.schema()],
+        )
+        stack.push_async_callback(database.close)
+        log = Journal(database, clock)
+        stack.push_async_callback(log.flush)
+        toolbox = await _toolbox(settings, database, clock, stack)
+        made = {
+            hook: loaded.call_each(hook, toolbox.tools)
+            for hook in ("arbstr_providers", "arbstr_policies", "arbstr_wallet_rails", "arbstr_commands")
+        }
+        lives = Lives(_log)
+        stack.push_async_callback(lives.aclose)
+        for hook in ("arbstr_wallet_rails", "arbstr_providers", "arbstr_policies"):
+            await lives.start(made[hook])
+        house = _put_together(settings, clock, database, log, made, toolbox.supervisor, mock=mock)
+        await house.market.refresh()
+        yield house
+
+
+def _put_together(
+    settings: Settings,
+    clock: Clock,
+    database: Database,
+    log: Journal,
+    made: Mapping[str, Sequence[tuple[str, tuple[Any, ...]]]],
+    supervisor: Supervisor,
+    *,
+    mock: bool,
+) -> House:
+    providers: list[Provider] = _objects(made["arbstr_providers"])
+    rails: list[WalletRail] = _objects(made["arbstr_wallet_rails"])
+    commands: dict[str, Sequence[Command]] = dict(made["arbstr_commands"])
+    money = Vault(database, boot_id=secrets.token_hex(8)) if settings.vault.enabled else None
+    accounts = Accounts(partial(_find, money)) if money else None
+    market = Market(
+        providers,
+        partial(_pricing, settings, clock),
+        clock,
+        refresh_seconds=settings.market.refresh_seconds,
+        stale_seconds=settings.market.stale_seconds,
+    )
+    rooms = CallRooms(
+        market=market,
+        router=_router(settings, made["arbstr_policies"]),
+        dispatch=Dispatch(
+            {provider.name: provider for provider in providers},
+            clock,
+            first_byte_seconds=settings.dispatch.first_byte_seconds,
+        ),
+        vault=money,
+        clock=clock,
+    )
+    calls = CallFlow(rooms, accounts, log)
+    defaults = settings.vault.defaults
+    admin = AdminFlow(
+        vault=money,
+        accounts=accounts,
+        rails=Rails(rails),
+        calls=calls,
+        default_limits=Limits(max_charge_msat=defaults.max_charge.msat, daily_msat=defaults.daily.msat),
+        commands=commands,
+        ids=lambda prefix: time_ordered_id(prefix, clock),
+    )
+    return House(
+        settings=settings,
+        clock=clock,
+        calls=calls,
+        admin=admin,
+        operator=Operator(operator_token(settings)),
+        market=market,
+        journal=log,
+        database=database,
+        supervisor=supervisor,
+        vault=money,
+        plugin_rows=partial(plugin_rows, settings),
+    )
+
+
+def plugin_rows(settings: Settings) -> list[dict[str, Any]]:
+    """Every installed plugin and its state, as `arbstr plugin list` shows it."""
+    enabled = (*settings.arbstr.plugins, *settings.arbstr.mock)
+    return [msgspec.to_builtins(row) for row in plugins.states(enabled, settings.plugins, config.decode)]
+
+
+def _objects(made: Sequence[tuple[str, tuple[Any, ...]]]) -> list[Any]:
+    return [each for _, objects in made for each in objects]
+
+
+async def _find(money: Vault, digest: bytes) -> Caller | None:
+    record = await money.agent_by_token(digest)
+    if record is None:
+        return None
+    return Caller(agent=record.id, name=record.name, realm=record.realm, enabled=record.enabled)
+
+
+def _pricing(settings: Settings, clock: Clock) -> Pricing:
+    market = settings.market
+    fx = None
+    if market.usd_per_btc is not None:
+        fx = FxRate(
+            usd_per_btc=market.usd_per_btc,
+            spread_ppm=market.usd_spread.ppm,
+            source="configuration",
+            as_of_ms=clock.now_ms(),
+        )
+    return Pricing(margin_ppm=settings.vault.margin.ppm, fx=fx)
+
+
+def _router(settings: Settings, made: Sequence[tuple[str, tuple[Any, ...]]]) -> Router:
+    """The policies in the order of the configuration, and all strategies. Raises ConfigError for an unknown one."""
+    routing = settings.routing
+    by_plugin = dict(made)
+    order = routing.policies if routing.policies is not None else tuple(by_plugin)
+    policies = [each for name in order for each in by_plugin.get(name, ()) if isinstance(each, RoutingPolicy)]
+    strategies = {each.name: each for each in _objects(made) if isinstance(each, Strategy)}
+    problems = []
+    if routing.strategy not in strategies:
+        known = ", ".join(sorted(strategies)) or "none; enable a plugin that brings one"
+        problems.append(Problem(f"[routing] strategy: there is no {routing.strategy!r}; there is: {known}"))
+    for name in routing.policies or ():
+        if not any(isinstance(each, RoutingPolicy) for each in by_plugin.get(name, ())):
+            problems.append(Problem(f"[routing] policies: the plugin {name!r} brings no routing policy; take it out"))
+    if problems:
+        raise ConfigError(problems)
+    return Router(
+        policies, strategies, strategy=routing.strategy, output_tokens=routing.output_tokens, keep=routing.keep
+    )
+
+
+@dataclass(frozen=True)
+class _Toolbox:
+    tools: Callable[[str], Tools]
+    supervisor: Supervisor
+
+
+async def _toolbox(settings: Settings, database: Database, clock: Clock, stack: AsyncExitStack) -> _Toolbox:
+    """What makes each plugin's Tools, once, and lets go of them at the end."""
+    cipher = await storage.open_cipher(database, settings.data_dir / "master.key")
+    dispatch = settings.dispatch
+    pools = await stack.enter_async_context(
+        UpstreamPools(
+            connect_seconds=dispatch.connect_seconds,
+            idle_seconds=max(dispatch.idle_seconds, dispatch.first_byte_seconds),
+        )
+    )
+    supervisor = Supervisor(_log)
+    stack.push_async_callback(supervisor.aclose)
+    made: dict[str, Tools] = {}
+
+    def tools(stem: str) -> Tools:
+        if stem not in made:
+            guard = Guard(frozenset(origins_in(settings.plugins.get(stem, {}))))
+            http = control_client(guard)
+            stack.push_async_callback(http.aclose)
+            made[stem] = PluginTools(
+                http=http,
+                upstream=pools.client(guard),
+                clock=clock,
+                log=logging.getLogger(f"arbstr.plugins.{stem}"),
+                store=PluginStore(database, cipher, stem),
+                tasks=supervisor.tasks(stem),
+                data_dir=settings.data_dir / stem,
+                secret=partial(config.resolve_secret, base=settings.base),
+                port=guard.port,
+            )
+        return made[stem]
+
+    return _Toolbox(tools, supervisor)

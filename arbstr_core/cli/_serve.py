@@ -1,0 +1,197 @@
+"""`arbstr serve`: the application, its listeners, its signals, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+import uvicorn
+
+from arbstr_core.cli._house import House, open_house, time_ordered_id
+from arbstr_core.config import Address, Settings
+from arbstr_core.types import ArbstrError, ChatCall, Endpoint
+from arbstr_core.web import ChatDoor, Front, ModelsDoor, control_plane, read_call
+
+_log = logging.getLogger("arbstr")
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_MOST_SETTLING_SECONDS = 10.0
+
+
+def planned_call(house: House, model: str, prompt: str, policy: str | None) -> ChatCall:
+    """A chat request that is never sent, to see what would become of it."""
+    body = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": prompt}]})
+    hints = {"x-arbstr-policy": policy} if policy else {}
+    return read_call(
+        body,
+        call_id=time_ordered_id("req_", house.clock),
+        endpoint=Endpoint.CHAT,
+        hints=hints,
+        arrived_ms=house.clock.now_ms(),
+    )
+
+
+def control_app(house: House) -> Any:
+    """The operator's API of a house."""
+    return control_plane(
+        house.admin,
+        house.operator,
+        partial(planned_call, house),
+        house.plugin_rows,
+        version=version("arbstr-core"),
+    )
+
+
+class ListenFailed(ArbstrError):
+    """An address cannot be listened on."""
+
+
+class Doors:
+    """The applications of a house: what everyone may reach, and the operator's own where it has its own listener."""
+
+    def __init__(self, house: House) -> None:
+        server = house.settings.server
+        control = control_app(house)
+        self.chat = ChatDoor(
+            house.calls,
+            partial(time_ordered_id, "req_", house.clock),
+            max_body_bytes=server.max_body_bytes,
+            client_stall_seconds=server.client_stall_seconds,
+        )
+        models = ModelsDoor(house.calls)
+        make = partial(Front, self.chat, models, control, cors_origins=server.cors_origins)
+        self.public = make(admin=server.admin_listen is None, local=server.listen.host in _LOOPBACK)
+        self.operators = make(admin=True, local=server.admin_listen is None or server.admin_listen.host in _LOOPBACK)
+
+
+async def serve(settings: Settings, *, mock: bool, ready: Callable[[str], None]) -> None:
+    """Serve until a signal says stop; then finish what is open, settle it, and return.
+
+    `ready` is called once, with the address, when calls are served.
+    """
+    async with open_house(settings, mock=mock) as house:
+        orphans = await house.vault.sweep_orphans() if house.vault else 0
+        if orphans:
+            _log.warning("%d holds of an earlier run were released", orphans)
+        doors = Doors(house)
+        async with _background(house, doors):
+            servers = _servers(settings, doors)
+            await _run(servers, house, partial(_announce, settings, house, ready))
+            left = await house.calls.drain(_MOST_SETTLING_SECONDS)
+            if left:
+                _log.critical("%d calls could not be settled in time; the next start releases their holds", left)
+
+
+def _servers(settings: Settings, doors: Doors) -> list[uvicorn.Server]:
+    server = settings.server
+    servers = [_server(doors.public, server.listen, server.shutdown_grace_seconds)]
+    if server.admin_listen is not None:
+        servers.append(_server(doors.operators, server.admin_listen, server.shutdown_grace_seconds))
+    return servers
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: `serve` owns the signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+def _server(app: Any, address: Address, grace_seconds: float) -> uvicorn.Server:
+    where: dict[str, Any] = {"uds": address.unix} if address.unix else {"host": address.host, "port": address.port}
+    return _Server(
+        uvicorn.Config(
+            app,
+            **where,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=max(1, int(grace_seconds)),
+        )
+    )
+
+
+async def _run(servers: list[uvicorn.Server], house: House, started: Callable[[], None]) -> None:
+    """Listen until told to stop. The first signal lets open calls end; a second one does not wait for them."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        house.calls.stop()
+        for server in servers:
+            server.force_exit = server.should_exit
+            server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        listening = [asyncio.create_task(_listen(server)) for server in servers]
+        await _all_started(servers, listening)
+        started()
+        await asyncio.gather(*listening)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def _listen(server: uvicorn.Server) -> None:
+    try:
+        await server.serve()
+    except SystemExit as refused:
+        # uvicorn's word for an address it cannot have; it has logged why.
+        where = server.config.uds or f"{server.config.host}:{server.config.port}"
+        raise ListenFailed(f"{where} cannot be listened on: another program may; change [server] listen") from refused
+
+
+async def _all_started(servers: list[uvicorn.Server], listening: list[asyncio.Task[None]]) -> None:
+    while not all(server.started for server in servers):
+        done, _ = await asyncio.wait(listening, timeout=0.01, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+
+def _announce(settings: Settings, house: House, ready: Callable[[str], None]) -> None:
+    """Say where we are: to whoever started us, and to commands, through the lock file."""
+    server = settings.server
+    house.database.announce(str(server.admin_listen or server.listen))
+    # What is there now stays; collecting it again and again would only stop calls for a moment each time.
+    gc.collect()
+    gc.freeze()
+    ready(str(server.listen))
+
+
+@asynccontextmanager
+async def _background(house: House, doors: Doors) -> AsyncIterator[None]:
+    """What runs beside the calls."""
+    works = {"market": house.market.run(), "journal": house.journal.run(), "stalls": doors.chat.watch_stalls()}
+    tasks = [asyncio.create_task(_kept(name, work), name=name) for name, work in works.items()]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _kept(name: str, work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception:
+        _log.critical("the background work %r ended", name, exc_info=True)
+        raise

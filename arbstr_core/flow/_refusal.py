@@ -1,0 +1,44 @@
+"""What a caller is told when the vault does not grant a hold."""
+
+from __future__ import annotations
+
+from arbstr_core.types import (
+    AgentDisabled,
+    Caller,
+    CallRefused,
+    Conflict,
+    InsufficientFunds,
+    LimitExceeded,
+    Unauthorized,
+    format_amount,
+)
+from arbstr_core.vault import RefusalReason, Refused
+
+
+def refusal(refused: Refused, caller: Caller) -> CallRefused:
+    """The error for a refused hold, in words that say what is needed, what there is, and what to do."""
+    needed, left = format_amount(refused.needed_msat), format_amount(refused.left_msat)
+    match refused.reason:
+        case RefusalReason.INSUFFICIENT:
+            return InsufficientFunds(
+                f"The call may cost up to {needed} and {left} are free. Ask the operator to fund the agent "
+                f"{caller.name!r} (`arbstr agent fund {caller.name} AMOUNT`), or send a smaller max_tokens",
+                needed_msat=refused.needed_msat,
+                available_msat=refused.left_msat,
+            )
+        case RefusalReason.MAX_CHARGE:
+            return _limit(refused, "max_charge", f"The call may cost up to {needed}; the limit for one is {left}")
+        case RefusalReason.DAILY:
+            return _limit(refused, "daily", f"The call may cost up to {needed}; {left} are left of today's limit")
+        case RefusalReason.NO_LIMITS:
+            return _limit(refused, "none_set", f"The agent {caller.name!r} has no limits set, so it may spend nothing")
+        case RefusalReason.DISABLED:
+            return AgentDisabled(f"The agent {caller.name!r} is disabled; its operator can enable it")
+        case RefusalReason.UNKNOWN_AGENT:
+            return Unauthorized("That agent does not exist any more")
+        case RefusalReason.CONFLICT:
+            return Conflict("A call with this id exists already")
+
+
+def _limit(refused: Refused, limit: str, message: str) -> LimitExceeded:
+    return LimitExceeded(message, limit=limit, needed_msat=refused.needed_msat, left_msat=refused.left_msat)

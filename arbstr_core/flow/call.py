@@ -1,0 +1,87 @@
+"""The way of a call: who, what is offered, whom to ask, money, the network, and the one end."""
+
+from __future__ import annotations
+
+import asyncio
+
+from arbstr_core.accounts import Accounts
+from arbstr_core.flow._exchange import Exchange
+from arbstr_core.flow._rooms import CallRooms, CallSummary
+from arbstr_core.journal import CallRow, Journal
+from arbstr_core.market import Snapshot
+from arbstr_core.types import Caller, CallRefused, ChatCall, Plan, ShuttingDown
+
+_ANYONE = Caller()
+
+
+class CallFlow:
+    """Begins calls, and knows those that have not ended. `accounts` is None where the vault is switched off."""
+
+    def __init__(self, rooms: CallRooms, accounts: Accounts | None, journal: Journal) -> None:
+        self._rooms = rooms
+        self._accounts = accounts
+        self._journal = journal
+        self._open: dict[Exchange, Caller] = {}
+        self._stopping = False
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What can be bought now."""
+        return self._rooms.market.snapshot
+
+    async def identify(self, authorization: str) -> Caller:
+        """Who is calling; anyone where the vault is switched off."""
+        return _ANYONE if self._accounts is None else await self._accounts.identify(authorization)
+
+    def begin(self, call: ChatCall, caller: Caller) -> Exchange:
+        """A new exchange; the caller of this must close it. Raises ShuttingDown."""
+        if self._stopping:
+            raise ShuttingDown("arbstr is shutting down; try again in a moment")
+        exchange = Exchange(self._rooms, call, caller, self._closed)
+        self._open[exchange] = caller
+        return exchange
+
+    def plan(self, call: ChatCall, caller: Caller = _ANYONE) -> Plan:
+        """What would happen to `call`, without doing it. Raises what the call would be refused with."""
+        row = self.snapshot.find(call.model)
+        listings, out = (row.listings, row.out) if row else ((), ())
+        return self._rooms.router.plan(call, caller, listings, out, self._rooms.dispatch.standing())
+
+    def refused(self, call_id: str, caller: Caller | None, model: str, status: int, error: CallRefused) -> None:
+        """Note a call that was refused before it was begun, or while it was opened."""
+        self._journal.note(
+            CallRow(
+                id=call_id,
+                agent=caller.agent if caller else "",
+                model=model,
+                status=status,
+                outcome=type(error).__name__,
+            )
+        )
+
+    def stop(self) -> None:
+        """Take no new calls; the open ones go on."""
+        self._stopping = True
+
+    async def drain(self, seconds: float) -> int:
+        """End what is still open, and wait until all of it is durable; returns how many calls are not."""
+        self._stopping = True
+        waiting = [exchange.finish() for exchange in self._open]
+        if waiting:
+            await asyncio.wait(waiting, timeout=seconds)
+        return len(self._open)
+
+    def _closed(self, exchange: Exchange, summary: CallSummary) -> None:
+        caller = self._open.pop(exchange)
+        self._journal.note(
+            CallRow(
+                id=exchange.call.id,
+                agent=caller.agent,
+                model=exchange.call.model,
+                provider=summary.provider,
+                status=summary.status,
+                outcome=summary.outcome,
+                charged_msat=summary.charged_msat,
+                total_ms=summary.total_ms,
+            )
+        )

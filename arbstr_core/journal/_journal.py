@@ -1,0 +1,102 @@
+"""Collects what happened and writes it in bunches."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+import sqlalchemy as sa
+
+from arbstr_core.api import Clock
+from arbstr_core.storage import Bulk, Database, Migration, Operation, Schema, Transaction, bulk_insert, create_table
+from arbstr_core.types import ArbstrError
+
+_log = logging.getLogger("arbstr.journal")
+
+_WRITE_SECONDS = 0.5
+_MOST_WAITING = 10_000
+"""Rows beyond this are dropped, and counted: the request log is not worth the memory."""
+
+_METADATA = sa.MetaData()
+_REQUESTS = sa.Table(
+    "request_log",
+    _METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("at_ms", sa.Integer, nullable=False),
+    sa.Column("agent_id", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("charged_msat", sa.Integer, nullable=False),
+    sa.Column("total_ms", sa.Integer, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+_COLUMNS = ("id", "at_ms", "agent_id", "model", "provider", "status", "outcome", "charged_msat", "total_ms")
+
+
+def schema() -> Schema:
+    """The migrations of this room."""
+    first = Migration(version=1, name="request log", sqlite=(create_table(_REQUESTS),))
+    return Schema(room="journal", migrations=(first,))
+
+
+class CallRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One call as the request log keeps it. `status` is what the caller got, 0 where it got none."""
+
+    id: str
+    agent: str
+    model: str
+    status: int
+    outcome: str
+    provider: str = ""
+    charged_msat: int = 0
+    total_ms: int = 0
+
+
+class Journal:
+    """Keeps rows in memory for half a second, then writes them together. `database` is None where nothing is kept."""
+
+    def __init__(self, database: Database | None, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._insert = bulk_insert(_REQUESTS, _COLUMNS)
+        self._rows: list[tuple[object, ...]] = []
+        self.dropped = 0
+
+    def note(self, row: CallRow) -> None:
+        """Remember one call."""
+        if self._database is None:
+            return
+        if len(self._rows) >= _MOST_WAITING:
+            self.dropped += 1
+            return
+        facts = (row.agent, row.model, row.provider, row.status, row.outcome, row.charged_msat, row.total_ms)
+        self._rows.append((row.id, self._clock.now_ms(), *facts))
+
+    async def run(self) -> None:
+        """Write what was noted, for ever."""
+        while True:
+            await self._clock.sleep(_WRITE_SECONDS)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what was noted. A database that refuses costs these rows, and a line in the log."""
+        rows, self._rows = self._rows, []
+        if not rows or self._database is None:
+            return
+        try:
+            await self._database.submit(_Write(self._insert, rows))
+        except ArbstrError as broken:
+            self.dropped += len(rows)
+            _log.warning("%d rows of the request log are lost: %s", len(rows), broken)
+
+
+class _Write(Operation[None]):
+    def __init__(self, insert: Bulk, rows: list[tuple[object, ...]]) -> None:
+        self._insert = insert
+        self._rows = rows
+
+    def run(self, tx: Transaction) -> None:
+        tx.bulk(self._insert, self._rows)

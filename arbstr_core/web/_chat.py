@@ -1,0 +1,180 @@
+"""The door for OpenAI clients: raw ASGI, because a framework's routing costs more than the whole call.
+
+Headers first, the body only for a known caller; the exchange is closed whatever happens, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from arbstr_core.flow import CallFlow, Exchange
+from arbstr_core.types import BodyTooLarge, Caller, CallRefused, Endpoint, UnsupportedMedia
+from arbstr_core.web._asgi import Message, Receive, Send, encoded, header_map, respond
+from arbstr_core.web._errors import answer
+from arbstr_core.web._request import read_call
+
+_log = logging.getLogger("arbstr.web")
+
+_JSON = [("content-type", "application/json")]
+_EVENTS = [
+    ("content-type", "text/event-stream; charset=utf-8"),
+    ("cache-control", "no-cache"),
+    ("x-accel-buffering", "no"),
+]
+
+
+class ClientGone(Exception):
+    """The client went away before its request was whole."""
+
+
+class ChatDoor:
+    """Serves `POST /v1/chat/completions`. `ids` makes request ids; `client_stall_seconds` is how long a client may
+    take nothing before it counts as gone."""
+
+    def __init__(
+        self, flow: CallFlow, ids: Callable[[], str], *, max_body_bytes: int, client_stall_seconds: float
+    ) -> None:
+        self._flow = flow
+        self._ids = ids
+        self._max_body_bytes = max_body_bytes
+        self._stall_seconds = client_stall_seconds
+        self._sending: dict[asyncio.Task[Any], float] = {}
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send, endpoint: Endpoint) -> None:
+        """One request, from its headers to its last byte."""
+        call_id = self._ids()
+        said: dict[str, str] = {}
+        caller: Caller | None = None
+        model = ""
+        try:
+            headers = header_map(scope)
+            if "x-request-id" in headers:
+                said["x-client-request-id"] = headers["x-request-id"]
+            caller = await self._flow.identify(headers.get("authorization", ""))
+            body = await self._body(headers, receive)
+            call = read_call(
+                body,
+                call_id=call_id,
+                endpoint=endpoint,
+                hints={name: value for name, value in headers.items() if name.startswith("x-arbstr-")},
+                arrived_ms=time.time_ns() // 1_000_000,
+            )
+            model = call.model
+            exchange = self._flow.begin(call, caller)
+        except ClientGone:
+            return
+        except CallRefused as refused:
+            status = await _refuse(send, call_id, said, refused)
+            self._flow.refused(call_id, caller, model, status, refused)
+            return
+        await self._serve(exchange, receive, send, said)
+
+    async def _serve(self, exchange: Exchange, receive: Receive, send: Send, said: dict[str, str]) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a request is served by a task"
+        watch = asyncio.ensure_future(_leave(receive, task))
+        try:
+            try:
+                await exchange.open()
+                await self._reply(exchange, send, said, watch)
+            except CallRefused as refused:
+                watch.cancel()
+                exchange.answered(await _refuse(send, exchange.call.id, said, refused), type(refused).__name__)
+        except asyncio.CancelledError:
+            # Cancelled by our own watch, or by the sweep of stalled clients: the client is gone, and this is its end.
+            if not self._gone(watch, task):
+                raise
+        finally:
+            watch.cancel()
+            self._sending.pop(task, None)
+            await exchange.close()
+
+    def _gone(self, watch: asyncio.Future[None], task: asyncio.Task[Any]) -> bool:
+        stalled = self._sending.get(task) == _STALLED
+        if stalled or (watch.done() and not watch.cancelled()):
+            task.uncancel()
+            return True
+        return False
+
+    async def _reply(self, exchange: Exchange, send: Send, said: dict[str, str], watch: asyncio.Future[None]) -> None:
+        if exchange.call.stream:
+            await send(_start(200, _EVENTS, exchange, said, None))
+            async for chunk, last in exchange.events():
+                await self._send(send, chunk, last, watch)
+        else:
+            body = await exchange.body()
+            await send(_start(200, _JSON, exchange, said, len(body)))
+            await self._send(send, body, True, watch)
+
+    async def _send(self, send: Send, body: bytes, last: bool, watch: asyncio.Future[None]) -> None:
+        if last:
+            # Once the response is complete, the server says "disconnect" to everyone who still listens.
+            watch.cancel()
+        task = asyncio.current_task()
+        assert task is not None, "a request is served by a task"
+        self._sending[task] = time.monotonic()
+        await send({"type": "http.response.body", "body": body, "more_body": not last})
+        del self._sending[task]
+
+    async def watch_stalls(self) -> None:
+        """Cancel what waits for a client that takes nothing; runs as long as the server."""
+        while True:
+            await asyncio.sleep(self._stall_seconds / 4)
+            limit = time.monotonic() - self._stall_seconds
+            for task, since in list(self._sending.items()):
+                if _STALLED < since < limit:
+                    self._sending[task] = _STALLED
+                    task.cancel()
+
+    async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
+        encoding = headers.get("content-encoding", "identity")
+        if encoding != "identity":
+            raise UnsupportedMedia(f"A body in content-encoding {encoding!r} is not read; send it without one")
+        declared = headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > self._max_body_bytes:
+            raise self._too_large()
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            part = message.get("body", b"")
+            size += len(part)
+            if size > self._max_body_bytes:
+                raise self._too_large()
+            parts.append(part)
+            if not message.get("more_body", False):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"The request body is larger than {self._max_body_bytes} bytes ([server] max_body_bytes)")
+
+
+_STALLED = -1.0
+
+
+async def _leave(receive: Receive, task: asyncio.Task[Any]) -> None:
+    """Cancel `task` once the client is gone: a client that leaves does not cancel a raw ASGI application."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    task.cancel()
+
+
+async def _refuse(send: Send, call_id: str, said: dict[str, str], refused: CallRefused) -> int:
+    status, headers, body = answer(refused)
+    await respond(send, status, [*headers, ("x-request-id", call_id), *said.items()], body)
+    return status
+
+
+def _start(
+    status: int, headers: list[tuple[str, str]], exchange: Exchange, said: dict[str, str], size: int | None
+) -> Message:
+    whole = [*headers, ("x-request-id", exchange.call.id), *exchange.headers(), *said.items()]
+    if size is not None:
+        whole.append(("content-length", str(size)))
+    return {"type": "http.response.start", "status": status, "headers": encoded(whole)}

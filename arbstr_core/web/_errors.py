@@ -1,0 +1,111 @@
+"""The one place where an error becomes a status and a body in OpenAI's shape.
+
+Source: OpenAI API reference, "Error codes". `code` is a string or null; `x-should-retry` steers the SDKs' retries.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from arbstr_core.types import (
+    AgentDisabled,
+    BadRequest,
+    BodyTooLarge,
+    CallRefused,
+    Conflict,
+    InsufficientFunds,
+    LimitExceeded,
+    ModelNotFound,
+    NotFound,
+    NothingQualifies,
+    Overloaded,
+    PolicyRefused,
+    ShuttingDown,
+    Unauthorized,
+    UnsupportedMedia,
+    UpstreamFailed,
+    UpstreamRefused,
+    UpstreamTimedOut,
+    VaultUnavailable,
+)
+
+_INVALID = "invalid_request_error"
+_SHAPES: dict[type[CallRefused], tuple[int, str, str | None]] = {
+    BadRequest: (400, _INVALID, None),
+    BodyTooLarge: (413, _INVALID, "body_too_large"),
+    UnsupportedMedia: (415, _INVALID, "unsupported_media"),
+    Unauthorized: (401, "authentication_error", "invalid_api_key"),
+    AgentDisabled: (403, "permission_error", "agent_disabled"),
+    NotFound: (404, _INVALID, "not_found"),
+    Conflict: (409, _INVALID, "conflict"),
+    ModelNotFound: (404, _INVALID, "model_not_found"),
+    NothingQualifies: (400, _INVALID, "nothing_qualifies"),
+    PolicyRefused: (403, "permission_error", "policy_refused"),
+    InsufficientFunds: (402, "insufficient_quota", "insufficient_quota"),
+    LimitExceeded: (403, "permission_error", "limit_exceeded"),
+    VaultUnavailable: (503, "api_error", "vault_unavailable"),
+    Overloaded: (503, "api_error", "overloaded"),
+    ShuttingDown: (503, "api_error", "shutting_down"),
+    UpstreamFailed: (502, "api_error", "upstream_failed"),
+    UpstreamTimedOut: (504, "api_error", "upstream_timed_out"),
+}
+_FINAL = (InsufficientFunds, LimitExceeded, PolicyRefused, AgentDisabled, Conflict)
+"""Trying again changes nothing: the SDKs are told so."""
+_SOON = (VaultUnavailable, Overloaded, ShuttingDown)
+
+Answer = tuple[int, list[tuple[str, str]], bytes]
+"""(status, headers, body)"""
+
+
+def error_body(message: str, kind: str, *, code: str | None = None, param: str | None = None, **more: Any) -> bytes:
+    """An error in OpenAI's shape; `more` are fields of ours beside its four."""
+    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": code, **more}})
+
+
+def answer(error: CallRefused) -> Answer:
+    """What a refused caller gets."""
+    if isinstance(error, UpstreamRefused):
+        return _passed_on(error)
+    status, kind, code = _SHAPES[type(error)]
+    headers = [("content-type", "application/json")]
+    if isinstance(error, _FINAL):
+        headers.append(("x-should-retry", "false"))
+    if isinstance(error, _SOON):
+        headers.append(("retry-after", "1"))
+    if isinstance(error, InsufficientFunds):
+        headers.append(("cache-control", "no-store"))
+    if isinstance(error, UpstreamFailed):
+        if error.rate_limited:
+            status, kind, code = 429, "rate_limit_error", "rate_limit_exceeded"
+        if error.retry_after is not None:
+            headers.append(("retry-after", str(error.retry_after)))
+    return status, headers, error_body(str(error), kind, code=code, param=error.param, **_more(error))
+
+
+def _more(error: CallRefused) -> dict[str, Any]:
+    if isinstance(error, InsufficientFunds):
+        return {"needed_msat": error.needed_msat, "available_msat": error.available_msat}
+    if isinstance(error, LimitExceeded):
+        return {"limit": error.limit, "needed_msat": error.needed_msat, "left_msat": error.left_msat}
+    return {}
+
+
+def _passed_on(error: UpstreamRefused) -> Answer:
+    """A client's own mistake, in the provider's words, in OpenAI's shape."""
+    headers = [("content-type", "application/json")]
+    message, kind, code, param = str(error), _INVALID, None, None
+    try:
+        said = msgspec.json.decode(error.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        said = None
+    inner = said.get("error", said) if isinstance(said, dict) else None
+    if isinstance(inner, dict) and isinstance(inner.get("message"), str):
+        message = inner["message"]
+        kind = inner["type"] if isinstance(inner.get("type"), str) else kind
+        code = None if inner.get("code") is None else str(inner["code"])
+        param = inner["param"] if isinstance(inner.get("param"), str) else None
+    elif isinstance(inner, str):
+        message = inner
+    return error.status, headers, error_body(message, kind, code=code, param=param)

@@ -1,0 +1,122 @@
+"""The front of the house: which door a request goes to."""
+
+from __future__ import annotations
+
+import re
+
+from arbstr_core.types import Endpoint
+from arbstr_core.web._asgi import Application, Message, Receive, Send, respond
+from arbstr_core.web._chat import ChatDoor
+from arbstr_core.web._errors import error_body
+from arbstr_core.web._models import ModelsDoor
+
+_CALLS = {f"/{endpoint.value}": endpoint for endpoint in Endpoint}
+_SLASHES = re.compile("/{2,}")
+_ADMIN = ("/admin", "/docs", "/openapi.json")
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", ""})
+
+
+class Front:
+    """One ASGI application: raw doors for OpenAI clients, the control plane for the rest.
+
+    `admin` says whether the operator's pages are served here; `local` whether only this machine can reach it, and so
+    whether a Host that names another machine is a trick (DNS rebinding).
+    """
+
+    def __init__(
+        self,
+        chat: ChatDoor,
+        models: ModelsDoor,
+        control: Application,
+        *,
+        admin: bool,
+        local: bool,
+        cors_origins: tuple[str, ...] = (),
+    ) -> None:
+        self._chat = chat
+        self._models = models
+        self._control = control
+        self._admin = admin
+        self._local = local
+        self._cors_origins = frozenset(cors_origins)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._control(scope, receive, send)
+            return
+        if self._cors_origins:
+            send = self._with_cors(scope, send)
+        path = scope["path"]
+        method = scope["method"]
+        endpoint = _CALLS.get(path[3:] if path.startswith("/v1/") else path)
+        if endpoint is None:
+            path = _plain(path)
+            endpoint = _CALLS.get(path)
+        if endpoint is not None:
+            if method == "POST":
+                await self._chat(scope, receive, send, endpoint)
+            else:
+                await self._not_that_way(method, "POST", send)
+        elif path == "/models" or path.startswith("/models/"):
+            if method in ("GET", "HEAD"):
+                await self._models(scope, send, path[len("/models/") :] or None)
+            else:
+                await self._not_that_way(method, "GET, HEAD", send)
+        else:
+            await self._rest(scope, receive, send)
+
+    async def _rest(self, scope: Message, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path.startswith(_ADMIN):
+            if not self._admin:
+                await _say(send, 404, f"{path} is not served here: the operator's API has a listener of its own")
+                return
+            if self._local and not _names_this_machine(scope):
+                await _say(send, 421, "The Host header names another machine: use 127.0.0.1 or localhost")
+                return
+        await self._control(scope, receive, send)
+
+    async def _not_that_way(self, method: str, allowed: str, send: Send) -> None:
+        if method == "OPTIONS":
+            await respond(send, 204, [("allow", f"{allowed}, OPTIONS")], b"")
+            return
+        message = f"{method} is not allowed here; use {allowed}"
+        body = error_body(message, "invalid_request_error", code="method_not_allowed")
+        await respond(send, 405, [("content-type", "application/json"), ("allow", allowed)], body)
+
+    def _with_cors(self, scope: Message, send: Send) -> Send:
+        origin = next((value for name, value in scope["headers"] if name == b"origin"), b"")
+        if not origin or (origin.decode("latin-1") not in self._cors_origins and "*" not in self._cors_origins):
+            return send
+        allow = [
+            (b"access-control-allow-origin", origin),
+            (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+            (b"access-control-allow-headers", b"*, authorization"),
+            (b"access-control-expose-headers", b"*"),
+            (b"vary", b"origin"),
+        ]
+
+        async def with_cors(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *allow]
+            await send(message)
+
+        return with_cors
+
+
+def _plain(path: str) -> str:
+    """`//v1/models/` and `/models` as `/models`."""
+    path = _SLASHES.sub("/", path)
+    path = path.rstrip("/") if len(path) > 1 else path
+    return path.removeprefix("/v1") or "/"
+
+
+def _names_this_machine(scope: Message) -> bool:
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+    return re.sub(r":\d+\Z", "", host).lower() in _LOCAL_NAMES
+
+
+async def _say(send: Send, status: int, message: str) -> None:
+    body = error_body(message, "invalid_request_error", code="not_found" if status == 404 else None)
+    await respond(send, status, [("content-type", "application/json")], body)

@@ -1,0 +1,118 @@
+"""From an HTTP request to a ChatCall: the bytes are kept, and the few fields we need are decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from arbstr_core.types import BadRequest, ChatCall, Endpoint, Feature
+from arbstr_core.wire import DuplicateKey, MalformedJson, Span, members
+
+_MOST_OUTPUT = 100_000_000
+_MOST_CHOICES = 128
+
+
+class _Format(msgspec.Struct):
+    type: str = "text"
+
+
+class _Options(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+def read_call(body: bytes, *, call_id: str, endpoint: Endpoint, hints: Mapping[str, str], arrived_ms: int) -> ChatCall:
+    """The call that `body` asks for. Raises BadRequest, which names the field."""
+    try:
+        spans = members(body)
+    except DuplicateKey as twice:
+        raise BadRequest(f"The request has the field {twice.key!r} twice; send it once", param=twice.key) from None
+    except MalformedJson as bad:
+        raise BadRequest(f"The request body is not a JSON object: {bad}") from None
+    read = _Reader(body, spans)
+    model = read("model", str, "a string")
+    if not model:
+        raise BadRequest("The request names no model; GET /v1/models lists them", param="model")
+    if "messages" not in spans:
+        raise BadRequest("The request has no messages", param="messages")
+    messages = body[slice(*spans["messages"])]
+    if not messages.startswith(b"["):
+        raise BadRequest("messages must be a list", param="messages")
+    stream = bool(read("stream", bool, "true or false"))
+    return ChatCall(
+        id=call_id,
+        endpoint=endpoint,
+        model=model,
+        body=body,
+        members=spans,
+        stream=stream,
+        include_usage=stream and _wants_usage(read),
+        output_limit=_output_limit(read),
+        choices=_choices(read),
+        features=_features(read, messages),
+        hints=hints,
+        arrived_ms=arrived_ms,
+    )
+
+
+class _Reader:
+    """Decodes one top-level member; null counts as absent."""
+
+    def __init__(self, body: bytes, spans: Mapping[str, Span]) -> None:
+        self._body = body
+        self._spans = spans
+
+    def __call__(self, key: str, kind: Any, what: str) -> Any:
+        span = self._spans.get(key)
+        if span is None:
+            return None
+        raw = self._body[span[0] : span[1]]
+        if raw == b"null":
+            return None
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except msgspec.MsgspecError:
+            shown = raw[:40].decode(errors="replace")
+            raise BadRequest(f"{key} must be {what}, not {shown}", param=key) from None
+
+
+def _wants_usage(read: _Reader) -> bool:
+    options = read("stream_options", _Options, "an object with include_usage")
+    return bool(options and options.include_usage)
+
+
+def _output_limit(read: _Reader) -> int | None:
+    """The caller's limit in tokens: the smaller of the two names it has."""
+    limits = []
+    for key in ("max_tokens", "max_completion_tokens"):
+        limit = read(key, int, "a whole number of tokens")
+        if limit is not None:
+            if not 1 <= limit <= _MOST_OUTPUT:
+                raise BadRequest(f"{key} must be from 1 to {_MOST_OUTPUT}, not {limit}", param=key)
+            limits.append(limit)
+    return min(limits) if limits else None
+
+
+def _choices(read: _Reader) -> int:
+    choices = read("n", int, "a whole number")
+    if choices is None:
+        return 1
+    if not 1 <= choices <= _MOST_CHOICES:
+        raise BadRequest(f"n must be from 1 to {_MOST_CHOICES}, not {choices}", param="n")
+    return int(choices)
+
+
+def _features(read: _Reader, messages: bytes) -> frozenset[Feature]:
+    """What the call needs beyond text. A quote inside a JSON string is escaped, so these bytes are never text."""
+    needed = set()
+    if read("tools", list[msgspec.Raw], "a list") or read("functions", list[msgspec.Raw], "a list"):
+        needed.add(Feature.TOOLS)
+    form = read("response_format", _Format, "an object with a type")
+    if form is not None and form.type.startswith("json"):
+        needed.add(Feature.JSON)
+    if b'"image_url"' in messages:
+        needed.add(Feature.VISION)
+    if b'"input_audio"' in messages:
+        needed.add(Feature.AUDIO)
+    return frozenset(needed)
