@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -44,6 +45,8 @@ class LocalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise ValueError("a priced model needs both `input` and `output`; leave all four rates out for a free one")
         if len({rate.usd for rate in rates}) > 1:
             raise ValueError("`input`, `cached_input`, `output` and `request` mix sat and usd: use one of them")
+        if self.path is not None and not Path(self.path).expanduser().is_absolute():
+            raise ValueError("`path` is relative: write the whole path of the GGUF file, or one below ~")
 
     def price(self) -> Price:
         """What a call costs: free where no rate is set; `cached_input` is `input` unless said otherwise."""

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from arbstr_core.api import ConnectFailed, ProviderError, Tools
+from arbstr_core.api import ArbstrError, ConnectFailed, ProviderError, Tools
 from arbstr_providers_local._child import Child, Spec, launch, trim
 from arbstr_providers_local._fetch import Fetch
 from arbstr_providers_local._model import Shelf
@@ -81,9 +81,13 @@ class Keeper:
         """Start the server in the background, unless that is under way, done, or too soon."""
         if self._running or self._closed or self._tools.clock.monotonic() < self._rest_until:
             return
+        try:
+            self._tools.tasks.spawn("model-server", self._keep())
+        except ArbstrError:  # at its end arbstr may close our background work before it closes us
+            self._closed = True
+            return
         self._running = True
         self._expect()
-        self._tools.tasks.spawn("model-server", self._keep())
 
     async def aclose(self) -> None:
         """End the server for good."""

@@ -43,6 +43,12 @@ def test_mixed_units_are_refused() -> None:
         rates(input="1 sat", output="1 usd")
 
 
+def test_a_relative_path_is_refused() -> None:
+    with pytest.raises(ValueError, match="`path` is relative"):
+        LocalConfig(path="model.gguf")
+    assert LocalConfig(path="~/model.gguf").path == "~/model.gguf"
+
+
 @pytest.mark.parametrize(
     "table", [{"context": 10}, {"parallel": 0}, {"threads": 0}, {"start_seconds": 0}, {"model": ""}, {"modle": "x"}]
 )

@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from arbstr_providers_local._keeper import MOST_FAILURES, REST_SECONDS, Keeper
 from arbstr_providers_local._model import Shelf
 from arbstr_providers_local._provider import spec_of
 
-from arbstr_core.api import ConnectFailed
+from arbstr_core.api import ArbstrError, ConnectFailed
 
 ToolsIn = Callable[[Path], Any]
 HERE = Path(__file__).parent
@@ -128,6 +128,26 @@ def test_it_gives_up_until_a_call_comes_after_a_rest(tools_in: ToolsIn, tmp_path
                 await keeper.child()
             assert len((tmp_path / "starts").read_text()) == MOST_FAILURES + 1
             await keeper.aclose()
+
+    asyncio.run(story())
+
+
+class ClosedTasks:
+    """What the kernel's tasks are once it has closed the plugin's background work."""
+
+    def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        work.close()
+        raise ArbstrError("closed")
+
+
+def test_a_call_at_the_very_end_is_told_so(tools_in: ToolsIn, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with tools_in(tmp_path) as tools:
+            provider = LocalProvider(LocalConfig(warm=False), tools)
+            running, tools.tasks = tools.tasks, ClosedTasks()
+            with pytest.raises(ConnectFailed, match="arbstr is stopping"):
+                await provider.keeper.child()
+            tools.tasks = running
 
     asyncio.run(story())
 
