@@ -81,7 +81,7 @@ def check_market(market: MarketSettings) -> Iterator[Problem]:
 
 def _nearest(name: str, enabled: Iterable[str]) -> str:
     remedy = did_you_mean(name, enabled)
-    return f"{remedy} else " if remedy.startswith("did you mean") else ""
+    return f"{remedy} Else " if remedy.startswith("did you mean") else ""
 
 
 def _twice(table: str, key: str, names: Sequence[str]) -> Iterator[Problem]:

@@ -82,7 +82,7 @@ def test_all_problems_at_once():
         [vault]
         margin = "a lot"
         [vault.defaults]
-        weekly = "1 sat"
+        dayly = "1 sat"
         [routing]
         policies = ["policy_x"]
         keep = 0
@@ -100,7 +100,7 @@ def test_all_problems_at_once():
         "[server] max_body_bytes: expected a whole number, got true or false",
         "[server] client_stall_seconds: expected a number > 0.0",
         '[vault] margin: \'a lot\' is not a share: write "5000 ppm" or "0.5 %"',
-        '[vault.defaults] weekly: unknown key; did you mean "daily"?',
+        '[vault.defaults] dayly: unknown key; did you mean "daily"?',
         "[routing] keep: expected a whole number >= 1",
         "[plugins] slip: expected a table, got a whole number; write [plugins.slip]",
         '[server] listen: wants host:port, as in "127.0.0.1:8080"; only admin_listen may be "unix:PATH"',
@@ -109,7 +109,7 @@ def test_all_problems_at_once():
         "[market] stale_seconds: is below refresh_seconds, so every offer would go stale; raise it",
         '[arbstr] plugins: "acme" stands there twice; take one out',
         '[arbstr] plugins: "providers-openai" is not the name of a plugin; write "providers_openai"',
-        f'[plugins.acmee]: the plugin is not enabled; did you mean "acme"? else {ADD}, or take this out',
+        f'[plugins.acmee]: the plugin is not enabled; did you mean "acme"? Else {ADD}, or take this out',
         f'[routing] policies: "policy_x" is not enabled; {ADD}',
     ]
 
