@@ -41,33 +41,37 @@ def decode(path: str, table: Mapping[str, Any], schema: type[S], problems: list[
     A type with a classmethod `from_config(value)` reads its own values and raises ValueError where it cannot.
     """
     before = len(problems)
-    result = salvage(path, table, schema, problems)
-    return result if len(problems) == before else None
+    values = _values(path, table, schema, problems)
+    if len(problems) > before:
+        return None
+    try:
+        return schema(**values)
+    except ValueError as bad:  # a check across keys, in the schema's __post_init__
+        problems.append(problem(path, None, scrub(str(bad), table, path)))
+        return None
 
 
 def salvage(path: str, table: Mapping[str, Any], schema: type[S], problems: list[Problem]) -> S | None:
     """As decode, but what is wrong falls back to its default, so that checks across tables see the rest.
 
-    None only where a required key has no value.
+    None only where a required key has no value. For the kernel's own tables, whose structs check nothing themselves.
     """
-    before = len(problems)
+    values = _values(path, table, schema, problems)
+    required = {field.name for field in msgspec.structs.fields(schema) if field.required}
+    return schema(**values) if required <= values.keys() else None
+
+
+def _values(path: str, table: Mapping[str, Any], schema: type[S], problems: list[Problem]) -> dict[str, Any]:
+    """What can be read of `table`, by the struct's own names; the rest is in `problems`."""
     fields = {field.encode_name: field for field in msgspec.structs.fields(schema)}
     problems += [_unknown(path, key, table[key], fields) for key in table if key not in fields]
-    values = {
-        fields[key].name: _value(path, key, table[key], fields[key].type, problems) for key in fields if key in table
-    }
+    values: dict[str, Any] = {}
     for key, field in fields.items():
-        if field.required and key not in table:
+        if key in table:
+            values[field.name] = _value(path, key, table[key], field.type, problems)
+        elif field.required:
             problems.append(problem(path, key, f"is missing; add it: it wants {type_words(field.type)}"))
-    good = {name: value for name, value in values.items() if value is not _WRONG}
-    if any(field.required and field.name not in good for field in fields.values()):
-        return None
-    try:
-        return schema(**good)
-    except ValueError as bad:  # a check across keys, in the schema's __post_init__
-        if len(problems) == before:
-            problems.append(problem(path, None, scrub(str(bad), table, path)))
-        return None
+    return {name: value for name, value in values.items() if value is not _WRONG}
 
 
 def _unknown(path: str, key: str, value: Any, known: Mapping[str, Any]) -> Problem:
@@ -159,7 +163,9 @@ def _struct(path: str, key: str, value: Any, wanted: type[S], problems: list[Pro
 def _mapping(path: str, key: str, value: Any, wanted: Any, problems: list[Problem]) -> Any:
     if not isinstance(value, Mapping):
         return _ill_typed(path, key, value, "a table", problems)
-    return {name: _value(join(path, key), name, item, wanted, problems) for name, item in value.items()}
+    before = len(problems)
+    read = {name: _value(join(path, key), name, item, wanted, problems) for name, item in value.items()}
+    return read if len(problems) == before else _WRONG
 
 
 def _items(path: str, key: str, value: Any, wanted: Any, item: Any, problems: list[Problem]) -> Any:

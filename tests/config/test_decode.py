@@ -121,11 +121,11 @@ def test_every_problem_comes_at_once_with_table_key_and_remedy():
     )
     assert problems == [
         '[plugins.acme] colour: unknown key; did you mean "colours"?',
+        '[plugins.acme.instances."a.b"] url: is missing; add it: it wants text',
         "[plugins.acme.instances.\"a.b\"] tier: 'gold' is not one of local, standard, frontier",
         f"[plugins.acme.instances.\"a.b\".models.m] input: 'cheap' {NO_AMOUNT}; {NO_PRICE}",
-        '[plugins.acme.instances."a.b"] url: is missing; add it: it wants text',
-        "[plugins.acme.rules[1]] keywords: expected a list of text, got text",
         "[plugins.acme.rules[1]] name: is missing; add it: it wants text",
+        "[plugins.acme.rules[1]] keywords: expected a list of text, got text",
         "[plugins.acme] mode: 'warp' is not one of fast, slow",
         "[plugins.acme] port: expected a whole number <= 65535",
         '[plugins.acme.either] nam: unknown key; did you mean "name"?',
@@ -190,6 +190,25 @@ def test_a_check_across_keys_is_a_problem_of_the_table():
     assert got is None
     assert problems == ["[plugins.acme]: size -1 is below 0 with token the value, ***"]
     assert read({"token": SECRET, "size": 1}, Guarded) == (Guarded(SECRET, 1), [])
+
+
+class Sums(msgspec.Struct):
+    parts: dict[str, int] = {}
+    rows: list[int] = []
+
+    def __post_init__(self) -> None:
+        if sum(self.parts.values()) + sum(self.rows) > 10:
+            raise ValueError("more than 10 in all; take some out")
+
+
+def test_a_check_across_keys_sees_only_what_could_be_read():
+    assert read({"parts": {"a": "x"}, "rows": [20]}, Sums)[1] == [
+        "[plugins.acme.parts] a: expected a whole number, got text"
+    ]
+    assert read({"parts": {"a": 20}, "rows": ["x"]}, Sums)[1] == [
+        "[plugins.acme] rows[0]: expected a whole number, got text"
+    ]
+    assert read({"parts": {"a": 20}}, Sums)[1] == ["[plugins.acme]: more than 10 in all; take some out"]
 
 
 keys = st.sampled_from([f.encode_name for f in msgspec.structs.fields(Everything)]) | st.text(max_size=8)
