@@ -57,18 +57,32 @@ class House:
 @asynccontextmanager
 async def open_house(settings: Settings, *, mock: bool = False) -> AsyncIterator[House]:
     """Build and start everything; close it in reverse. Raises ConfigError, PluginError or StorageError."""
+    async with make_everything(settings, mock=mock) as (house, made):
+        lives = Lives(_log)
+        try:
+            for hook in ("arbstr_wallet_rails", "arbstr_providers", "arbstr_policies"):
+                await lives.start(made[hook])
+            await house.market.refresh()
+            yield house
+        finally:
+            await lives.aclose()
+
+
+Made = Mapping[str, Sequence[tuple[str, tuple[Any, ...]]]]
+"""What the plugins' hooks made: by hook, with each owner's name."""
+
+
+@asynccontextmanager
+async def make_everything(settings: Settings, *, mock: bool = False) -> AsyncIterator[tuple[House, Made]]:
+    """Every room and every plugin's objects, made and not started."""
     clock = LoopClock()
     loaded = plugins.load(
         settings.arbstr.plugins, settings.plugins, config.decode, mock=settings.arbstr.mock if mock else ()
     )
     async with AsyncExitStack() as stack:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database = Database.open(
-            settings.database_url,
-            data_dir=settings.data_dir,
-            clock=clock,
-            schemas=[vault.schema(), journal.schema()],
-        )
+        schemas = [vault.schema(), journal.schema()]
+        database = Database.open(settings.database_url, data_dir=settings.data_dir, clock=clock, schemas=schemas)
         stack.push_async_callback(database.close)
         log = Journal(database, clock)
         stack.push_async_callback(log.flush)
@@ -77,13 +91,7 @@ async def open_house(settings: Settings, *, mock: bool = False) -> AsyncIterator
             hook: loaded.call_each(hook, toolbox.tools)
             for hook in ("arbstr_providers", "arbstr_policies", "arbstr_wallet_rails", "arbstr_commands")
         }
-        lives = Lives(_log)
-        stack.push_async_callback(lives.aclose)
-        for hook in ("arbstr_wallet_rails", "arbstr_providers", "arbstr_policies"):
-            await lives.start(made[hook])
-        house = _put_together(settings, clock, database, log, made, toolbox.supervisor, mock=mock)
-        await house.market.refresh()
-        yield house
+        yield _put_together(settings, clock, database, log, made, toolbox.supervisor), made
 
 
 def _put_together(
@@ -91,10 +99,8 @@ def _put_together(
     clock: Clock,
     database: Database,
     log: Journal,
-    made: Mapping[str, Sequence[tuple[str, tuple[Any, ...]]]],
+    made: Made,
     supervisor: Supervisor,
-    *,
-    mock: bool,
 ) -> House:
     providers: list[Provider] = _objects(made["arbstr_providers"])
     rails: list[WalletRail] = _objects(made["arbstr_wallet_rails"])

@@ -1,0 +1,116 @@
+"""`arbstr agent`: paying sub-accounts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from arbstr_core.cli._context import (
+    Amount,
+    AsJson,
+    ConfigFile,
+    DailyOption,
+    FundOption,
+    MaxChargeOption,
+    ask,
+    command,
+)
+from arbstr_core.cli._show import agent_facts, as_json, facts, sat, say, table
+
+app = typer.Typer(help="Agents: paying sub-accounts with a token, a balance and limits.", no_args_is_help=True)
+
+Agent = Annotated[str, typer.Argument(help="The agent's id or name.", metavar="AGENT")]
+
+
+@app.command()
+@command
+def create(
+    name: Annotated[str, typer.Argument(help="A name of your choice.")],
+    fund: FundOption = 0,
+    max_charge: MaxChargeOption = None,
+    daily: DailyOption = None,
+    realm: Annotated[str | None, typer.Option(help="Where its money lives: sim, or a network.")] = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> None:
+    """Make an agent. Its token is printed once, and never again."""
+    new = {"name": name, "fund_msat": fund, "max_charge_msat": max_charge, "daily_msat": daily, "realm": realm}
+    made = ask(config, lambda client: client.post("/agents", new))
+    if json:
+        as_json(made)
+        return
+    facts(agent_facts(made))
+    say(f"\ntoken, shown this once:\n{made['token']}")
+
+
+@app.command(name="list")
+@command
+def list_agents(config: ConfigFile = None, json: AsJson = False) -> None:
+    """All agents, oldest first."""
+    agents = ask(config, lambda client: client.get("/agents"))
+    if json:
+        as_json(agents)
+        return
+    rows = [
+        [a["id"], a["name"], a["realm"], _state(a), sat(a["posted_msat"]), sat(a["available_msat"])] for a in agents
+    ]
+    table(["id", "name", "realm", "state", "balance", "available"], rows, empty="No agents: arbstr agent create NAME")
+
+
+@app.command()
+@command
+def show(agent: Agent, config: ConfigFile = None, json: AsJson = False) -> None:
+    """One agent: balance, held, limits."""
+    _print(ask(config, lambda client: client.get(f"/agents/{quote(agent, safe='')}")), json)
+
+
+@app.command()
+@command
+def fund(
+    agent: Agent,
+    amount: Amount,
+    key: Annotated[str | None, typer.Option(help="The same key again funds nothing more.")] = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> None:
+    """Give an agent money: made where its realm is sim, else out of what your rail holds."""
+    funding = {"amount_msat": amount, "key": key}
+    _print(ask(config, lambda client: client.post(f"/agents/{quote(agent, safe='')}/fund", funding)), json)
+
+
+@app.command()
+@command
+def disable(agent: Agent, config: ConfigFile = None, json: AsJson = False) -> None:
+    """Refuse an agent's calls from now on."""
+    _print(ask(config, lambda client: client.post(f"/agents/{quote(agent, safe='')}/disable")), json)
+
+
+@app.command()
+@command
+def enable(agent: Agent, config: ConfigFile = None, json: AsJson = False) -> None:
+    """Serve an agent's calls again."""
+    _print(ask(config, lambda client: client.post(f"/agents/{quote(agent, safe='')}/enable")), json)
+
+
+@app.command()
+@command
+def rotate(agent: Agent, config: ConfigFile = None, json: AsJson = False) -> None:
+    """A new token; the old ones stop working at once. It is printed once, and never again."""
+    made = ask(config, lambda client: client.post(f"/agents/{quote(agent, safe='')}/rotate"))
+    if json:
+        as_json(made)
+    else:
+        say(f"token of {made['name']}, shown this once:\n{made['token']}")
+
+
+def _print(agent: dict[str, object], json: bool) -> None:
+    if json:
+        as_json(agent)
+    else:
+        facts(agent_facts(agent))
+
+
+def _state(agent: dict[str, object]) -> str:
+    return "enabled" if agent["enabled"] else "disabled"

@@ -1,0 +1,231 @@
+"""The command line. It loads no plugin until a command needs one, so a broken one breaks no `--help`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+import uvloop
+
+from arbstr_core import config as configuration
+from arbstr_core.cli import _agents, _plugins
+from arbstr_core.cli._check import every_problem
+from arbstr_core.cli._context import AsJson, ConfigFile, ask, command, config_path, settings_of
+from arbstr_core.cli._doctor import examine
+from arbstr_core.cli._house import open_house
+from arbstr_core.cli._init import write_config
+from arbstr_core.cli._serve import serve as serve_house
+from arbstr_core.cli._show import as_json, facts, receipt_facts, sat, say, table, warn
+from arbstr_core.config import Address
+from arbstr_core.types import ConfigError, Problem
+
+app = typer.Typer(
+    help="arbstr: buys every LLM call from the cheapest qualified provider, and settles it in bitcoin.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(_agents.app, name="agent")
+app.add_typer(_plugins.app, name="plugin")
+audit = typer.Typer(help="Proof: the ledger replayed.", no_args_is_help=True)
+app.add_typer(audit, name="audit")
+
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def main() -> None:
+    """The entry point of `arbstr`."""
+    app()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"arbstr {version('arbstr-core')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _about(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+@command
+def serve(
+    config: ConfigFile = None,
+    listen: Annotated[str | None, typer.Option(help="Another address than [server] listen.")] = None,
+    mock: Annotated[bool, typer.Option("--mock", help="Scripted providers in the place of the real ones.")] = False,
+) -> None:
+    """Serve until told to stop (Ctrl-C, SIGTERM); what is open then is finished and settled."""
+    logging.basicConfig(level=os.environ.get("ARBSTR_LOG", "INFO").upper(), format=_LOG_FORMAT, stream=sys.stderr)
+    for chatty in ("httpx", "httpcore", "stevedore", "uvicorn.error"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    settings = settings_of(config)
+    if listen is not None:
+        server = msgspec.structs.replace(settings.server, listen=_address(listen))
+        settings = msgspec.structs.replace(settings, server=server)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve_house(settings, mock=mock, ready=_ready))
+
+
+def _ready(address: str) -> None:
+    print(f"arbstr serves on http://{address}/v1", flush=True)  # noqa: T201 - one plain line that scripts wait for
+
+
+def _address(text: str) -> Address:
+    try:
+        return Address.from_config(text)
+    except ValueError as bad:
+        raise ConfigError([Problem(f"--listen: {bad}")]) from None
+
+
+@app.command()
+@command
+def init(config: NewConfig = "config.toml") -> None:
+    """Write a configuration to start from, and make the state it names: database, admin token, master key."""
+    path = Path(config).absolute()
+    written = write_config(path)
+    settings = configuration.load(path)
+
+    async def make() -> None:
+        async with open_house(settings):
+            pass
+
+    asyncio.run(make())
+    say(f"{'wrote' if written else 'kept'} {path}")
+    say(f"state is in {settings.data_dir}; `arbstr serve -c {path}` starts")
+
+
+@app.command()
+@command
+def check(config: ConfigFile = None) -> None:
+    """Read the configuration and every plugin's table in it; say everything that is wrong, with its remedy."""
+    path = config_path(config)
+    problems = every_problem(path)
+    if problems:
+        raise ConfigError(problems)
+    say(f"{path} is valid")
+
+
+@app.command()
+@command
+def doctor(config: ConfigFile = None, json: AsJson = False) -> None:
+    """Look at everything that can be wrong, and say what to do. Exit code 1 where something is."""
+    found = examine(config_path(config))
+    if json:
+        as_json([{"what": each.what, "ok": each.ok, "detail": each.detail} for each in found])
+    else:
+        table(["", "what", ""], [["ok" if f.ok else "!!", f.what, f.detail] for f in found], empty="")
+    if not all(each.ok for each in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+@command
+def providers(config: ConfigFile = None, json: AsJson = False) -> None:
+    """Every provider with its models, and what is out with its reason."""
+    document = ask(config, lambda client: client.get("/offers"))
+    names = sorted({row["provider"] for row in (*document["offers"], *document["out"])})
+    rows = [
+        {
+            "provider": name,
+            "models": [row["model"] for row in document["offers"] if row["provider"] == name],
+            "out": [row for row in document["out"] if row["provider"] == name],
+        }
+        for name in names
+    ]
+    if json:
+        as_json(rows)
+        return
+    shown = [
+        [
+            row["provider"],
+            ", ".join(row["models"]) or "-",
+            "; ".join(f"{o['model']}: {o['reason']}" for o in row["out"]),
+        ]
+        for row in rows
+    ]
+    shown = [[row["provider"], ", ".join(row["models"]) or "-", _reasons(row["out"])] for row in rows]
+    table(["provider", "models", "out"], shown, empty="No providers: enable one in [arbstr] plugins")
+
+
+def _reasons(out: list[dict[str, str]]) -> str:
+    return "; ".join(f"{row['model']}: {row['reason']}" for row in out)
+
+
+@app.command()
+@command
+def offers(config: ConfigFile = None, json: AsJson = False) -> None:
+    """Every offer with the agent's price per million tokens, and what is out with its reason."""
+    document = ask(config, lambda client: client.get("/offers"))
+    if json:
+        as_json(document)
+        return
+    rows = [
+        [r["model"], r["provider"], r["tier"], *(sat(r[f"{part}_msat"]) for part in ("input", "output", "request"))]
+        for r in document["offers"]
+    ]
+    table(["model", "provider", "tier", "input", "output", "request"], rows, empty="Nothing is on offer.")
+    for row in document["out"]:
+        warn(f"out: {row['model']} at {row['provider']}: {row['reason']}")
+
+
+@app.command()
+@command
+def route(
+    model: Annotated[str, typer.Option(help="The model a caller would ask for.")],
+    prompt: Annotated[str, typer.Option(help="The message it would send.")] = "Hello",
+    policy: Annotated[str | None, typer.Option(help="The header X-Arbstr-Policy it would send.")] = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> None:
+    """What would happen to a call: candidates in order with cost and ceiling, who is out, and why. Sends nothing."""
+    planned = {"model": model, "prompt": prompt, "policy": policy}
+    document = ask(config, lambda client: client.post("/route", planned))
+    if json:
+        as_json(document)
+        return
+    rows = [[r["provider"], r["model"], sat(r["cost_msat"]), sat(r["ceiling_msat"])] for r in document["candidates"]]
+    table(["provider", "model", "expected cost", "at most"], rows, empty="Nothing qualifies.")
+    for reason in document["reasons"]:
+        say(f"because: {reason}")
+    for row in document["out"]:
+        say(f"out: {row['provider']}: {row['reason']}")
+
+
+@app.command()
+@command
+def receipt(
+    request_id: Annotated[str, typer.Argument(help="The x-request-id of an answer.")],
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> None:
+    """What one call cost, who served it, and why."""
+    document = ask(config, lambda client: client.get(f"/receipts/{request_id}"))
+    if json:
+        as_json(document)
+    else:
+        facts(receipt_facts(document))
+
+
+@audit.command()
+@command
+def verify(config: ConfigFile = None, json: AsJson = False) -> None:
+    """Replay the ledger and check every invariant. Exit code 1 where one does not hold."""
+    found = ask(config, lambda client: client.get("/audit/verify"))
+    if json:
+        as_json(found)
+    else:
+        facts([(name.replace("_", " "), str(value)) for name, value in found.items()])
+    if not found["ok"]:
+        raise typer.Exit(1)

@@ -1,0 +1,80 @@
+"""How commands reach the operator's API: the running server's where there is one, else the same API in this process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from arbstr_core.cli._data import operator_token
+from arbstr_core.cli._house import open_house
+from arbstr_core.cli._serve import control_app
+from arbstr_core.config import Settings
+from arbstr_core.storage import database_path, is_held, read_announcement
+from arbstr_core.types import ArbstrError
+
+_SECONDS = 120.0
+
+
+class Refused(ArbstrError):
+    """The operator's API said no; the message is its own."""
+
+
+class OperatorClient:
+    """The operator's API. `running` says whether a server answers, or this process itself."""
+
+    def __init__(self, http: httpx.AsyncClient, *, running: bool) -> None:
+        self._http = http
+        self.running = running
+
+    async def get(self, path: str) -> Any:
+        """What `GET /admin{path}` answers."""
+        return _read(await self._http.get(f"/admin{path}"))
+
+    async def post(self, path: str, body: Any = None) -> Any:
+        """What `POST /admin{path}` answers."""
+        return _read(await self._http.post(f"/admin{path}", json={} if body is None else body))
+
+
+@asynccontextmanager
+async def operator_client(settings: Settings) -> AsyncIterator[OperatorClient]:
+    """The client to use now. Raises what building a house raises, or Refused where a server does not answer."""
+    path = database_path(settings.database_url, settings.data_dir)
+    headers = {"authorization": f"Bearer {operator_token(settings).reveal()}"}
+    if is_held(path):
+        async with _server_client(settings, headers) as http:
+            yield OperatorClient(http, running=True)
+        return
+    # Plugins that find nothing to say in a short command need not say it on the operator's screen.
+    logging.getLogger("arbstr").setLevel(logging.ERROR)
+    async with open_house(settings) as house:
+        transport = httpx.ASGITransport(control_app(house))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as http:
+            yield OperatorClient(http, running=False)
+
+
+def _server_client(settings: Settings, headers: dict[str, str]) -> httpx.AsyncClient:
+    path = database_path(settings.database_url, settings.data_dir)
+    said = read_announcement(path)
+    if said is None or not said.admin:
+        raise Refused(f"{path} is in use by a process that does not serve yet; try again in a moment")
+    where = said.admin
+    if where.startswith("unix:"):
+        transport = httpx.AsyncHTTPTransport(uds=where.removeprefix("unix:"))
+        return httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers, timeout=_SECONDS)
+    # A server that listens everywhere is reached here.
+    host = where.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
+    return httpx.AsyncClient(base_url=f"http://{host}", headers=headers, timeout=_SECONDS, trust_env=False)
+
+
+def _read(answer: httpx.Response) -> Any:
+    if answer.is_success:
+        return answer.json()
+    try:
+        message = str(answer.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        message = f"the server answered {answer.status_code}"
+    raise Refused(message)
