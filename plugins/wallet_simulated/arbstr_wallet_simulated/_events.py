@@ -1,0 +1,117 @@
+"""Owns what can happen to the simulated wallet, and the book that follows from it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from arbstr_wallet_simulated._config import Outcome
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """One line of the journal."""
+
+
+class Invoiced(Event, frozen=True, kw_only=True):
+    """An invoice was made for `key`."""
+
+    key: str
+    reference: str
+    text: str
+    amount_msat: int
+    expires_ms: int
+
+
+class Cancelled(Event, frozen=True, kw_only=True):
+    """An invoice was taken back."""
+
+    reference: str
+
+
+class CameIn(Event, frozen=True, kw_only=True):
+    """An invoice was paid by somebody: a deposit."""
+
+    reference: str
+    amount_msat: int
+
+
+class Sent(Event, frozen=True, kw_only=True):
+    """A payment was decided: what it costs, and how it will end. `reason` says why where it fails."""
+
+    key: str
+    reference: str
+    amount_msat: int
+    fee_msat: int
+    outcome: Outcome
+    scripted: bool = False
+    proof: str = ""
+    token: str = ""
+    reason: str = ""
+
+
+class LookedUp(Event, frozen=True, kw_only=True):
+    """The end of a payment that was unknown is known from now on."""
+
+    key: str
+
+
+class TookToken(Event, frozen=True, kw_only=True):
+    """A token was redeemed, or taken back, for `key`."""
+
+    key: str
+    token_id: str
+    amount_msat: int
+
+
+Line = Invoiced | Cancelled | CameIn | Sent | LookedUp | TookToken
+
+
+class Book:
+    """The state after some events. `balance` is what can be spent: money of an unknown payment is not in it."""
+
+    def __init__(self, balance_msat: int) -> None:
+        self.balance_msat = balance_msat
+        self.invoices: dict[str, Invoiced] = {}
+        self.invoice_of: dict[str, Invoiced] = {}
+        self.cancelled: set[str] = set()
+        self.deposits: list[CameIn] = []
+        self.settled: set[str] = set()
+        self.payments: dict[str, Sent] = {}
+        self.paid_to: dict[str, str] = {}
+        self.issued: dict[str, Sent] = {}
+        self.known: set[str] = set()
+        self.taken: dict[str, TookToken] = {}
+        self.taken_for: dict[str, TookToken] = {}
+        self.scripted = 0
+
+    def apply(self, event: Line) -> None:
+        """Let `event` have happened."""
+        match event:
+            case Invoiced():
+                self.invoices[event.reference] = self.invoice_of[event.key] = event
+            case Cancelled():
+                self.cancelled.add(event.reference)
+            case CameIn():
+                self.deposits.append(event)
+                self.settled.add(event.reference)
+                self.balance_msat += event.amount_msat
+            case Sent():
+                self._sent(event)
+            case LookedUp():
+                self.known.add(event.key)
+                sent = self.payments[event.key]
+                if not sent.outcome.pays:
+                    self.balance_msat += sent.amount_msat + sent.fee_msat
+                    self.paid_to.pop(sent.reference, None)
+            case TookToken():
+                self.taken[event.token_id] = self.taken_for[event.key] = event
+                self.balance_msat += event.amount_msat
+        assert self.balance_msat >= 0, "the simulated wallet spent more than it has"
+
+    def _sent(self, event: Sent) -> None:
+        self.payments[event.key] = event
+        self.scripted += event.scripted
+        if event.outcome.pays or event.outcome.unsure:
+            self.balance_msat -= event.amount_msat + event.fee_msat
+            self.paid_to[event.reference] = event.key
+        if event.token:
+            self.issued[event.reference] = event

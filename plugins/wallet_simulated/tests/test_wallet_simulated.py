@@ -1,0 +1,341 @@
+"""The simulated rail: held to the kit; its script, its refusals, its texts, its commands."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from contextlib import aclosing
+from typing import Any
+
+import arbstr_wallet_simulated
+import pytest
+
+from arbstr_core.api import (
+    ArbstrError,
+    BadRequest,
+    Failed,
+    Invoice,
+    Msat,
+    Network,
+    Paid,
+    PaymentTarget,
+    RailState,
+    Unknown,
+    WalletRail,
+)
+from arbstr_core.testing import (
+    FakeClock,
+    KitTools,
+    MemoryStore,
+    PluginSuite,
+    WalletSuite,
+    WalletWorld,
+    configure,
+    kit_tools,
+)
+
+SAT = 1000
+
+
+def rail_on(tools: KitTools, **table: Any) -> WalletRail:
+    return arbstr_wallet_simulated.arbstr_wallet_rails(configure(arbstr_wallet_simulated, table), tools)[0]
+
+
+async def run(tools: KitTools, command: str, **given: str) -> Any:
+    made = arbstr_wallet_simulated.arbstr_commands(configure(arbstr_wallet_simulated), tools)
+    return await {each.name: each for each in made}[command].run(given)
+
+
+async def outside(amount: int = 21 * SAT, **more: str) -> str:
+    """An invoice of somebody else."""
+    return (await run(kit_tools(), "make-invoice", amount=f"{amount}msat", **more))["invoice"]
+
+
+async def pay(rail: WalletRail, text: str, key: str = "pay-1", fee_limit: int = 10**6) -> Any:
+    target = await rail.decode(text)
+    return await rail.pay(target, target.amount_msat, fee_limit=Msat(fee_limit), key=key)
+
+
+class TestPlugin(PluginSuite):
+    @pytest.fixture
+    def plugin(self):
+        return arbstr_wallet_simulated
+
+
+class TestRail(WalletSuite):
+    @pytest.fixture
+    def world(self):
+        tools_of: dict[WalletRail, KitTools] = {}
+
+        def making(**table: Any):
+            def make(tools: KitTools) -> WalletRail:
+                rail = rail_on(tools, fee="1000 ppm", **table)
+                tools_of[rail] = tools
+                return rail
+
+            return make
+
+        async def payable(rail: WalletRail, amount: Msat) -> str:
+            return await outside(amount)
+
+        async def settle(rail: WalletRail, invoice: Invoice) -> None:
+            await run(tools_of[rail], "settle-invoice", invoice=invoice.text)
+
+        async def token(rail: WalletRail, amount: Msat) -> str:
+            return (await run(tools_of[rail], "make-token", amount=f"{amount}msat"))["token"]
+
+        return WalletWorld(
+            make=making(),
+            make_failing=making(script=["failed"]),
+            make_unsure=(making(script=["unknown_then_paid"]), making(script=["unknown_then_failed"])),
+            payable=payable,
+            settle=settle,
+            token=token,
+        )
+
+
+def test_it_says_that_it_is_no_money():
+    rail = rail_on(kit_tools())
+    assert rail.network is Network.SIM
+    assert asyncio.run(rail.status()).state is RailState.READY
+    assert "no real funds" in asyncio.run(rail.status()).detail
+
+
+def test_the_script_is_taken_in_turn_across_restarts():
+    async def scenario() -> list[Any]:
+        store, found = MemoryStore(), []
+        for at in range(4):
+            rail = rail_on(kit_tools(store=store), script=["paid", "unknown_then_failed", "failed"])
+            found.append(type(await pay(rail, await outside(), f"pay-{at}")))
+        return found
+
+    assert asyncio.run(scenario()) == [Paid, Unknown, Failed, Paid]
+
+
+def test_the_proof_is_the_preimage():
+    async def scenario() -> tuple[PaymentTarget, Any]:
+        rail, text = rail_on(kit_tools()), await outside(memo="a memo")
+        return await rail.decode(text), await pay(rail, text)
+
+    target, paid = asyncio.run(scenario())
+    assert hashlib.sha256(bytes.fromhex(paid.proof)).hexdigest() == target.reference
+    assert target.memo == "a memo"
+
+
+def test_the_fee_is_a_share_rounded_up():
+    async def scenario() -> tuple[Any, int]:
+        rail = rail_on(kit_tools(), fee="1000 ppm", balance="100 sat")
+        return await pay(rail, await outside(1_001)), await rail.balance()
+
+    paid, left = asyncio.run(scenario())
+    assert paid.fee_msat == 2
+    assert left == 100_000 - 1_003
+
+
+def test_unknown_money_is_out_until_it_is_known_to_be_back():
+    async def scenario() -> list[int]:
+        rail, balances = rail_on(kit_tools(), script=["unknown_then_failed"], balance="100 sat"), []
+        await pay(rail, await outside(21 * SAT))
+        balances.append(await rail.balance())
+        assert isinstance(await rail.lookup("pay-1"), Failed)
+        return [*balances, await rail.balance()]
+
+    assert asyncio.run(scenario()) == [79 * SAT, 100 * SAT]
+
+
+@pytest.mark.parametrize(
+    ("table", "fee_limit", "says"),
+    [
+        ({"fee": "1 %"}, 209, "the fee is 210 msat, and its limit 209"),
+        ({"balance": "20 sat"}, 1000, "the wallet has 20000 msat"),
+        ({"balance": "21 sat", "fee": "1 ppm"}, 1000, "the wallet has 21000 msat"),
+    ],
+)
+def test_what_an_honest_wallet_refuses_fails_without_a_turn(table: dict[str, Any], fee_limit: int, says: str):
+    async def scenario() -> Any:
+        rail = rail_on(kit_tools(), script=["unknown_then_paid"], **table)
+        return await pay(rail, await outside(21 * SAT), fee_limit=fee_limit)
+
+    assert asyncio.run(scenario()) == Failed(reason=says)
+
+
+def test_one_invoice_is_paid_once_whatever_the_key():
+    async def scenario() -> Any:
+        rail, text = rail_on(kit_tools()), await outside()
+        assert isinstance(await pay(rail, text, "pay-1"), Paid)
+        return await pay(rail, text, "pay-2")
+
+    assert asyncio.run(scenario()) == Failed(reason="the destination was paid before, under another key")
+
+
+def test_an_invoice_whose_payment_failed_can_be_paid_under_another_key():
+    async def scenario() -> Any:
+        rail, text = rail_on(kit_tools(), script=["unknown_then_failed", "paid"]), await outside()
+        await pay(rail, text, "pay-1")
+        assert isinstance(await pay(rail, text, "pay-2"), Failed)
+        await rail.lookup("pay-1")
+        return await pay(rail, text, "pay-3")
+
+    assert isinstance(asyncio.run(scenario()), Paid)
+
+
+def test_its_own_invoice_is_not_paid():
+    async def scenario() -> Any:
+        rail = rail_on(kit_tools())
+        return await pay(rail, (await rail.invoice(Msat(1000), "", key="i")).text)
+
+    assert asyncio.run(scenario()) == Failed(reason="the invoice is this wallet's own")
+
+
+def test_a_key_that_paid_one_destination_does_not_answer_for_another():
+    async def scenario() -> None:
+        rail = rail_on(kit_tools())
+        await pay(rail, await outside())
+        await pay(rail, await outside())
+
+    with pytest.raises(BadRequest, match="paid another destination before"):
+        asyncio.run(scenario())
+
+
+def test_another_amount_than_the_invoice_says_is_refused():
+    async def scenario() -> None:
+        rail = rail_on(kit_tools())
+        target = await rail.decode(await outside(1000))
+        with pytest.raises(BadRequest, match="asks for 1000 msat, not 999"):
+            await rail.quote(target, Msat(999))
+        await rail.pay(target, Msat(1001), fee_limit=Msat(0), key="pay-1")
+
+    with pytest.raises(BadRequest, match="asks for 1000 msat, not 1001"):
+        asyncio.run(scenario())
+
+
+def test_what_has_expired_is_not_decoded_paid_or_settled():
+    async def scenario() -> Any:
+        clock = FakeClock()
+        tools = kit_tools(clock=clock)
+        rail = rail_on(tools)
+        text = (await run(tools, "make-invoice", amount="1sat"))["invoice"]
+        own, target = await rail.invoice(Msat(1000), "", key="i"), await rail.decode(text)
+        clock.advance(3600)
+        with pytest.raises(BadRequest, match="expired"):
+            await rail.decode(text)
+        with pytest.raises(BadRequest, match="expired"):
+            await run(tools, "settle-invoice", invoice=own.text)
+        return await rail.pay(target, target.amount_msat, fee_limit=Msat(0), key="pay-1")
+
+    assert asyncio.run(scenario()) == Failed(reason="the invoice has expired")
+
+
+def test_settling_is_watched_as_a_deposit_by_text_or_reference():
+    async def scenario() -> list[str]:
+        tools = kit_tools()
+        rail = rail_on(tools)
+        one, two = [await rail.invoice(Msat(1000), "", key=key) for key in ("one", "two")]
+        said = await run(tools, "settle-invoice", invoice=one.text)
+        assert said == {"reference": one.reference, "state": "paid", "amount_msat": 1000}
+        await run(tools, "settle-invoice", invoice=one.reference)
+        await run(tools, "settle-invoice", invoice=two.reference)
+        async with aclosing(rail.deposits("")) as deposits:
+            found = [await anext(deposits), await anext(deposits)]
+        assert [each.reference for each in found] == [one.reference, two.reference]
+        return [each.cursor for each in found]
+
+    assert asyncio.run(scenario()) == ["1", "2"]
+
+
+def test_a_paid_invoice_cannot_be_cancelled():
+    async def scenario() -> None:
+        tools = kit_tools()
+        rail = rail_on(tools)
+        invoice = await rail.invoice(Msat(1000), "", key="i")
+        await run(tools, "settle-invoice", invoice=invoice.text)
+        await rail.cancel(invoice.reference)
+
+    with pytest.raises(BadRequest, match="is paid"):
+        asyncio.run(scenario())
+
+
+def test_two_objects_on_one_store_decide_once():
+    async def scenario() -> int:
+        store = MemoryStore()
+        rails = [rail_on(kit_tools(store=store), balance="100 sat") for _ in range(5)]
+        text = await outside(21 * SAT)
+        paid = await asyncio.gather(*(pay(rail, text) for rail in rails))
+        assert len(set(paid)) == 1
+        invoices = await asyncio.gather(*(rail.invoice(Msat(1000), "", key="i") for rail in rails))
+        assert len({each.text for each in invoices}) == 1
+        await asyncio.gather(*(run(kit_tools(store=store), "settle-invoice", invoice=invoices[0].text) for _ in rails))
+        return await rails[0].balance()
+
+    assert asyncio.run(scenario()) == (100 - 21 + 1) * SAT
+
+
+def test_a_token_is_issued_and_taken_back_once():
+    async def scenario() -> list[int]:
+        rail, balances = rail_on(kit_tools(), balance="100 sat"), []
+        target = await rail.decode("ecash:21000:order-7")
+        paid = await rail.pay(target, target.amount_msat, fee_limit=Msat(0), key="pay-1")
+        balances.append(await rail.balance())
+        back = await rail.reclaim(target.reference, key="back-1")
+        assert await rail.reclaim(target.reference, key="back-1") == back
+        with pytest.raises(BadRequest, match="redeemed before"):
+            await rail.receive(paid.token, key="receive-1")
+        return [*balances, await rail.balance()]
+
+    assert asyncio.run(scenario()) == [79 * SAT, 100 * SAT]
+
+
+def test_a_claimed_token_is_not_taken_back():
+    async def scenario() -> None:
+        rail = rail_on(kit_tools())
+        target = await rail.decode("ecash:21000:order-7")
+        paid = await rail.pay(target, target.amount_msat, fee_limit=Msat(0), key="pay-1")
+        await rail.receive(paid.token, key="receive-1")
+        await rail.reclaim(target.reference, key="back-1")
+
+    with pytest.raises(BadRequest, match="redeemed before"):
+        asyncio.run(scenario())
+
+
+def test_a_token_nobody_issued_is_not_taken_back():
+    with pytest.raises(BadRequest, match="no token was issued"):
+        asyncio.run(rail_on(kit_tools()).reclaim("unknown", key="back-1"))
+
+
+@pytest.mark.parametrize("text", ["sim1", "simA", "ecash:0:x", "ecash:9999999999999999999:x", "ecash:1:", "lnbc210n1p"])
+def test_what_is_no_destination_is_refused(text: str):
+    with pytest.raises(BadRequest):
+        asyncio.run(rail_on(kit_tools()).decode(text))
+
+
+def test_a_changed_letter_is_noticed():
+    async def scenario() -> None:
+        text = await outside()
+        rail = rail_on(kit_tools())
+        for at in range(4, len(text)):
+            changed = text[:at] + ("b" if text[at] != "b" else "c") + text[at + 1 :]
+            with pytest.raises(BadRequest):
+                await rail.decode(changed)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("given", [{"amount": "0"}, {"amount": "much"}])
+def test_a_command_with_a_wrong_amount_says_so(given: dict[str, str]):
+    with pytest.raises(BadRequest, match="amount"):
+        asyncio.run(run(kit_tools(), "make-invoice", **given))
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"script": ["maybe"]}, "unknown_then_paid"),
+        ({"fee": "some"}, "is not a share"),
+        ({"poll_ms": 0}, "poll_ms is 0"),
+        ({"balance": "-1 sat"}, "is not an amount"),
+    ],
+)
+def test_a_wrong_table_is_refused_with_its_remedy(table: dict[str, Any], says: str):
+    with pytest.raises(ArbstrError) as refused:
+        configure(arbstr_wallet_simulated, table)
+    assert says in str(refused.value)
