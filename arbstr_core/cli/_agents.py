@@ -112,5 +112,5 @@ def _print(agent: dict[str, object], json: bool) -> None:
         facts(agent_facts(agent))
 
 
-def _state(agent: dict[str, object]) -> str:
-    return "enabled" if agent["enabled"] else "disabled"
+def _names(agent: dict[str, str]) -> list[str]:
+    return [agent["id"], agent["name"], agent["realm"], "enabled" if agent["enabled"] else "disabled"]

@@ -44,18 +44,18 @@ def main() -> None:
     app()
 
 
-def _version(wanted: bool) -> None:
+def _say_version(wanted: bool) -> None:
     if wanted:
         say(f"arbstr {version('arbstr-core')}")
         raise typer.Exit
 
 
+Version = Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which.")]
+NewConfig = Annotated[str, typer.Option("-c", "--config", help="Where the configuration goes.")]
+
+
 @app.callback()
-def _about(
-    show_version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")
-    ] = False,
-) -> None:
+def _about(version: Version = False) -> None:
     pass
 
 

@@ -15,6 +15,8 @@ app = typer.Typer(help="Plugins: what is installed, in what state, and their com
 
 Stem = Annotated[str, typer.Argument(help="The plugin's name, such as providers_openai.", metavar="STEM")]
 
+_COLUMNS = ("name", "kinds", "version", "distribution", "state", "error")
+
 
 @app.command(name="list")
 @command
@@ -25,11 +27,8 @@ def list_plugins(config: ConfigFile = None, json: AsJson = False) -> None:
         as_json(rows)
         return
     table(
-        ["name", "kinds", "version", "distribution", "state", "error"],
-        [
-            [r["name"], ", ".join(r["kinds"]), r["version"], r["distribution"], r["state"], r["error"] or ""]
-            for r in rows
-        ],
+        _COLUMNS,
+        [[_text(row[name]) for name in _COLUMNS] for row in rows],
         empty="No plugins are installed: pip install arbstr-providers-openai",
     )
 
@@ -46,7 +45,7 @@ def show(stem: Stem, config: ConfigFile = None, json: AsJson = False) -> None:
     if json:
         as_json(row)
         return
-    facts([(name, _text(row[name])) for name in ("name", "kinds", "version", "distribution", "state", "error")])
+    facts([(name, _text(row[name])) for name in _COLUMNS])
     for each in row["commands"]:
         params = " ".join(f"--{p['name']} {p['name'].upper()}" for p in each["params"])
         say(f"\narbstr plugin run {stem} {each['name']} {params}\n  {each['help']}")
