@@ -1,7 +1,7 @@
 """TOML to checked, frozen settings, with every problem at once; and secret references. It prints no secret."""
 
 from arbstr_core.config._decode import decode
-from arbstr_core.config._load import find, load, parse, read, survey, read, survey
+from arbstr_core.config._load import find, load, parse, read, survey
 from arbstr_core.config._secrets import resolve_secret
 from arbstr_core.config._settings import (
     Address,
@@ -34,8 +34,6 @@ __all__ = [
     "load",
     "parse",
     "read",
-    "read",
     "resolve_secret",
-    "survey",
     "survey",
 ]

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbstr_core.config import decode
+from arbstr_core.config._decode import salvage
 from arbstr_core.types import Amount, Msat, Ppm, Problem, Rate, SecretRef, Tier
 
 
@@ -54,6 +55,8 @@ class Everything(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     anything: Any = None
     api_key: SecretRef | None = None
     admin_token: Annotated[str, msgspec.Meta(max_length=5)] = ""
+    key_colour: Colour = Colour.RED
+    token_price: Rate | None = None
     msat: Msat = Msat(0)
     pair: tuple[int, int] = (0, 0)
 
@@ -160,6 +163,8 @@ SECRET = "sk-live-0123456789"
         {"api-key": SECRET},
         {"api_key": SECRET},
         {"admin-token": SECRET},
+        {"key-colour": SECRET},
+        {"token-price": SECRET},
         {"instances": {"x": {"url": "u", "key": SECRET, "password": SECRET}}},
         {"instances": {"x": {"url": "u", "key": [SECRET]}}},
         {"share": {"key": SECRET}},
@@ -209,6 +214,14 @@ def test_a_check_across_keys_sees_only_what_could_be_read():
         "[plugins.acme] rows[0]: expected a whole number, got text"
     ]
     assert read({"parts": {"a": 20}}, Sums)[1] == ["[plugins.acme]: more than 10 in all; take some out"]
+
+
+def test_salvage_keeps_what_is_right_and_nothing_half_read():
+    problems: list[Problem] = []
+    table = {"instances": {"a": {"url": 5}}, "rules": [5], "port": 7, "x": 1}
+    assert salvage("plugins.acme", table, Everything, problems) == Everything(port=7)
+    assert len(problems) == 3
+    assert salvage("plugins.acme", {"name": 5}, Rule, problems) is None
 
 
 keys = st.sampled_from([f.encode_name for f in msgspec.structs.fields(Everything)]) | st.text(max_size=8)

@@ -145,6 +145,23 @@ def test_two_doors_are_not_one():
     assert found == ["[server] admin_listen: is the same as listen; take it out to share one door"]
 
 
+@pytest.mark.parametrize("url", ["postgresql://me:hunter2@host/db", "postgresql+psycopg://host/db?password=hunter2"])
+def test_the_database_s_url_holds_no_password(url: str):
+    (sentence,) = problems_of(f'{LEAST}[storage]\nurl = "{url}"')
+    assert "holds a password" in sentence
+    assert "hunter2" not in sentence
+
+
+@pytest.mark.parametrize("url", ["arbstr.db", "sqlite:///", "mysql://x"])
+def test_an_unknown_database(url: str):
+    assert "[storage] url: is not a database" in problems_of(f'{LEAST}[storage]\nurl = "{url}"')[0]
+
+
+@pytest.mark.parametrize("rate", ["nan", "inf", "0", '"1e30"', '"sNaN"', '"-1"'])
+def test_a_rate_that_is_none(rate: str):
+    assert "[market] usd_per_btc: is not a rate" in problems_of(f"{LEAST}[market]\nusd_per_btc = {rate}")[0]
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
