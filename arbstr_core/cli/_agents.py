@@ -53,9 +53,7 @@ def list_agents(config: ConfigFile = None, json: AsJson = False) -> None:
     if json:
         as_json(agents)
         return
-    rows = [
-        [a["id"], a["name"], a["realm"], _state(a), sat(a["posted_msat"]), sat(a["available_msat"])] for a in agents
-    ]
+    rows = [[*_names(agent), sat(agent["posted_msat"]), sat(agent["available_msat"])] for agent in agents]
     table(["id", "name", "realm", "state", "balance", "available"], rows, empty="No agents: arbstr agent create NAME")
 
 
