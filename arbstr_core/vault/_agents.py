@@ -8,7 +8,7 @@ from arbstr_core.storage import Statement, bulk_insert
 from arbstr_core.types import MAX_MSAT, Conflict, InsufficientFunds, Network, NotFound
 from arbstr_core.vault import _audit
 from arbstr_core.vault import _tables as t
-from arbstr_core.vault._book import Book, Chart, VaultOperation
+from arbstr_core.vault._book import Book, Chart, VaultOperation, plain_text
 from arbstr_core.vault._rows import Account, Standing
 from arbstr_core.vault._values import Limits
 
@@ -49,6 +49,7 @@ class CreateAgent(VaultOperation[None]):
     ) -> None:
         super().__init__(chart)
         _check_amount(fund_msat)
+        plain_text("an agent", id, name, realm, rail)
         self._id = id
         self._name = name
         self._realm = realm
@@ -89,6 +90,7 @@ class Fund(VaultOperation[None]):
         _check_amount(amount_msat)
         if not amount_msat:
             raise ValueError("0 msat is no amount to fund an agent with")
+        plain_text("a funding", rail, key)
         self.agents = (agent,)
         self._amount_msat = amount_msat
         self._rail = rail

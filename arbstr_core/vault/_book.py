@@ -29,6 +29,12 @@ _DEBIT_NORMAL = frozenset({"asset", "cost"})
 _CONSTRAINED = frozenset({"agent", "asset", "equity"})
 
 
+def plain_text(what: str, *texts: str) -> None:
+    """Refuse what the database would cut short: a NUL, which valid JSON never holds unescaped."""
+    if any("\0" in text for text in texts):
+        raise ValueError(f"{what} holds a NUL character")
+
+
 class VaultOperation(Operation[T]):
     """A change of money. It says beforehand which agents and holds it is about, so that a batch loads them at once."""
 

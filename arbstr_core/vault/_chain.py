@@ -80,11 +80,8 @@ def _transfers(connection: sa.Connection, kind: str, subjects: list[str]) -> dic
     columns = [t.TRANSFER.c[name] for name in TRANSFER_COLUMNS]
     rows = connection.execute(sa.select(column, *columns).where(column.in_(subjects), t.TRANSFER.c.kind == kind)).all()
     entries = _entries(connection, [row[1] for row in rows])
-    bodies = dict(
-        connection.execute(sa.select(t.RECEIPT.c.id, t.RECEIPT.c.body).where(t.RECEIPT.c.id.in_(subjects)))
-        .tuples()
-        .all()
-    )
+    receipts = connection.execute(sa.select(t.RECEIPT.c.id, t.RECEIPT.c.body).where(t.RECEIPT.c.id.in_(subjects)))
+    bodies: dict[str, str] = {row[0]: row[1] for row in receipts}
     return {row[0]: _audit.covers_transfer(tuple(row[1:]), entries.get(row[1], []), bodies.get(row[0])) for row in rows}
 
 

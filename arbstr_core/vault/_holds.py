@@ -7,7 +7,7 @@ import msgspec
 from arbstr_core.storage import Transaction
 from arbstr_core.types import MAX_MSAT, NotFound
 from arbstr_core.vault import _audit, _rows
-from arbstr_core.vault._book import Book, Chart, Entry, VaultOperation
+from arbstr_core.vault._book import Book, Chart, Entry, VaultOperation, plain_text
 from arbstr_core.vault._rows import Held, Standing
 from arbstr_core.vault._values import (
     Closed,
@@ -35,6 +35,7 @@ class OpenHold(VaultOperation[Granted | Refused]):
         self._request = request
         self._boot_id = boot_id
         self._candidates = request.candidates.decode()
+        plain_text("a request to hold", request.id, request.model, self._candidates)
         self._digest = _audit.digest(
             msgspec.json.encode((request.agent, request.ceilings, request.model, self._candidates))
         )
@@ -113,6 +114,7 @@ class Settle(VaultOperation[Closed]):
         self.holds = (settlement.id,)
         self._settlement = settlement
         self._receipt = settlement.receipt.decode()
+        plain_text(f"the settlement of {settlement.id}", self._receipt, *(cost.provider for cost in settlement.costs))
 
     def change(self, book: Book) -> Closed:
         """Settle, or give the outcome there is already."""
@@ -136,6 +138,7 @@ class Release(VaultOperation[Closed]):
         super().__init__(chart)
         self.holds = (hold_id,)
         self._receipt = receipt.decode()
+        plain_text(f"the release of {hold_id}", self._receipt)
 
     def change(self, book: Book) -> Closed:
         """Release, or give the outcome there is already."""
