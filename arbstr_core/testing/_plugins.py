@@ -1,32 +1,22 @@
-"""Owns the conformance suite of a plugin as a whole: manifest, entry point, schema, hooks."""
+"""Owns the conformance suite of a plugin as a whole: it is found, loaded and called by the kernel's own loader."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-import re
-from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import entry_points
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
 import msgspec
 import pytest
 
-from arbstr_core.api import API_VERSION, Command, Hooks, Manifest, Provider, RoutingPolicy, Strategy, WalletRail
+from arbstr_core.api import Manifest
 from arbstr_core.config import decode
+from arbstr_core.plugins import GROUP, Loaded, installed, load
 from arbstr_core.testing._tools import KitTools, kit_tools
 from arbstr_core.types import ConfigError, Problem
 
-GROUP = "arbstr.plugins"
-_STEM = re.compile(r"[a-z][a-z0-9_]*\Z")
-_MARK = "arbstr_impl"
-_RESULTS: dict[str, tuple[type, ...]] = {
-    "arbstr_providers": (Provider,),
-    "arbstr_policies": (RoutingPolicy, Strategy),
-    "arbstr_wallet_rails": (WalletRail,),
-    "arbstr_commands": (Command,),
-}
+_HOOKS = ("arbstr_providers", "arbstr_policies", "arbstr_wallet_rails", "arbstr_commands")
 
 
 def configure(plugin: ModuleType, table: Mapping[str, Any] | None = None) -> Any:
@@ -46,124 +36,78 @@ class PluginSuite:
         def plugin(self):
             return arbstr_providers_acme
 
-    Override `table` with a configuration that makes the plugin return something, as TOML reads it.
+    The plugin must be installed (`pip install -e .`). Override `table` with a configuration that makes it return
+    something, and `tools` where its hooks need more.
     """
 
     def table(self) -> dict[str, Any]:
         """What stands in `[plugins.<name>]`; empty where the plugin works without."""
         return {}
 
-    def tools(self) -> KitTools:
-        """The tools the hooks get."""
-        return kit_tools()
+    def tools(self, **more: Any) -> KitTools:
+        """The tools the hooks get; `more` goes to `kit_tools`."""
+        return kit_tools(**more)
 
-    def test_manifest(self, plugin: ModuleType) -> None:
-        """`MANIFEST` names a stem, an API this kernel has, and a frozen struct for the configuration."""
-        manifest = getattr(plugin, "MANIFEST", None)
-        assert isinstance(manifest, Manifest), f"{plugin.__name__}.MANIFEST is {manifest!r}, not a Manifest"
-        assert _STEM.match(manifest.name), f"{manifest.name!r} is no stem: small letters, digits and underscores"
-        fits = manifest.api[0] == API_VERSION[0] and manifest.api[1] <= API_VERSION[1]
-        assert fits, f"written for API {manifest.api}, and this kernel has {API_VERSION}"
-        schema = manifest.config
-        is_struct = isinstance(schema, type) and issubclass(schema, msgspec.Struct)
-        assert is_struct, f"config is {schema!r}, not a Struct"
-        assert schema.__struct_config__.frozen, f"{schema.__name__} is not frozen: configuration does not change"
-
-    def test_entry_point(self, plugin: ModuleType) -> None:
-        """The installed distribution has one entry point by this name, and it is this module."""
+    def test_is_installed_by_its_name(self, plugin: ModuleType) -> None:
+        """One installed distribution has an entry point by the manifest's name, and it is this module."""
         name = plugin.MANIFEST.name
-        found = [point for point in entry_points(group=GROUP) if point.name == name]
-        assert found, f"no entry point {name!r} in the group {GROUP!r}: declare it in pyproject.toml, and install"
-        assert len(found) == 1, f"{len(found)} distributions have a plugin {name!r}"
-        assert found[0].value == plugin.__name__, f"the entry point {name!r} is {found[0].value!r}"
+        found = [each.module for each in installed() if each.name == name]
+        assert found == [plugin.__name__], (
+            f"the entry points named {name!r} in the group {GROUP!r} are {found}, not {plugin.__name__!r} alone: "
+            "declare it in pyproject.toml, and install it once"
+        )
 
-    def test_table_is_read(self, plugin: ModuleType) -> None:
-        """The table of this test is a configuration."""
-        assert configure(plugin, self.table()) is not None
+    def test_the_kernel_loads_it(self, plugin: ModuleType) -> None:
+        """Manifest, API version, schema, and every hook's name and arguments are right, and there is a hook."""
+        loaded = self._load(plugin)
+        made = [hook for hook in _HOOKS if loaded.implementing(hook)]
+        assert made, f"{plugin.__name__} implements no hook: mark its functions with @hookimpl"
+
+    def test_configuration_is_frozen(self, plugin: ModuleType) -> None:
+        """Nobody changes the configuration after it was checked."""
+        schema = plugin.MANIFEST.config
+        assert issubclass(schema, msgspec.Struct), f"config is {schema!r}, not a msgspec Struct"
+        assert schema.__struct_config__.frozen, f"{schema.__name__} is not frozen; declare it with frozen=True"
 
     def test_schema_refuses_unknown_keys(self, plugin: ModuleType) -> None:
         """A key nobody knows is a problem that names it, so that a typing error never becomes a default."""
         with pytest.raises(ConfigError, match="no_such_key"):
             configure(plugin, {**self.table(), "no_such_key": 1})
 
-    def test_hooks_are_hooks(self, plugin: ModuleType) -> None:
-        """Every marked function is a hook the kernel has, takes its arguments or fewer, and is no coroutine."""
-        marked = {name: each for name, each in vars(plugin).items() if hasattr(each, _MARK)}
-        assert marked, f"{plugin.__name__} implements no hook: mark its functions with @hookimpl"
-        for name, hook in marked.items():
-            spec = getattr(Hooks, name, None)
-            assert spec is not None, f"{name} is no hook; there are {', '.join(sorted(_RESULTS))}"
-            assert not inspect.iscoroutinefunction(hook), f"{name} is async; hooks are synchronous factories"
-            known = list(inspect.signature(spec).parameters)[1:]
-            wrong = [each for each in inspect.signature(hook).parameters if each not in known]
-            assert not wrong, f"{name} takes {', '.join(wrong)}; the hook has {', '.join(known)}"
-
-    def test_no_hook_is_left_unmarked(self, plugin: ModuleType) -> None:
-        """A function named like a hook, and not marked, would silently never be called."""
-        for name, each in vars(plugin).items():
-            if name.startswith("arbstr_") and inspect.isfunction(each):
-                assert hasattr(each, _MARK), f"{name} lacks @hookimpl"
-
-    def test_hooks_return_what_they_say_and_do_no_io(self, plugin: ModuleType) -> None:
-        """Each hook returns objects of its kind with unique names, and asks nothing of the network or the store."""
+    def test_hooks_make_objects_and_do_no_io(self, plugin: ModuleType) -> None:
+        """Each hook returns named objects of its kind, new ones each time, and uses no tool yet."""
 
         async def main() -> None:
-            tools = self.tools()
-            store = _Untouched()
-            tools.store = store
+            tools = self.tools(store=_Unused("the store"), upstream=_unused_upstream)
             try:
-                self._check_results(plugin, tools)
-                assert not tools.upstream.sent, "a hook sent a call; I/O belongs to start"
-                assert not store.touched, f"a hook used the store ({store.touched}); I/O belongs to start"
+                loaded = self._load(plugin)
+                for hook in _HOOKS:
+                    first, again = (
+                        [each for _, objects in loaded.call_each(hook, lambda _: tools) for each in objects]
+                        for _ in range(2)
+                    )
+                    shared = [each for each in first for other in again if each is other]
+                    assert not shared, f"{hook} returned one object twice ({shared}); a reload needs new ones"
+                assert tools.tasks.count == 0, "a hook started a task; background work begins in start()"
             finally:
                 await tools.aclose()
 
         asyncio.run(main())
 
-    def _check_results(self, plugin: ModuleType, tools: KitTools) -> None:
-        config = configure(plugin, self.table())
-        for name, kinds in _RESULTS.items():
-            hook = vars(plugin).get(name)
-            if hook is None:
-                continue
-            made = _call(hook, config, tools)
-            assert isinstance(made, Iterable), f"{name} returned {made!r}, which is no list"
-            objects = list(made)
-            for each in objects:
-                assert isinstance(each, kinds), f"{name} returned {each!r}, not {kinds[0].__name__}"
-            names = [each.name for each in objects]
-            assert len(set(names)) == len(names), f"{name} returned two objects by one name: {sorted(names)}"
-            _check_names(plugin.MANIFEST.name, objects)
+    def _load(self, plugin: ModuleType) -> Loaded:
+        name = plugin.MANIFEST.name
+        return load([name], {name: self.table()}, decode)
 
 
-def _call(hook: Callable[..., Any], config: Any, tools: KitTools) -> Any:
-    given = {"config": config, "tools": tools}
-    return hook(**{name: given[name] for name in inspect.signature(hook).parameters})
+class _Unused:
+    """Stands for a tool that must not be touched."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"a hook used {self._what} ({name}); I/O belongs to start()")
 
 
-def _check_names(stem: str, objects: Iterable[Any]) -> None:
-    for each in objects:
-        if isinstance(each, Provider):
-            assert each.name.split(".")[0] == stem, f"a provider of {stem} is named {each.name!r}, not {stem}.something"
-
-
-class _Untouched:
-    """A store that notes whether anyone used it."""
-
-    def __init__(self) -> None:
-        self.touched = ""
-
-    async def get(self, key: str) -> bytes | None:
-        self.touched = f"get {key}"
-        return None
-
-    async def put(self, items: Mapping[str, bytes]) -> None:
-        self.touched = "put"
-
-    async def compare_and_set(self, key: str, old: bytes | None, new: bytes | None) -> bool:
-        self.touched = f"compare_and_set {key}"
-        return False
-
-    async def scan(self, prefix: str) -> dict[str, bytes]:
-        self.touched = f"scan {prefix}"
-        return {}
+def _unused_upstream(*_: object) -> Any:
+    raise AssertionError("a hook sent a call; I/O belongs to start()")

@@ -50,6 +50,11 @@ class KitTasks:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._running.add(task)
 
+    @property
+    def count(self) -> int:
+        """How many were spawned and not yet closed."""
+        return len(self._running)
+
     async def aclose(self) -> None:
         """Cancel what still runs, and raise what failed meanwhile."""
         ended, self._running = self._running, set()

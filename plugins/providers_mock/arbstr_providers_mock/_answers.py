@@ -84,17 +84,17 @@ class Answer:
         self._finish = "stop" if len(self._words) == len(words) else "length"
         self._choices = max(asked.n or 1, 1)
         self._input = asked.input_words()
-        self._head = {"id": f"chatcmpl-mock-{number}", "created": created, "model": model}
+        self._head: dict[str, Any] = {"id": f"chatcmpl-mock-{number}", "created": created, "model": model}
 
     def completion(self, *, usage: bool) -> bytes:
         """The whole reply."""
-        message = {"role": "assistant", "content": " ".join(self._words), "refusal": None}
+        message: dict[str, Any] = {"role": "assistant", "content": " ".join(self._words), "refusal": None}
         choices = [
             {"index": index, "message": message, "logprobs": None, "finish_reason": self._finish}
             for index in range(self._choices)
         ]
-        body = {**self._head, "object": "chat.completion", "choices": choices}
-        return _encode({**body, "usage": self._usage(len(self._words) * self._choices)} if usage else body)
+        more = {"usage": self._usage(len(self._words) * self._choices)} if usage else {}
+        return _encode({**self._head, "object": "chat.completion", "choices": choices, **more})
 
     def events(self, *, usage: bool, usage_everywhere: bool) -> list[bytes]:
         """Role, words and finish of each choice, then the usage, then `[DONE]`.
@@ -116,7 +116,7 @@ class Answer:
     def _chunks(self) -> list[dict[str, Any]]:
         deltas: list[dict[str, Any]] = [{"role": "assistant", "content": "", "refusal": None}]
         deltas += [{"content": word if at == 0 else " " + word} for at, word in enumerate(self._words)]
-        chunks = []
+        chunks: list[dict[str, Any]] = []
         for index in range(self._choices):
             chunks += [{"index": index, "delta": delta, "logprobs": None, "finish_reason": None} for delta in deltas]
             chunks.append({"index": index, "delta": {}, "logprobs": None, "finish_reason": self._finish})

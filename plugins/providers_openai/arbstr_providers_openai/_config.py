@@ -101,8 +101,7 @@ def _price_problems(instance: Instance) -> Iterator[str]:
     for name, row in instance.models.items():
         if not name.strip():
             yield "models has a row with an empty name; name the model"
-        if isinstance(row, ModelRow):  # what could not be read as a row has its problem already
-            yield from _problems_of(f"model {name!r}", row, instance)
+        yield from _problems_of(f"model {name!r}", row, instance)
 
 
 def _problems_of(what: str, row: ModelRow | None, instance: Instance) -> Iterator[str]:

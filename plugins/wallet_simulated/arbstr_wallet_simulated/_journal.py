@@ -50,8 +50,8 @@ class Journal:
 
     async def _catch_up(self) -> None:
         if self._read == 0:
-            for raw in (await self._store.scan(_PREFIX)).values():
-                self._apply(_LINE.decode(raw))
+            for line in (await self._store.scan(_PREFIX)).values():
+                self._apply(_LINE.decode(line))
         while (raw := await self._store.get(_name(self._read + 1))) is not None:
             self._apply(_LINE.decode(raw))
 
