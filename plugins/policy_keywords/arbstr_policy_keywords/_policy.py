@@ -35,7 +35,8 @@ class KeywordPolicy(RoutingPolicy):
         """A rule that is asked for and does not exist may be a spending limit misspelt: refuse."""
         rules = ", ".join(self._rules) or "none"
         reason = f"X-Arbstr-Policy names no rule {named[:60]!r}; rules: {rules}"
-        return Verdict(kept=(), out=tuple(_out(quote, reason) for quote in quotes), reasons=(reason,))
+        out = tuple(_out(quote, "the rule that was asked for does not exist") for quote in quotes)
+        return Verdict(kept=(), out=out, reasons=(reason,))
 
 
 def _narrow(rule: Rule, quotes: tuple[Quote, ...], how: str) -> Verdict:

@@ -84,7 +84,8 @@ class Answer:
         self._finish = "stop" if len(self._words) == len(words) else "length"
         self._choices = max(asked.n or 1, 1)
         self._input = asked.input_words()
-        self._head: dict[str, Any] = {"id": f"chatcmpl-mock-{number}", "created": created, "model": model}
+        self._id = f"chatcmpl-mock-{number}"
+        self._rest: dict[str, Any] = {"created": created, "model": model}
 
     def completion(self, *, usage: bool) -> bytes:
         """The whole reply."""
@@ -94,7 +95,7 @@ class Answer:
             for index in range(self._choices)
         ]
         more = {"usage": self._usage(len(self._words) * self._choices)} if usage else {}
-        return _encode({**self._head, "object": "chat.completion", "choices": choices, **more})
+        return _encode({**self._head("chat.completion"), "choices": choices, **more})
 
     def events(self, *, usage: bool, usage_everywhere: bool) -> list[bytes]:
         """Role, words and finish of each choice, then the usage, then `[DONE]`.
@@ -123,8 +124,11 @@ class Answer:
         return chunks
 
     def _event(self, choices: list[dict[str, Any]], more: dict[str, Any]) -> bytes:
-        body = {**self._head, "object": "chat.completion.chunk", "choices": choices, **more}
+        body = {**self._head("chat.completion.chunk"), "choices": choices, **more}
         return b"data: " + _encode(body) + b"\n\n"
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": self._id, "object": kind, **self._rest}
 
     def _usage(self, output: int) -> dict[str, int]:
         return {"prompt_tokens": self._input, "completion_tokens": output, "total_tokens": self._input + output}
