@@ -1,0 +1,38 @@
+# `make run` and `make test` are all a newcomer needs; both install what is missing.
+
+PYTHON ?= python3
+LISTEN ?=
+N ?= 20
+ARGS ?=
+
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: install run test lint bench campaign
+
+install: $(INSTALLED)
+
+$(INSTALLED): requirements-dev.txt pyproject.toml scripts/install.sh $(wildcard plugins/*/pyproject.toml)
+	PYTHON=$(PYTHON) scripts/install.sh && touch $@
+
+# Serves with the model on this machine; LISTEN=127.0.0.1:9000 for another address. Ctrl-C stops it.
+run: install
+	@$(BIN)/python scripts/demo.py $(LISTEN)
+
+# Everything that needs no node and no key; ARGS="-k words" for a part of it.
+test: install
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	@$(BIN)/python scripts/lines.py
+
+# What a call costs in CPU and time, beside a bare pass-through.
+bench: install
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# The long proofs, N rounds of each.
+campaign: install
+	CAMPAIGN_N=$(N) $(BIN)/python -m pytest -m campaign $(ARGS)
