@@ -13,7 +13,7 @@ from arbstr_core.types import NotFound
 
 app = typer.Typer(help="Plugins: what is installed, in what state, and their commands.", no_args_is_help=True)
 
-Stem = Annotated[str, typer.Argument(help="The plugin's name, such as providers_openai.", metavar="STEM")]
+Stem = Annotated[str, typer.Argument(help="The plugin's name; `arbstr plugin list` shows them.", metavar="STEM")]
 
 _COLUMNS = ("name", "kinds", "version", "distribution", "state", "error")
 
@@ -29,7 +29,7 @@ def list_plugins(config: ConfigFile = None, json: AsJson = False) -> None:
     table(
         _COLUMNS,
         [[_text(row[name]) for name in _COLUMNS] for row in rows],
-        empty="No plugins are installed: pip install arbstr-providers-openai",
+        empty="No plugins are installed; the README names them.",
     )
 
 

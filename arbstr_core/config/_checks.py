@@ -26,7 +26,7 @@ def check_arbstr(arbstr: ArbstrSettings) -> Iterator[Problem]:
         for name in names:
             if not _STEM.match(name):
                 stem = name.removeprefix("arbstr-").replace("-", "_").lower()
-                remedy = f'write "{stem}"' if _STEM.match(stem) else 'write it as in "providers_openai"'
+                remedy = f'write "{stem}"' if _STEM.match(stem) else "`arbstr plugin list` shows the names"
                 yield problem("arbstr", key, f'"{name[:40]}" is not the name of a plugin; {remedy}')
 
 

@@ -230,14 +230,18 @@ class Exchange:
     def _submit(self) -> None:
         try:
             self._end = self._ask_vault()
+        except ArbstrError as broken:
+            self._leave_open(broken)
         except BaseException as broken:
-            # Nobody may wait for ever for an end that will not come; the hold stays open, and is found at the start.
-            _log.critical("%s: the hold stays open: %s", self.call.id, broken)
-            self._conclude()
-            if not isinstance(broken, ArbstrError):
-                raise
-            return
-        self._end.add_done_callback(self._after_end)
+            self._leave_open(broken)
+            raise
+        else:
+            self._end.add_done_callback(self._after_end)
+
+    def _leave_open(self, broken: BaseException) -> None:
+        """Nobody may wait for ever for an end that will not come; the hold stays open, and is found at the start."""
+        _log.critical("%s: the hold stays open: %s", self.call.id, broken)
+        self._conclude()
 
     def _ask_vault(self) -> asyncio.Future[Closed]:
         vault, granted = self._rooms.vault, self._granted
