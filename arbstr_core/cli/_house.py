@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,9 +33,12 @@ from arbstr_core.vault import Limits, Vault
 _log = logging.getLogger("arbstr")
 
 
+_random = random.Random(secrets.randbits(256))
+
+
 def time_ordered_id(prefix: str, clock: Clock) -> str:
-    """An id that sorts by time: the prefix, 12 hex digits of milliseconds, 16 random ones."""
-    return f"{prefix}{clock.now_ms():012x}{secrets.token_hex(8)}"
+    """An id that sorts by time: the prefix, 12 hex digits of milliseconds, 16 random ones. Unique, and no secret."""
+    return f"{prefix}{clock.now_ms():012x}{_random.getrandbits(64):016x}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +125,7 @@ def _put_together(
             {provider.name: provider for provider in providers},
             clock,
             first_byte_seconds=settings.dispatch.first_byte_seconds,
+            idle_seconds=settings.dispatch.idle_seconds,
         ),
         vault=money,
         clock=clock,

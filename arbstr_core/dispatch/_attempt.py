@@ -55,8 +55,13 @@ class FirstByte(msgspec.Struct, frozen=True):
     rest: AsyncIterator[Sequence[bytes]] | None = None
 
 
-async def first_byte(provider: Provider, call: ChatCall, quote: Quote, *, seconds: float) -> FirstByte:
-    """Send the call and wait for its first byte, at most `seconds`. Raises FailedAttempt; closes what it opened."""
+async def first_byte(
+    provider: Provider, call: ChatCall, quote: Quote, *, seconds: float, idle_seconds: float
+) -> FirstByte:
+    """Send the call and wait for its first byte, at most `seconds`. Raises FailedAttempt; closes what it opened.
+
+    From then on the reply may be silent for `idle_seconds` at a time.
+    """
     reply: Reply | None = None
     begun = False
     try:
@@ -64,7 +69,7 @@ async def first_byte(provider: Provider, call: ChatCall, quote: Quote, *, second
             reply = await provider.open(outbound(call, quote), quote.offer)
             if reply.status != 200:
                 raise await _refusal(reply)
-            found = await (_first_events(provider, reply) if call.stream else _whole_body(reply))
+            found = await (_first_events(provider, reply, idle_seconds) if call.stream else _whole_body(reply))
         begun = True
         return found
     except TimeoutError:
@@ -87,7 +92,7 @@ async def first_byte(provider: Provider, call: ChatCall, quote: Quote, *, second
             await reply.aclose()
 
 
-async def _first_events(provider: Provider, reply: Reply) -> FirstByte:
+async def _first_events(provider: Provider, reply: Reply, idle_seconds: float) -> FirstByte:
     """Read until an event that is neither a comment nor an error."""
     if not reply.streaming:
         body = await reply.read(_MAX_ERROR_BYTES)
@@ -100,20 +105,28 @@ async def _first_events(provider: Provider, reply: Reply) -> FirstByte:
                 continue
             if data != b"[DONE]" and glimpse(data).error:
                 raise FailedAttempt(Outcome.REFUSED, "answered with an error event", body=data)
-            return FirstByte(reply, events=tuple(events[position:]), rest=_owned(provider, rest))
+            return FirstByte(reply, events=tuple(events[position:]), rest=_owned(provider, rest, idle_seconds))
     raise FailedAttempt(Outcome.CUT, "the stream ended before its first event")
 
 
-async def _owned(provider: Provider, events: AsyncIterator[Sequence[bytes]]) -> AsyncIterator[Sequence[bytes]]:
-    """The rest of a stream; whatever its plugin raises cuts it, and nothing else."""
-    try:
-        async for batch in events:
-            yield batch
-    except ProviderError:
-        raise
-    except Exception as bug:
-        _log.exception("%s failed in the middle of a reply", provider.name)
-        raise ReplyCut(f"the plugin of {provider.name} failed: {type(bug).__name__}") from bug
+async def _owned(
+    provider: Provider, events: AsyncIterator[Sequence[bytes]], idle_seconds: float
+) -> AsyncIterator[Sequence[bytes]]:
+    """The rest of a stream; its silence, or whatever its plugin raises, cuts it, and nothing else."""
+    while True:
+        try:
+            async with asyncio.timeout(idle_seconds):
+                batch = await anext(events)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise ReplyTimedOut(f"{provider.name} was silent for {idle_seconds:g} s") from None
+        except ProviderError:
+            raise
+        except Exception as bug:
+            _log.exception("%s failed in the middle of a reply", provider.name)
+            raise ReplyCut(f"the plugin of {provider.name} failed: {type(bug).__name__}") from bug
+        yield batch
 
 
 async def _whole_body(reply: Reply) -> FirstByte:

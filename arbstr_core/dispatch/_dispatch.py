@@ -35,12 +35,15 @@ class OpenReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Dispatch:
-    """Asks providers. `first_byte_seconds` bounds each attempt."""
+    """Asks providers. `first_byte_seconds` bounds each attempt, `idle_seconds` each silence after it."""
 
-    def __init__(self, providers: Mapping[str, Provider], clock: Clock, *, first_byte_seconds: float) -> None:
+    def __init__(
+        self, providers: Mapping[str, Provider], clock: Clock, *, first_byte_seconds: float, idle_seconds: float
+    ) -> None:
         self._providers = dict(providers)
         self._clock = clock
         self._first_byte_seconds = first_byte_seconds
+        self._idle_seconds = idle_seconds
         self._standings = Standings()
 
     def standing(self) -> Standing:
@@ -59,7 +62,11 @@ class Dispatch:
             outcome, detail = Outcome.ABANDONED, "the caller left"
             try:
                 found = await first_byte(
-                    self._providers[quote.offer.provider], call, quote, seconds=self._first_byte_seconds
+                    self._providers[quote.offer.provider],
+                    call,
+                    quote,
+                    seconds=self._first_byte_seconds,
+                    idle_seconds=self._idle_seconds,
                 )
                 outcome, detail = Outcome.SERVED, ""
                 return OpenReply(quote=quote, reply=found.reply, body=found.body, events=found.events, rest=found.rest)

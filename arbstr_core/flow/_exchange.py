@@ -7,10 +7,8 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 
-import msgspec
-
 from arbstr_core.dispatch import OpenReply
-from arbstr_core.flow._receipt import Ending, write_receipt
+from arbstr_core.flow._receipt import Ending, held_for, write_receipt
 from arbstr_core.flow._refusal import refusal
 from arbstr_core.flow._rooms import CallRooms, CallSummary
 from arbstr_core.metering import Bill, Meter, Seen, bill
@@ -94,7 +92,7 @@ class Exchange:
                 id=self.call.id,
                 agent=self._caller.agent,
                 ceilings=tuple(quote.ceiling_msat for quote in candidates),
-                candidates=msgspec.json.encode(candidates),
+                candidates=held_for(candidates),
                 model=self.call.model,
             )
         )

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from arbstr_core.metering import Bill
-from arbstr_core.types import Attempt, ChatCall, Plan, Quote, Usage, UsageSource
+from arbstr_core.types import Attempt, ChatCall, MsatPrice, Plan, Quote, Usage, UsageSource
 
 _MOST_ALTERNATIVES = 10
 
@@ -46,17 +46,53 @@ def write_receipt(
         "attempts": attempts,
         "reasons": _reasons(plan, bill),
         "alternatives": _alternatives(plan, quote, usage),
-        "out": plan.out if plan else (),
-        "strategy": plan.strategy if plan else None,
         "first_byte_ms": first_byte_ms,
         "total_ms": total_ms,
     }
+    if plan is not None:
+        receipt["strategy"] = plan.strategy
+        if plan.out:
+            receipt["out"] = plan.out
     if quote is not None:
-        receipt |= {"upstream": quote.offer.upstream, "node": quote.offer.node, "tier": quote.offer.tier}
-        receipt |= {"price": quote.price, "fx": quote.fx}
+        offer = quote.offer
+        receipt |= {"upstream": offer.upstream, "node": offer.node, "tier": offer.tier, "price": quote.price}
+        if quote.fx is not None:
+            receipt["fx"] = quote.fx
     if bill is not None:
         receipt["cost_msat"] = bill.cost_msat
     return msgspec.json.encode(receipt)
+
+
+class _HeldFor(msgspec.Struct, frozen=True):
+    """One candidate as the vault keeps it with a hold: enough to price what an orphan used."""
+
+    provider: str
+    node: str
+    upstream: str
+    ceiling_msat: int
+    input_limit: int
+    output_limit: int
+    price: MsatPrice
+    cost_price: MsatPrice | None
+
+
+def held_for(candidates: Sequence[Quote]) -> bytes:
+    """The candidates of a hold, as JSON. A `cost_price` of null is the same as `price`."""
+    return msgspec.json.encode(
+        [
+            _HeldFor(
+                quote.offer.provider,
+                quote.offer.node,
+                quote.offer.upstream,
+                quote.ceiling_msat,
+                quote.input_limit,
+                quote.output_limit,
+                quote.price,
+                None if quote.cost_price == quote.price else quote.cost_price,
+            )
+            for quote in candidates
+        ]
+    )
 
 
 def _reasons(plan: Plan | None, bill: Bill | None) -> list[str]:

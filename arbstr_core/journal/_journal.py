@@ -8,7 +8,16 @@ import msgspec
 import sqlalchemy as sa
 
 from arbstr_core.api import Clock
-from arbstr_core.storage import Bulk, Database, Migration, Operation, Schema, Transaction, bulk_insert, create_table
+from arbstr_core.storage import (
+    BulkInsert,
+    Database,
+    Migration,
+    Operation,
+    Schema,
+    Transaction,
+    bulk_insert,
+    create_table,
+)
 from arbstr_core.types import ArbstrError
 
 _log = logging.getLogger("arbstr.journal")
@@ -94,7 +103,7 @@ class Journal:
 
 
 class _Write(Operation[None]):
-    def __init__(self, insert: Bulk, rows: list[tuple[object, ...]]) -> None:
+    def __init__(self, insert: BulkInsert, rows: list[tuple[object, ...]]) -> None:
         self._insert = insert
         self._rows = rows
 

@@ -5,9 +5,9 @@ Why aiohttp: docs/decisions/001-hot-path-libraries.md.
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -87,12 +87,7 @@ class GuardedUpstream:
             raise ReplyTimedOut(f"no answer from {url}") from late
         except (aiohttp.ClientError, OSError, ValueError) as broken:
             raise ConnectFailed(f"{url}: {broken or type(broken).__name__}") from broken
-        return Reply(
-            response.status,
-            {name.lower(): value for name, value in response.headers.items()},
-            _chunks(response),
-            close=_closer(response),
-        )
+        return _HttpReply(response)
 
     def _choose(self, url: str) -> aiohttp.ClientSession:
         if not self._guard.trusts(url):
@@ -101,20 +96,38 @@ class GuardedUpstream:
         return self._trusted
 
 
+class _HttpReply(Reply):
+    """A reply over HTTP."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        super().__init__(response.status, headers, _chunks(response))
+        self._response = response
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body; read at once where its length is known and allowed."""
+        if not (self._response.content_length or limit) < limit:
+            return await super().read(limit)
+        with _told(self._response):
+            return await self._response.read()
+
+    async def aclose(self) -> None:
+        """A reply read to its end has given its connection back already; any other takes the connection with it."""
+        self._response.close()
+
+
 async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    try:
+    with _told(response):
         async for chunk in response.content.iter_any():
             yield chunk
+
+
+@contextmanager
+def _told(response: aiohttp.ClientResponse) -> Iterator[None]:
+    """What goes wrong while a body comes, in our words."""
+    try:
+        yield
     except (TimeoutError, aiohttp.ServerTimeoutError) as late:
         raise ReplyTimedOut(f"{response.url} went silent") from late
     except (aiohttp.ClientError, OSError) as broken:
         raise ReplyCut(f"{response.url} broke off: {broken or type(broken).__name__}") from broken
-
-
-def _closer(response: aiohttp.ClientResponse) -> Any:
-    async def close() -> None:
-        # A reply read to its end has given its connection back already; any other takes the connection with it.
-        response.close()
-        await asyncio.sleep(0)
-
-    return close

@@ -14,13 +14,14 @@ from arbstr_core.storage._sqlite import (
     no_insert_over,
     trigger,
 )
-from arbstr_core.storage._statements import Bulk, Statement, bulk_insert, constant, field, one_row, rows_of
+from arbstr_core.storage._statements import Bulk, BulkInsert, Statement, bulk_insert, constant, field, one_row, rows_of
 from arbstr_core.storage._store import PluginStore
 from arbstr_core.storage._writer import Operation, Transaction, Writer
 
 __all__ = [
     "Announcement",
     "Bulk",
+    "BulkInsert",
     "Cipher",
     "ConstraintFailed",
     "Database",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -15,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from arbstr_core.api import Clock
 from arbstr_core.storage._sqlite import storage_error
-from arbstr_core.storage._statements import Bulk, Statement, encode_rows
+from arbstr_core.storage._statements import Bulk, BulkInsert, Statement, encode_rows
 from arbstr_core.types import ArbstrError, Overloaded, VaultUnavailable
 
 T = TypeVar("T")
@@ -35,6 +36,11 @@ _FAULTS = (
     ValueError,
     SQLAlchemyError,
 )
+
+
+_BUSY = 4
+"""From so many operations in the last batch on, the next one waits a moment for company."""
+_LINGER_SECONDS = 0.002
 
 
 class Operation(ABC, Generic[T]):
@@ -62,9 +68,13 @@ class Transaction:
         """Run a statement; the number of rows it changed."""
         return self._cursor.execute(statement.sql, parameters).rowcount
 
-    def bulk(self, statement: Bulk, rows: Sequence[Any]) -> int:
+    def bulk(self, statement: Bulk | BulkInsert, rows: Sequence[Any]) -> int:
         """Run a statement over many rows at once; the number of rows it changed. No rows: nothing is run."""
-        return self._cursor.execute(statement.sql, {"rows": encode_rows(rows)}).rowcount if rows else 0
+        if not rows:
+            return 0
+        if isinstance(statement, BulkInsert):
+            return sum(self._cursor.execute(sql, values).rowcount for sql, values in statement.statements(rows))
+        return self._cursor.execute(statement.sql, {"rows": encode_rows(rows)}).rowcount
 
     def all(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """All rows."""
@@ -101,7 +111,11 @@ class Writer:
         self._clock = clock
         self._bound = bound
         self._batch = batch
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Item] | None] = queue.SimpleQueue()
+        self._waiting: list[_Item] = []
+        self._handing_over: tuple[asyncio.AbstractEventLoop, asyncio.Handle] | None = None
+        self._working = False
+        self._last_size = 0
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="arbstr-writer", daemon=True)
         self._thread.start()
@@ -110,45 +124,53 @@ class Writer:
         """Queue an operation. The future resolves when its transaction is durable, or with why it is not."""
         if self._closed:
             raise VaultUnavailable(f"{self._path} takes no writes: its writer has ended; restart arbstr")
-        if not operation.must and self._queue.qsize() >= self._bound:
+        if not operation.must and len(self._waiting) >= self._bound:
             raise Overloaded(f"{self._bound} writes are waiting for {self._path}: try again")
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.put((operation, future))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.append((operation, future))
+        if not self._working:
+            self._schedule(loop)
         return future
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand over what waits, soon: at the end of this turn of the loop where little is going on, else after a
+        moment in which more comes. One batch is at work at a time, so they grow with the load by themselves."""
+        if self._handing_over is not None and not self._handing_over[0].is_closed():
+            return
+        if self._last_size >= _BUSY:
+            handle: asyncio.Handle = loop.call_later(_LINGER_SECONDS, self._hand_over)
+        else:
+            handle = loop.call_soon(self._hand_over)
+        self._handing_over = (loop, handle)
+
+    def _hand_over(self) -> None:
+        self._handing_over = None
+        if self._waiting and not self._working:
+            batch, self._waiting = self._waiting[: self._batch], self._waiting[self._batch :]
+            self._working = True
+            self._last_size = len(batch)
+            self._queue.put(batch)
 
     def close(self) -> None:
         """Refuse what comes from now on, finish what waits, end the thread."""
         if not self._closed:
             self._closed = True
+            waiting, self._waiting = self._waiting, []
+            for start in range(0, len(waiting), self._batch):
+                self._queue.put(waiting[start : start + self._batch])
             self._queue.put(None)
         self._thread.join()
 
     def _work(self) -> None:
-        batch: list[_Item] = []
+        batch: list[_Item] | None = []
         try:
-            while True:
-                batch, more = self._next_batch()
-                if batch:
-                    _deliver(self._outcomes(batch))
-                if not more:
-                    return
+            while (batch := self._queue.get()) is not None:
+                self._deliver(self._outcomes(batch))
         finally:
             self._closed = True
-            self._abandon(batch)
+            self._abandon(batch or [])
             self._connection.close()
-
-    def _next_batch(self) -> tuple[list[_Item], bool]:
-        item = self._queue.get()
-        batch: list[_Item] = []
-        while item is not None:
-            batch.append(item)
-            if len(batch) >= self._batch:
-                return batch, True
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                return batch, True
-        return batch, False
 
     def _outcomes(self, batch: list[_Item]) -> list[_Result]:
         """Run a batch in one transaction; where one of it fails, each again in its own."""
@@ -192,29 +214,28 @@ class Writer:
     def _abandon(self, batch: list[_Item]) -> None:
         left = [item for item in batch if not item[1].done()]
         while not self._queue.empty():
-            item = self._queue.get_nowait()
-            if item is not None:
-                left.append(item)
+            left += self._queue.get_nowait() or []
+        left += self._waiting
         gone = f"{self._path} takes no writes: its writer has ended; restart arbstr"
-        _deliver([(future, None, VaultUnavailable(gone)) for _, future in left])
+        self._deliver([(future, None, VaultUnavailable(gone)) for _, future in left])
 
+    def _deliver(self, results: list[_Result]) -> None:
+        """One call into the loop for the whole batch. Waiters of a loop that is closed are told nothing any more."""
+        self._working = False
+        loops: dict[asyncio.AbstractEventLoop, list[_Result]] = {}
+        for result in results:
+            loops.setdefault(result[0].get_loop(), []).append(result)
+        for loop, own in loops.items():
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._resolve, loop, own)
 
-def _deliver(results: list[_Result]) -> None:
-    loops: dict[asyncio.AbstractEventLoop, list[_Result]] = {}
-    for result in results:
-        loops.setdefault(result[0].get_loop(), []).append(result)
-    for loop, own in loops.items():
-        try:
-            loop.call_soon_threadsafe(_resolve, own)
-        except RuntimeError:  # the loop is closed: nobody is left to be told
-            continue
-
-
-def _resolve(results: list[_Result]) -> None:
-    for future, value, failure in results:
-        if future.done():
-            continue
-        if failure is None:
-            future.set_result(value)
-        else:
-            future.set_exception(failure)
+    def _resolve(self, loop: asyncio.AbstractEventLoop, results: list[_Result]) -> None:
+        for future, value, failure in results:
+            if future.done():
+                continue
+            if failure is None:
+                future.set_result(value)
+            else:
+                future.set_exception(failure)
+        if self._waiting and not self._working:
+            self._schedule(loop)

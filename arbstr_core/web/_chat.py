@@ -16,6 +16,7 @@ from arbstr_core.types import BodyTooLarge, Caller, CallRefused, Endpoint, Unsup
 from arbstr_core.web._asgi import Message, Receive, Send, encoded, header_map, respond
 from arbstr_core.web._errors import answer
 from arbstr_core.web._request import read_call
+from arbstr_core.web._watch import Watch
 
 _log = logging.getLogger("arbstr.web")
 
@@ -76,31 +77,25 @@ class ChatDoor:
     async def _serve(self, exchange: Exchange, receive: Receive, send: Send, said: dict[str, str]) -> None:
         task = asyncio.current_task()
         assert task is not None, "a request is served by a task"
-        watch = asyncio.ensure_future(_leave(receive, task))
+        watch = Watch(receive, task)
         try:
             try:
                 await exchange.open()
                 await self._reply(exchange, send, said, watch)
             except CallRefused as refused:
-                watch.cancel()
+                watch.stop()
                 exchange.answered(await _refuse(send, exchange.call.id, said, refused), type(refused).__name__)
         except asyncio.CancelledError:
             # Cancelled by our own watch, or by the sweep of stalled clients: the client is gone, and this is its end.
-            if not self._gone(watch, task):
+            if not (watch.gone or self._sending.get(task) == _STALLED):
                 raise
+            task.uncancel()
         finally:
-            watch.cancel()
+            watch.stop()
             self._sending.pop(task, None)
             await exchange.close()
 
-    def _gone(self, watch: asyncio.Future[None], task: asyncio.Task[Any]) -> bool:
-        stalled = self._sending.get(task) == _STALLED
-        if stalled or (watch.done() and not watch.cancelled()):
-            task.uncancel()
-            return True
-        return False
-
-    async def _reply(self, exchange: Exchange, send: Send, said: dict[str, str], watch: asyncio.Future[None]) -> None:
+    async def _reply(self, exchange: Exchange, send: Send, said: dict[str, str], watch: Watch) -> None:
         if exchange.call.stream:
             await send(_start(200, _EVENTS, exchange, said, None))
             async for chunk, last in exchange.events():
@@ -110,15 +105,13 @@ class ChatDoor:
             await send(_start(200, _JSON, exchange, said, len(body)))
             await self._send(send, body, True, watch)
 
-    async def _send(self, send: Send, body: bytes, last: bool, watch: asyncio.Future[None]) -> None:
+    async def _send(self, send: Send, body: bytes, last: bool, watch: Watch) -> None:
         if last:
             # Once the response is complete, the server says "disconnect" to everyone who still listens.
-            watch.cancel()
-        task = asyncio.current_task()
-        assert task is not None, "a request is served by a task"
-        self._sending[task] = time.monotonic()
+            watch.stop()
+        self._sending[watch.task] = time.monotonic()
         await send({"type": "http.response.body", "body": body, "more_body": not last})
-        del self._sending[task]
+        del self._sending[watch.task]
 
     async def watch_stalls(self) -> None:
         """Cancel what waits for a client that takes nothing; runs as long as the server."""
@@ -156,13 +149,6 @@ class ChatDoor:
 
 
 _STALLED = -1.0
-
-
-async def _leave(receive: Receive, task: asyncio.Task[Any]) -> None:
-    """Cancel `task` once the client is gone: a client that leaves does not cancel a raw ASGI application."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    task.cancel()
 
 
 async def _refuse(send: Send, call_id: str, said: dict[str, str], refused: CallRefused) -> int:
