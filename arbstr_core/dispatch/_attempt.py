@@ -10,6 +10,7 @@ import msgspec
 
 from arbstr_core.api import Provider, Reply
 from arbstr_core.dispatch._outbound import outbound
+from arbstr_core.dispatch._patience import Patience
 from arbstr_core.types import (
     AddressRefused,
     ChatCall,
@@ -20,7 +21,7 @@ from arbstr_core.types import (
     ReplyCut,
     ReplyTimedOut,
 )
-from arbstr_core.wire import event_data, glimpse
+from arbstr_core.wire import Glimpse, event_data, glimpse
 
 _log = logging.getLogger("arbstr.dispatch")
 
@@ -51,6 +52,7 @@ class FirstByte(msgspec.Struct, frozen=True):
 
     reply: Reply
     body: bytes = b""
+    shown: Glimpse = Glimpse()
     events: tuple[bytes, ...] = ()
     rest: AsyncIterator[Sequence[bytes]] | None = None
 
@@ -64,35 +66,43 @@ async def first_byte(
     """
     reply: Reply | None = None
     begun = False
+    patience = Patience(seconds)
     try:
-        async with asyncio.timeout(seconds):
-            reply = await provider.open(outbound(call, quote), quote.offer)
-            if reply.status != 200:
-                raise await _refusal(reply)
-            found = await (_first_events(provider, reply, idle_seconds) if call.stream else _whole_body(reply))
+        reply = await provider.open(outbound(call, quote), quote.offer)
+        if reply.status != 200:
+            raise await _refusal(reply)
+        found = await (_first_events(provider, reply, patience, idle_seconds) if call.stream else _whole_body(reply))
         begun = True
         return found
-    except TimeoutError:
+    except asyncio.CancelledError:
+        if not patience.over:
+            raise
+        patience.forgive()
         raise FailedAttempt(Outcome.TIMED_OUT, f"no first byte within {seconds:g} s") from None
-    except ReplyTimedOut as late:
-        raise FailedAttempt(Outcome.TIMED_OUT, str(late)) from late
-    except ConnectFailed as failed:
-        raise FailedAttempt(Outcome.CONNECT_FAILED, str(failed)) from failed
-    except ReplyCut as cut:
-        raise FailedAttempt(Outcome.CUT, str(cut)) from cut
-    except (ProviderError, AddressRefused) as wrong:
-        raise FailedAttempt(Outcome.REFUSED, str(wrong)) from wrong
     except FailedAttempt:
         raise
+    except ProviderError as failed:
+        raise FailedAttempt(_OUTCOMES.get(type(failed), Outcome.REFUSED), str(failed)) from failed
+    except AddressRefused as wrong:
+        raise FailedAttempt(Outcome.REFUSED, str(wrong)) from wrong
     except Exception as bug:
         _log.exception("%s failed", provider.name)
         raise FailedAttempt(Outcome.BAD_REPLY, f"its plugin failed: {type(bug).__name__}") from bug
     finally:
+        if not (begun and call.stream):
+            patience.stop()
         if reply is not None and not begun:
             await reply.aclose()
 
 
-async def _first_events(provider: Provider, reply: Reply, idle_seconds: float) -> FirstByte:
+_OUTCOMES = {
+    ReplyTimedOut: Outcome.TIMED_OUT,
+    ConnectFailed: Outcome.CONNECT_FAILED,
+    ReplyCut: Outcome.CUT,
+}
+
+
+async def _first_events(provider: Provider, reply: Reply, patience: Patience, idle_seconds: float) -> FirstByte:
     """Read until an event that is neither a comment nor an error."""
     if not reply.streaming:
         body = await reply.read(_MAX_ERROR_BYTES)
@@ -105,37 +115,44 @@ async def _first_events(provider: Provider, reply: Reply, idle_seconds: float) -
                 continue
             if data != b"[DONE]" and glimpse(data).error:
                 raise FailedAttempt(Outcome.REFUSED, "answered with an error event", body=data)
-            return FirstByte(reply, events=tuple(events[position:]), rest=_owned(provider, rest, idle_seconds))
+            return FirstByte(
+                reply, events=tuple(events[position:]), rest=_owned(provider, rest, patience, idle_seconds)
+            )
     raise FailedAttempt(Outcome.CUT, "the stream ended before its first event")
 
 
 async def _owned(
-    provider: Provider, events: AsyncIterator[Sequence[bytes]], idle_seconds: float
+    provider: Provider, events: AsyncIterator[Sequence[bytes]], patience: Patience, idle_seconds: float
 ) -> AsyncIterator[Sequence[bytes]]:
     """The rest of a stream; its silence, or whatever its plugin raises, cuts it, and nothing else."""
-    while True:
-        try:
-            async with asyncio.timeout(idle_seconds):
-                batch = await anext(events)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise ReplyTimedOut(f"{provider.name} was silent for {idle_seconds:g} s") from None
-        except ProviderError:
+    try:
+        patience.extend(idle_seconds)
+        async for batch in events:
+            patience.pause()  # the time that the caller takes for it is not the provider's
+            yield batch
+            patience.extend(idle_seconds)
+    except asyncio.CancelledError:
+        if not patience.over:
             raise
-        except Exception as bug:
-            _log.exception("%s failed in the middle of a reply", provider.name)
-            raise ReplyCut(f"the plugin of {provider.name} failed: {type(bug).__name__}") from bug
-        yield batch
+        patience.forgive()
+        raise ReplyTimedOut(f"{provider.name} was silent for {idle_seconds:g} s") from None
+    except ProviderError:
+        raise
+    except Exception as bug:
+        _log.exception("%s failed in the middle of a reply", provider.name)
+        raise ReplyCut(f"the plugin of {provider.name} failed: {type(bug).__name__}") from bug
+    finally:
+        patience.stop()
 
 
 async def _whole_body(reply: Reply) -> FirstByte:
     body = await reply.read(MAX_BODY_BYTES)
     if not body.lstrip()[:1] == b"{":
         raise FailedAttempt(Outcome.BAD_REPLY, "did not answer with a JSON object")
-    if glimpse(body).error:
+    shown = glimpse(body)
+    if shown.error:
         raise FailedAttempt(Outcome.REFUSED, "answered 200 with an error", body=body[:_MAX_ERROR_BYTES])
-    return FirstByte(reply, body=body)
+    return FirstByte(reply, body=body, shown=shown)
 
 
 async def _refusal(reply: Reply) -> FailedAttempt:

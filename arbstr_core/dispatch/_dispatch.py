@@ -19,17 +19,20 @@ from arbstr_core.types import (
     UpstreamRefused,
     UpstreamTimedOut,
 )
+from arbstr_core.wire import Glimpse
 
 
 class OpenReply(msgspec.Struct, frozen=True, kw_only=True):
     """A reply whose first byte is here, and the candidate that gave it.
 
-    Where the call does not stream, `body` is all of it. Else `events` came so far, and `rest` brings the others.
+    Where the call does not stream, `body` is all of it, and `shown` what it shows. Else `events` came so far, and
+    `rest` brings the others.
     """
 
     quote: Quote
     reply: Reply
     body: bytes = b""
+    shown: Glimpse = Glimpse()
     events: tuple[bytes, ...] = ()
     rest: AsyncIterator[Sequence[bytes]] | None = None
 
@@ -69,7 +72,14 @@ class Dispatch:
                     idle_seconds=self._idle_seconds,
                 )
                 outcome, detail = Outcome.SERVED, ""
-                return OpenReply(quote=quote, reply=found.reply, body=found.body, events=found.events, rest=found.rest)
+                return OpenReply(
+                    quote=quote,
+                    reply=found.reply,
+                    body=found.body,
+                    shown=found.shown,
+                    events=found.events,
+                    rest=found.rest,
+                )
             except FailedAttempt as failed:
                 outcome, detail = failed.outcome, failed.detail
                 failures.append(failed)

@@ -14,11 +14,11 @@ _ITS_FAULT = frozenset(
 
 
 class Standings:
-    """Keeps records; `standing()` is a picture of them that does not change."""
+    """Keeps records. A plan is made without a pause, so it may look at them as they are."""
 
     def __init__(self) -> None:
         self._records: dict[tuple[str, str, str], Record] = {}
-        self._picture: Standing | None = Standing()
+        self._standing = Standing(self._records)
 
     def note(self, offer: Offer, outcome: Outcome, ms: int) -> None:
         """Remember how an attempt ended. A caller's own mistake says nothing about the provider."""
@@ -31,10 +31,7 @@ class Standings:
             success=success + _WEIGHT * (float(served) - success),
             first_byte_ms=first_byte + _WEIGHT * (ms - first_byte) if served else first_byte,
         )
-        self._picture = None
 
     def standing(self) -> Standing:
         """What is known now."""
-        if self._picture is None:
-            self._picture = Standing(records=dict(self._records))
-        return self._picture
+        return self._standing

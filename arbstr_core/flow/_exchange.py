@@ -134,7 +134,7 @@ class Exchange:
         """The whole reply of a call that does not stream, settled: durable before it is returned."""
         assert self._opened is not None, "a body before the first byte"
         body = self._opened.body
-        self._meter.see_body(body)
+        self._meter.see_body(self._opened.shown)
         self._whole = True
         self._ending = Ending.COMPLETE
         await self._durable()

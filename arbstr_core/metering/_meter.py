@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 
 from arbstr_core.types import CallFacts, ChatCall, Usage, UsageSource, ceil_div
-from arbstr_core.wire import event_data, glimpse
+from arbstr_core.wire import Glimpse, event_data, glimpse
 
 BYTES_PER_TOKEN = 4
 """How many bytes count as a token where nobody counted: in the agent's favour for text in most languages."""
@@ -50,9 +50,8 @@ class Meter:
                 return Seen.DROP
         return Seen.PASS
 
-    def see_body(self, body: bytes) -> None:
-        """Count a reply that came as one body."""
-        shown = glimpse(body)
+    def see_body(self, shown: Glimpse) -> None:
+        """Count a reply that came as one body, by what it shows."""
         self.text_bytes += shown.text_bytes
         self.stops += shown.finished
         self._usage = shown.usage or self._usage

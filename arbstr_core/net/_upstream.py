@@ -100,8 +100,8 @@ class _HttpReply(Reply):
     """A reply over HTTP."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        super().__init__(response.status, headers, _chunks(response))
+        # Names compare without case here; a copy in lower case would cost more than the rest of this.
+        super().__init__(response.status, response.headers, _chunks(response))
         self._response = response
 
     async def read(self, limit: int) -> bytes:

@@ -40,7 +40,7 @@ _FAULTS = (
 
 _BUSY = 4
 """From so many operations in the last batch on, the next one waits a moment for company."""
-_LINGER_SECONDS = 0.002
+_LINGER_SECONDS = 0.003
 
 
 class Operation(ABC, Generic[T]):
@@ -130,14 +130,21 @@ class Writer:
         future: asyncio.Future[T] = loop.create_future()
         self._waiting.append((operation, future))
         if not self._working:
-            self._schedule(loop)
+            if self._handing_over is None or self._handing_over[0].is_closed():
+                self._schedule(loop)
+            elif len(self._waiting) == self._last_size:
+                self._hurry(loop)
         return future
+
+    def _hurry(self, loop: asyncio.AbstractEventLoop) -> None:
+        """As many as last time are here: nobody else is to be expected."""
+        if self._handing_over is not None:
+            self._handing_over[1].cancel()
+        self._handing_over = (loop, loop.call_soon(self._hand_over))
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         """Hand over what waits, soon: at the end of this turn of the loop where little is going on, else after a
         moment in which more comes. One batch is at work at a time, so they grow with the load by themselves."""
-        if self._handing_over is not None and not self._handing_over[0].is_closed():
-            return
         if self._last_size >= _BUSY:
             handle: asyncio.Handle = loop.call_later(_LINGER_SECONDS, self._hand_over)
         else:
@@ -237,5 +244,5 @@ class Writer:
                 future.set_result(value)
             else:
                 future.set_exception(failure)
-        if self._waiting and not self._working:
+        if self._waiting and not self._working and self._handing_over is None:
             self._schedule(loop)

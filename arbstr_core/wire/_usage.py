@@ -53,7 +53,7 @@ class _Reply(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
     x_groq: _Groq | None = None
-    error: msgspec.Raw = msgspec.Raw(b"null")
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class Glimpse(msgspec.Struct, frozen=True):
@@ -85,28 +85,32 @@ def glimpse(data: bytes) -> Glimpse:
     for choice in reply.choices or ():
         text = choice.delta or choice.message
         if text is not None:
-            size += _shown(text)
+            content = text.content
+            if content:
+                size += len(content) if content.isascii() else len(content.encode())
+            size += _shown_beside(text)
         if choice.finish_reason is not None:
             finished += 1
     usage = reply.usage or (reply.x_groq.usage if reply.x_groq else None)
     return Glimpse(
-        usage=_read(usage) if usage is not None else None,
-        text_bytes=size,
-        choices=None if reply.choices is None else len(reply.choices),
-        finished=finished,
-        error=bytes(reply.error) not in (b"null", b"{}", b'""', b"false"),
+        _read(usage) if usage is not None else None,
+        size,
+        None if reply.choices is None else len(reply.choices),
+        finished,
+        reply.error is not msgspec.UNSET and bytes(reply.error) not in _NO_ERROR,
     )
 
 
-def _shown(text: _Text) -> int:
-    size = 0
-    for part in (text.content, text.reasoning_content, text.reasoning, text.refusal):
-        if part:
-            size += _size(part)
-    if text.tool_calls or text.function_call:
-        functions = [call.function for call in text.tool_calls or ()] + [text.function_call]
-        size += sum(_size(f.name or "") + _size(f.arguments or "") for f in functions if f is not None)
-    return size
+_NO_ERROR = (b"null", b"{}", b'""', b"false")
+
+
+def _shown_beside(text: _Text) -> int:
+    """The bytes of what a message shows beside its content."""
+    if not (text.tool_calls or text.reasoning_content or text.reasoning or text.refusal or text.function_call):
+        return 0
+    size = sum(_size(part) for part in (text.reasoning_content, text.reasoning, text.refusal) if part)
+    functions = [call.function for call in text.tool_calls or ()] + [text.function_call]
+    return size + sum(_size(f.name or "") + _size(f.arguments or "") for f in functions if f is not None)
 
 
 def _size(text: str) -> int:
