@@ -8,7 +8,7 @@ ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install run test lint bench campaign
+.PHONY: install run test lint bench campaign surface
 
 install: $(INSTALLED)
 
@@ -36,3 +36,7 @@ bench: install
 # The long proofs, N rounds of each.
 campaign: install
 	CAMPAIGN_N=$(N) $(BIN)/python -m pytest -m campaign $(ARGS)
+
+# Writes down the plugin API as it is now; a test compares.
+surface: install
+	$(BIN)/python scripts/api_surface.py > tests/api_surface.txt
