@@ -13,6 +13,7 @@ from arbstr_providers_local._child import SCRIPT
 from arbstr_providers_local._keeper import Keeper
 from arbstr_providers_local._model import Shelf
 from arbstr_providers_local._provider import spec_of
+
 from conftest import opened
 
 # Deaf to its standard input, as a process is that loads a large model.
