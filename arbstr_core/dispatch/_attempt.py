@@ -75,9 +75,8 @@ async def first_byte(
         begun = True
         return found
     except asyncio.CancelledError:
-        if not patience.over:
+        if not patience.forgive():
             raise
-        patience.forgive()
         raise FailedAttempt(Outcome.TIMED_OUT, f"no first byte within {seconds:g} s") from None
     except FailedAttempt:
         raise
@@ -115,6 +114,7 @@ async def _first_events(provider: Provider, reply: Reply, patience: Patience, id
                 continue
             if data != b"[DONE]" and glimpse(data).error:
                 raise FailedAttempt(Outcome.REFUSED, "answered with an error event", body=data)
+            patience.pause()
             return FirstByte(
                 reply, events=tuple(events[position:]), rest=_owned(provider, rest, patience, idle_seconds)
             )
@@ -132,9 +132,8 @@ async def _owned(
             yield batch
             patience.extend(idle_seconds)
     except asyncio.CancelledError:
-        if not patience.over:
+        if not patience.forgive():
             raise
-        patience.forgive()
         raise ReplyTimedOut(f"{provider.name} was silent for {idle_seconds:g} s") from None
     except ProviderError:
         raise

@@ -10,13 +10,14 @@ class Patience:
     """Cancels the task that made it once its time is up, and says so in `over`.
 
     `asyncio.timeout` does as much at several times the cost, and anew for each wait; this is one timer a reply, which
-    looks again when it was extended meanwhile. Whoever catches the CancelledError asks `over`, and calls `forgive`.
+    looks again when it was extended meanwhile. Whoever catches the CancelledError asks `forgive` whose it is.
     """
 
     def __init__(self, seconds: float) -> None:
         task = asyncio.current_task()
         assert task is not None, "only a task can be interrupted"
         self._task = task
+        self._others = task.cancelling()
         self._loop = asyncio.get_running_loop()
         self._seconds = seconds
         self._end = self._looks_at = self._loop.time() + seconds
@@ -39,13 +40,16 @@ class Patience:
         """Wait for as long as it takes."""
         self._timer.cancel()
 
-    def forgive(self) -> None:
-        """Take back the cancellation."""
-        self._task.uncancel()
+    def forgive(self) -> bool:
+        """True where the cancellation was this one's alone; it is taken back then."""
+        return self.over and self._task.uncancel() <= self._others
 
     def _look(self) -> None:
         left = self._end - self._loop.time()
-        if left > 0:
+        if left == math.inf:
+            # Paused: whoever goes on extends it, and nobody may go on.
+            self._looks_at = math.inf
+        elif left > 0:
             self._look_in(min(left, self._seconds))
         else:
             self.over = True

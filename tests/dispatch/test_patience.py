@@ -1,0 +1,106 @@
+"""How long a reply may keep us waiting: whose a cancellation is, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from arbstr_core.dispatch._patience import Patience
+
+
+async def wait_for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+def test_it_ends_a_wait_that_is_too_long() -> None:
+    async def story() -> None:
+        patience = Patience(0.01)
+        with pytest.raises(asyncio.CancelledError):
+            await wait_for_ever()
+        assert patience.forgive()
+        await asyncio.sleep(0.02)
+
+    asyncio.run(story())
+
+
+def test_extended_it_waits_for_longer_and_then_for_less() -> None:
+    async def story() -> None:
+        patience = Patience(0.02)
+        patience.extend(0.2)
+        await asyncio.sleep(0.05)
+        patience.extend(0.01)
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.sleep(1)
+        assert patience.forgive()
+
+    asyncio.run(story())
+
+
+def test_paused_it_waits_for_nobody_until_it_is_extended() -> None:
+    async def story() -> None:
+        patience = Patience(0.01)
+        patience.pause()
+        await asyncio.sleep(0.05)
+        patience.extend(0.01)
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.sleep(1)
+        assert patience.forgive()
+
+    asyncio.run(story())
+
+
+def test_paused_and_forgotten_it_keeps_no_timer() -> None:
+    async def story() -> None:
+        patience = Patience(0.01)
+        patience.pause()
+        await asyncio.sleep(0.05)
+        assert not [handle for handle in asyncio.get_running_loop()._scheduled if not handle.cancelled()]
+
+    asyncio.run(story())
+
+
+def test_stopped_it_never_interrupts() -> None:
+    async def story() -> None:
+        Patience(0.01).stop()
+        await asyncio.sleep(0.03)
+
+    asyncio.run(story())
+
+
+def test_a_cancellation_by_somebody_else_is_not_its_own() -> None:
+    async def story() -> bool:
+        patience = Patience(10)
+        try:
+            await wait_for_ever()
+        except asyncio.CancelledError:
+            return patience.forgive()
+        finally:
+            patience.stop()
+        return True
+
+    async def outside() -> None:
+        task = asyncio.create_task(story())
+        await asyncio.sleep(0)
+        task.cancel()
+        assert await task is False
+
+    asyncio.run(outside())
+
+
+def test_where_both_cancel_the_other_one_counts() -> None:
+    async def story() -> bool:
+        patience = Patience(0)
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().call_later(0, task.cancel)
+        try:
+            await wait_for_ever()
+        except asyncio.CancelledError:
+            return patience.forgive()
+        return True
+
+    async def outside() -> None:
+        assert await asyncio.create_task(story()) is False
+
+    asyncio.run(outside())
