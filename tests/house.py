@@ -120,6 +120,15 @@ class Served:
     """for agents"""
     admin: httpx.AsyncClient
     """with the operator's token"""
+    task: asyncio.Task[None]
+    at_end: list[Callable[[], None]]
+    """what is called before arbstr is told to end, whatever the test came to"""
+
+    def stop(self) -> None:
+        """Tell arbstr to end, once: a second signal means something else to it, and a third would end the tests."""
+        if not self.task.done() and self.stop not in self.at_end:
+            self.at_end.append(self.stop)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     async def agent(self, name: str = "a", *, fund: int = 1_000_000_000, **limits: Any) -> dict[str, Any]:
         """A new agent; amounts in msat. Its limits are wide unless they are given."""
@@ -207,16 +216,19 @@ async def serving(setup: Setup, *, mock: bool = False) -> AsyncIterator[Served]:
     if task.done():
         task.result()
     limits = httpx.Limits(max_connections=None)
+    at_end: list[Callable[[], None]] = []
     clients = {"base_url": setup.url, "trust_env": False, "timeout": 30.0, "limits": limits}
     try:
         async with (
             httpx.AsyncClient(**clients) as http,
             httpx.AsyncClient(**clients, headers=setup.operator()) as admin,
         ):
-            yield Served(setup, http, admin)
+            served = Served(setup, http, admin, task, at_end)
+            yield served
     finally:
-        if not task.done():
-            os.kill(os.getpid(), signal.SIGTERM)
+        for work in tuple(at_end):
+            work()
+        served.stop()
         await task
         gc.unfreeze()
     await until_true(lambda: asyncio.all_tasks() <= before)

@@ -149,7 +149,7 @@ class Upstream:
         leaving = asyncio.ensure_future(_closed(reader))
         try:
             await asyncio.wait({playing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not playing.done():
+            if not playing.done() or isinstance(playing.exception(), ConnectionError):
                 self._state.left += 1
                 return False
             return bool(playing.result())

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import socket
 import sqlite3
 from contextlib import closing
@@ -29,33 +27,35 @@ class RawClient:
 
     def __init__(self, served: Served, agent: dict[str, Any], *, receive_buffer: int = 0, **fields: Any) -> None:
         self._served = served
-        self._agent = agent
+        self._token = agent["token"]
         self._body = json.dumps(chat(**fields)).encode()
-        self._socket = socket.socket()
-        if receive_buffer:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._socket.setblocking(False)
+        self._receive_buffer = receive_buffer
         self.got = b""
 
     async def send(self) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.sock_connect(self._socket, ("127.0.0.1", self._served.setup.port))
+        raw = socket.socket()
+        if self._receive_buffer:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
+        raw.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", self._served.setup.port))
+        self._reader, self._writer = await asyncio.open_connection(sock=raw, limit=1024)
+        self._served.at_end.append(self.leave)
         head = (
             "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-            f"authorization: Bearer {self._agent['token']}\r\ncontent-length: {len(self._body)}\r\n\r\n"
+            f"authorization: Bearer {self._token}\r\ncontent-length: {len(self._body)}\r\n\r\n"
         )
-        await loop.sock_sendall(self._socket, head.encode() + self._body)
+        self._writer.write(head.encode() + self._body)
 
     async def read_until(self, mark: bytes) -> None:
         while mark not in self.got:
-            more = await asyncio.get_running_loop().sock_recv(self._socket, 4096)
-            assert more, f"closed before {mark!r}: {self.got!r}"
+            more = await self._reader.read(4096)
+            assert more, f"closed before {mark!r}: {self.got[-2000:]!r}"
             self.got += more
 
     async def read_all(self) -> bytes:
         """What comes until the other side closes, cleanly or not."""
         try:
-            while more := await asyncio.get_running_loop().sock_recv(self._socket, 65536):
+            while more := await self._reader.read(65536):
                 self.got += more
         except ConnectionError:
             pass
@@ -66,7 +66,7 @@ class RawClient:
         return line.split(b":")[1].strip().decode()
 
     def leave(self) -> None:
-        self._socket.close()
+        self._writer.transport.abort()
 
 
 async def held(served: Served) -> str:
@@ -74,6 +74,11 @@ async def held(served: Served) -> str:
     query = "SELECT id FROM hold WHERE state = 'held'"
     await until_true(lambda: len(served.setup.rows(query)) == 1)
     return str(served.setup.rows(query)[0][0])
+
+
+def watching() -> bool:
+    """True while a call watches whether its client leaves."""
+    return any(task.get_coro().__qualname__ == "Watch._look" for task in asyncio.all_tasks())
 
 
 async def settled(served: Served, agent: dict[str, Any], request_id: str, ending: str) -> dict[str, Any]:
@@ -261,17 +266,14 @@ def test_the_client_that_leaves_while_its_money_is_being_held(tmp_path: Path, st
                     other.execute("BEGIN IMMEDIATE")
                     client = RawClient(served, agent, stream=stream)
                     await client.send()
-                    await until_true(lambda: bool(_writing()))
+                    await until_true(watching)
                     client.leave()
-                    await asyncio.sleep(0.1)
+                    await until_true(lambda: not watching())
                     other.execute("ROLLBACK")
                 await until_true(lambda: served.setup.rows("SELECT state FROM hold") == [("released",)])
                 ((request_id,),) = served.setup.rows("SELECT id FROM hold")
                 await released(served, agent, request_id, "cancelled")
                 assert upstream.hits() == 0
-
-    def _writing() -> list[asyncio.Task[Any]]:
-        return [task for task in asyncio.all_tasks() if "_leave" in repr(task)]
 
     run(story())
 
@@ -288,7 +290,7 @@ def test_shutdown_while_it_waits_for_the_first_byte(tmp_path: Path, stream: bool
                 await client.send()
                 request_id = await held(served)
                 await until_true(lambda: upstream.hits() == 1)
-                os.kill(os.getpid(), signal.SIGTERM)
+                served.stop()
                 await client.read_all()
                 client.leave()
             async with serving(place) as served:
@@ -307,7 +309,7 @@ def test_shutdown_in_the_middle_of_a_stream(tmp_path: Path) -> None:
                 client = RawClient(served, agent, stream=True)
                 await client.send()
                 await client.read_until(b" word")
-                os.kill(os.getpid(), signal.SIGTERM)
+                served.stop()
                 await client.read_all()
                 client.leave()
             async with serving(place) as served:
@@ -326,7 +328,7 @@ def test_shutdown_lets_open_calls_end(tmp_path: Path) -> None:
                 client = RawClient(served, agent, stream=True)
                 await client.send()
                 await client.read_until(b" word")
-                os.kill(os.getpid(), signal.SIGTERM)
+                served.stop()
                 await client.read_all()
                 assert b"data: [DONE]\n\n" in client.got
                 client.leave()
