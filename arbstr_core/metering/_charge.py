@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from arbstr_core.types import CallFacts, Msat, Quote, Usage
+from arbstr_core.types import MAX_MSAT, CallFacts, Msat, MsatPrice, Quote, Usage
+
+_MOST_TOKENS = 1_000_000_000
+"""No call has more; a provider that says so has made a mistake, or wants the ledger to overflow."""
+_MOST_COST = MAX_MSAT // 1_000_000
+"""21 BTC for one call; as for tokens."""
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,27 +26,35 @@ def bill(quote: Quote, usage: Usage, facts: CallFacts, *, held_msat: int, text_b
     Clamped to the hold, to the input the ceiling counted with, and to what the bytes seen can be: a token is at
     least a byte, but for one that ends each choice; hidden reasoning only where the offer declares it.
     """
+    usage = _possible(usage)
     most_output = usage.output_tokens if quote.offer.hidden_reasoning else text_bytes + stops
     believed = Usage(
         input_tokens=min(usage.input_tokens, quote.input_limit),
         cached_input_tokens=min(usage.cached_input_tokens, usage.input_tokens, quote.input_limit),
         output_tokens=min(usage.output_tokens, most_output),
     )
-    asked = _price(quote, believed)
+    asked = _price(quote.price, believed)
     charge = Msat(min(asked, held_msat))
     cost = facts.cost_msat
     if cost is None:
-        cost = quote.cost_price.cost(
-            input_tokens=usage.input_tokens,
-            cached_input_tokens=usage.cached_input_tokens,
-            output_tokens=usage.output_tokens,
-        )
+        cost = _price(quote.cost_price, usage)
+    cost = Msat(min(max(cost, 0), _MOST_COST))
     assert 0 <= charge <= held_msat, "a charge is within its hold"
     return Bill(charge_msat=charge, cost_msat=cost, note=_note(usage, believed, asked, held_msat))
 
 
-def _price(quote: Quote, usage: Usage) -> int:
-    return quote.price.cost(
+def _possible(usage: Usage) -> Usage:
+    """The usage with every count in the range that a count can have."""
+    given = min(max(usage.input_tokens, 0), _MOST_TOKENS)
+    cached = min(max(usage.cached_input_tokens, 0), given)
+    output = min(max(usage.output_tokens, 0), _MOST_TOKENS)
+    if (given, cached, output) == (usage.input_tokens, usage.cached_input_tokens, usage.output_tokens):
+        return usage
+    return Usage(input_tokens=given, cached_input_tokens=cached, output_tokens=output, source=usage.source)
+
+
+def _price(price: MsatPrice, usage: Usage) -> Msat:
+    return price.cost(
         input_tokens=usage.input_tokens,
         cached_input_tokens=usage.cached_input_tokens,
         output_tokens=usage.output_tokens,

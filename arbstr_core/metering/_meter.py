@@ -34,15 +34,20 @@ class Meter:
 
     def see_event(self, event: bytes) -> Seen:
         """Count one event of a stream and say what to do with it."""
-        data = event_data(event)
-        if data is None or data.startswith(b":"):
-            return Seen.DROP
-        if data == b"[DONE]":
-            return Seen.DONE
-        shown = glimpse(data)
+        if event.startswith(b"data: {") and event.find(b"\n") == len(event) - 2:
+            shown = glimpse(event[6:-2])  # nearly every event: one line of JSON
+        else:
+            data = event_data(event)
+            if data is None or data.startswith(b":"):
+                return Seen.DROP
+            if data == b"[DONE]":
+                return Seen.DONE
+            shown = glimpse(data)
+        self.text_bytes += shown.text_bytes
+        if shown.plain:
+            return Seen.PASS
         if shown.error:
             return Seen.ERROR
-        self.text_bytes += shown.text_bytes
         self.stops += shown.finished
         if shown.usage is not None:
             self._usage = shown.usage

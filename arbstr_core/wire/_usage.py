@@ -59,12 +59,14 @@ class _Reply(msgspec.Struct):
 class Glimpse(msgspec.Struct, frozen=True):
     """What one body or one chunk shows.
 
-    `text_bytes` counts the bytes of text it shows (content, reasoning, refusal, tool calls), in UTF-8.
-    `choices` is how many choices it has, None where it has no list of them.
+    `text_bytes` counts the bytes of text it shows (content, reasoning, refusal, tool calls), in UTF-8. `plain` is
+    true where there is nothing else to say of it. `choices` is how many it has, None where it has no list of them;
+    `finished` how many of those said why they ended.
     """
 
-    usage: Usage | None = None
     text_bytes: int = 0
+    plain: bool = False
+    usage: Usage | None = None
     choices: int | None = None
     finished: int = 0
     error: bool = False
@@ -82,22 +84,26 @@ def glimpse(data: bytes) -> Glimpse:
         # A field of another type than OpenAI's: it is carried, and counted by its size.
         return Glimpse(text_bytes=len(data)) if data.startswith(b"{") else _NOT_UNDERSTOOD
     size = finished = 0
-    for choice in reply.choices or ():
+    choices = reply.choices or ()
+    for choice in choices:
         text = choice.delta or choice.message
         if text is not None:
             content = text.content
             if content:
                 size += len(content) if content.isascii() else len(content.encode())
-            size += _shown_beside(text)
+            if text.tool_calls or text.reasoning_content or text.reasoning or text.refusal or text.function_call:
+                size += _shown_beside(text)
         if choice.finish_reason is not None:
             finished += 1
-    usage = reply.usage or (reply.x_groq.usage if reply.x_groq else None)
+    usage = reply.usage or (reply.x_groq and reply.x_groq.usage)
+    if not usage and not finished and choices and reply.error is msgspec.UNSET:
+        return Glimpse(size, True)
     return Glimpse(
-        _read(usage) if usage is not None else None,
         size,
-        None if reply.choices is None else len(reply.choices),
-        finished,
-        reply.error is not msgspec.UNSET and bytes(reply.error) not in _NO_ERROR,
+        usage=_read(usage) if usage else None,
+        choices=None if reply.choices is None else len(reply.choices),
+        finished=finished,
+        error=reply.error is not msgspec.UNSET and bytes(reply.error) not in _NO_ERROR,
     )
 
 
@@ -106,8 +112,6 @@ _NO_ERROR = (b"null", b"{}", b'""', b"false")
 
 def _shown_beside(text: _Text) -> int:
     """The bytes of what a message shows beside its content."""
-    if not (text.tool_calls or text.reasoning_content or text.reasoning or text.refusal or text.function_call):
-        return 0
     size = sum(_size(part) for part in (text.reasoning_content, text.reasoning, text.refusal) if part)
     functions = [call.function for call in text.tool_calls or ()] + [text.function_call]
     return size + sum(_size(f.name or "") + _size(f.arguments or "") for f in functions if f is not None)
