@@ -49,13 +49,15 @@ class Accounts:
 
     def forget(self) -> None:
         """Ask the vault anew for everyone: an agent was changed."""
-        self._known.clear()
+        # A new map: an answer that is on its way was true before the change, and goes into the old one.
+        self._known = {}
 
     async def _ask(self, digest: bytes) -> Caller:
+        known = self._known
         caller = await self._find(digest)
         if caller is None:
             raise Unauthorized("That agent token is not known, or was revoked")
-        if len(self._known) >= _KEPT:
-            self._known.clear()
-        self._known[digest] = caller
+        if len(known) >= _KEPT:
+            known.clear()
+        known[digest] = caller
         return caller
