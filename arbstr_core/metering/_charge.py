@@ -6,10 +6,8 @@ import msgspec
 
 from arbstr_core.types import MAX_MSAT, CallFacts, Msat, MsatPrice, Quote, Usage
 
-_MOST_TOKENS = 1_000_000_000
-"""No call has more; a provider that says so has made a mistake, or wants the ledger to overflow."""
-_MOST_COST = MAX_MSAT // 1_000_000
-"""21 BTC for one call; as for tokens."""
+_MOST_COST = Msat(MAX_MSAT // 1_000_000)
+"""21 BTC for one call: a provider that says more has made a mistake, or wants the ledger to overflow."""
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +24,6 @@ def bill(quote: Quote, usage: Usage, facts: CallFacts, *, held_msat: int, text_b
     Clamped to the hold, to the input the ceiling counted with, and to what the bytes seen can be: a token is at
     least a byte, but for one that ends each choice; hidden reasoning only where the offer declares it.
     """
-    usage = _possible(usage)
     most_output = usage.output_tokens if quote.offer.hidden_reasoning else text_bytes + stops
     believed = Usage(
         input_tokens=min(usage.input_tokens, quote.input_limit),
@@ -35,22 +32,9 @@ def bill(quote: Quote, usage: Usage, facts: CallFacts, *, held_msat: int, text_b
     )
     asked = _price(quote.price, believed)
     charge = Msat(min(asked, held_msat))
-    cost = facts.cost_msat
-    if cost is None:
-        cost = _price(quote.cost_price, usage)
-    cost = Msat(min(max(cost, 0), _MOST_COST))
+    cost = _price(quote.cost_price, usage) if facts.cost_msat is None else max(facts.cost_msat, Msat(0))
     assert 0 <= charge <= held_msat, "a charge is within its hold"
-    return Bill(charge_msat=charge, cost_msat=cost, note=_note(usage, believed, asked, held_msat))
-
-
-def _possible(usage: Usage) -> Usage:
-    """The usage with every count in the range that a count can have."""
-    given = min(max(usage.input_tokens, 0), _MOST_TOKENS)
-    cached = min(max(usage.cached_input_tokens, 0), given)
-    output = min(max(usage.output_tokens, 0), _MOST_TOKENS)
-    if (given, cached, output) == (usage.input_tokens, usage.cached_input_tokens, usage.output_tokens):
-        return usage
-    return Usage(input_tokens=given, cached_input_tokens=cached, output_tokens=output, source=usage.source)
+    return Bill(charge_msat=charge, cost_msat=min(cost, _MOST_COST), note=_note(usage, believed, asked, held_msat))
 
 
 def _price(price: MsatPrice, usage: Usage) -> Msat:

@@ -9,6 +9,8 @@ from arbstr_core.wire import Glimpse, event_data, glimpse
 
 BYTES_PER_TOKEN = 4
 """How many bytes count as a token where nobody counted: in the agent's favour for text in most languages."""
+_MOST_TOKENS = 1_000_000_000
+"""No call has more; a provider that says so has made a mistake, or wants the ledger to overflow."""
 
 
 class Seen(enum.Enum):
@@ -70,7 +72,7 @@ class Meter:
         """What was used: as the provider says, else counted from the bytes."""
         reported = facts.usage or self._usage
         if reported is not None:
-            return reported
+            return _possible(reported)
         if not self.output_seen:
             return Usage(source=UsageSource.NONE)
         return Usage(
@@ -78,3 +80,13 @@ class Meter:
             output_tokens=ceil_div(self.text_bytes, BYTES_PER_TOKEN),
             source=UsageSource.COUNTED,
         )
+
+
+def _possible(usage: Usage) -> Usage:
+    """The usage with each count in the range that a count can have: a provider's word is not to be trusted."""
+    given = min(max(usage.input_tokens, 0), _MOST_TOKENS)
+    cached = min(max(usage.cached_input_tokens, 0), given)
+    output = min(max(usage.output_tokens, 0), _MOST_TOKENS)
+    if (given, cached, output) == (usage.input_tokens, usage.cached_input_tokens, usage.output_tokens):
+        return usage
+    return Usage(input_tokens=given, cached_input_tokens=cached, output_tokens=output, source=usage.source)
