@@ -91,7 +91,7 @@ async def first_byte(
         if not (begun and call.stream):
             patience.stop()
         if reply is not None and not begun:
-            await reply.aclose()
+            await _abandon(provider, reply)
 
 
 _OUTCOMES = {
@@ -152,6 +152,21 @@ async def _whole_body(reply: Reply) -> FirstByte:
     if shown.error:
         raise FailedAttempt(Outcome.REFUSED, "answered 200 with an error", body=body[:_MAX_ERROR_BYTES])
     return FirstByte(reply, body=body, shown=shown)
+
+
+async def let_go(name: str, reply: Reply) -> None:
+    """Close a reply of the provider `name`. Raises ReplyCut where its plugin fails at that."""
+    try:
+        await reply.aclose()
+    except Exception as bug:
+        raise ReplyCut(f"the plugin of {name} failed to close a reply: {type(bug).__name__}") from bug
+
+
+async def _abandon(provider: Provider, reply: Reply) -> None:
+    try:
+        await let_go(provider.name, reply)
+    except ReplyCut as failed:
+        _log.warning("%s", failed, exc_info=failed)
 
 
 async def _refusal(reply: Reply) -> FailedAttempt:

@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import msgspec
 
 from arbstr_core.api import Clock, Provider, Reply
-from arbstr_core.dispatch._attempt import FailedAttempt, first_byte
+from arbstr_core.dispatch._attempt import FailedAttempt, first_byte, let_go
 from arbstr_core.dispatch._standing import Standings
 from arbstr_core.types import (
     Attempt,
+    CallFacts,
     ChatCall,
     Outcome,
     Quote,
+    ReplyCut,
     Standing,
     UpstreamFailed,
     UpstreamRefused,
@@ -35,6 +37,17 @@ class OpenReply(msgspec.Struct, frozen=True, kw_only=True):
     shown: Glimpse = Glimpse()
     events: tuple[bytes, ...] = ()
     rest: AsyncIterator[Sequence[bytes]] | None = None
+
+    def facts(self) -> CallFacts:
+        """What the provider knows of the call beyond its bytes. Raises ReplyCut where its plugin fails at that."""
+        try:
+            return self.reply.facts()
+        except Exception as bug:
+            raise ReplyCut(f"the plugin of {self.quote.offer.provider} knows no facts: {type(bug).__name__}") from bug
+
+    async def aclose(self) -> None:
+        """Let go of the provider. Raises ReplyCut where its plugin fails at that."""
+        await let_go(self.quote.offer.provider, self.reply)
 
 
 class Dispatch:
