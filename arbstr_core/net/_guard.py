@@ -15,6 +15,7 @@ Origin = tuple[str, str, int]
 
 _PORTS = {"http": 80, "https": 443}
 _LOOPBACK = "127.0.0.1"
+_EMBEDDING = (ipaddress.IPv6Network("::/96"), ipaddress.IPv6Network("64:ff9b::/96"))
 
 
 def origin_of(url: str) -> Origin:
@@ -47,10 +48,18 @@ def origins_in(table: Any) -> Iterator[Origin]:
 def is_public(address: str) -> bool:
     """True for an address on the public internet: neither private, loopback, link-local, shared nor mapped to one."""
     ip = ipaddress.ip_address(address.split("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
-    if mapped is not None:
-        return is_public(str(mapped))
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or _embedded(ip)
+        if inner is not None:
+            return is_public(str(inner))
     return ip.is_global and not ip.is_multicast
+
+
+def _embedded(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address in an "IPv4-compatible" one (RFC 4291, 2.5.5.1) or one for NAT64 (RFC 6052)."""
+    if any(ip in network for network in _EMBEDDING):
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return None
 
 
 class Guard:
