@@ -101,7 +101,10 @@ class Router:
         if strategy is None:
             known = ", ".join(sorted(self._strategies)) or "none"
             raise PolicyRefused(f"the strategy {name!r} is not installed; installed are: {known}")
-        return sorted(quotes, key=lambda quote: strategy.key(call, quote, standing))
+        try:
+            return sorted(quotes, key=lambda quote: strategy.key(call, quote, standing))
+        except Exception as broken:
+            raise PolicyRefused(f"the strategy {name} failed: {type(broken).__name__}") from broken
 
 
 def _ask(
@@ -111,6 +114,8 @@ def _ask(
         verdict = policy.consider(call, caller, quotes, standing)
     except Exception as broken:
         raise PolicyRefused(f"the policy {policy.name} failed: {type(broken).__name__}") from broken
+    if not isinstance(verdict, Verdict):
+        raise PolicyRefused(f"the policy {policy.name} failed: it returned no Verdict")
     given = {id(quote) for quote in quotes}
     if any(id(quote) not in given for quote in verdict.kept):
         raise PolicyRefused(f"the policy {policy.name} returned a quote that it was not given")
