@@ -6,7 +6,6 @@ Source: OpenAI API reference, "Models". `created` is when the market's snapshot 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote
 
 import msgspec
 
@@ -30,7 +29,7 @@ class ModelsDoor:
         head = scope["method"] == "HEAD"
         try:
             await self._flow.identify(header_map(scope).get("authorization", ""))
-            body = msgspec.json.encode(self._list() if wanted is None else self._one(unquote(wanted)))
+            body = msgspec.json.encode(self._list() if wanted is None else self._one(wanted))
         except CallRefused as refused:
             status, headers, body = answer(refused)
             await respond(send, status, headers, body, head=head)
