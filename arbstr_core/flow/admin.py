@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -25,6 +26,9 @@ from arbstr_core.types import (
 from arbstr_core.vault import AgentRecord, Limits, Vault
 
 Json = dict[str, Any]
+
+# What stands in the path of a URL, alone between two slashes.
+_NAME = re.compile(r"(?!ag_|\.)[^/]{1,100}\Z")
 
 
 class AdminFlow:
@@ -61,9 +65,9 @@ class AdminFlow:
         daily_msat: int | None = None,
     ) -> Json:
         """Make an agent with limits, first money and a token, in one transaction. Nobody sees the token again."""
-        if not name or len(name) > 100 or not name.isprintable() or name.startswith("ag_"):
+        if not _NAME.match(name) or not name.isprintable():
             raise BadRequest(
-                f"{name!r} cannot be an agent's name: 1 to 100 printable characters, and not ag_ first",
+                f"{name!r} cannot be an agent's name: 1 to 100 printable characters, no /, and neither ag_ nor . first",
                 param="name",
             )
         where = realm or self._rails.default_realm()
