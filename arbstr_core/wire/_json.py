@@ -32,6 +32,8 @@ def members(body: bytes) -> dict[str, Span]:
     Raises MalformedJson, or DuplicateKey. The whole of `body` is checked, nested values too.
     """
     try:
+        if not body.isascii():
+            body.decode()  # the decoder does not look into the text of nested values
         raws = _OBJECT.decode(body)
     except msgspec.ValidationError:
         raise MalformedJson("the body is JSON, but not an object") from None
