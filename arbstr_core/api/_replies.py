@@ -64,6 +64,11 @@ class Reply:
         """True where the body is server-sent events."""
         return self.headers.get("content-type", "").startswith("text/event-stream")
 
+    @property
+    def ended(self) -> bool:
+        """True once the whole body is here, read or not, and its connection can serve the next call."""
+        return False
+
     async def events(self) -> AsyncIterator[Sequence[bytes]]:
         """The whole events that arrived together, byte for byte, each with its blank line.
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from arbstr_core.dispatch import OpenReply
 from arbstr_core.flow._receipt import Ending, held_for, write_receipt
-from arbstr_core.flow._refusal import refusal
+from arbstr_core.flow._refusal import refusal, vault_unavailable
 from arbstr_core.flow._rooms import CallRooms, CallSummary
 from arbstr_core.metering import Bill, Meter, Seen, bill
 from arbstr_core.types import (
     ArbstrError,
     Attempt,
     Caller,
+    CallFacts,
     CallRefused,
     ChatCall,
     ModelNotFound,
     Plan,
     ProviderError,
     Quote,
+    StorageError,
     Usage,
     UsageSource,
 )
@@ -31,7 +32,7 @@ from arbstr_core.wire import DONE
 _log = logging.getLogger("arbstr.flow")
 
 _SETTLE_SECONDS = 0.05
-"""How long the end of a stream waits for its settlement to be durable, before it goes out all the same."""
+"""How long the end of a stream, or a refusal, waits for the end to be durable, before it goes out all the same."""
 _TRAILER_SECONDS = 0.5
 """How long a finished reply may take to end its body, so that its connection can be used again."""
 _CUT = (
@@ -96,7 +97,10 @@ class Exchange:
                 model=self.call.model,
             )
         )
-        outcome = await asyncio.shield(self._hold)
+        try:
+            outcome = await asyncio.shield(self._hold)
+        except StorageError as broken:
+            raise vault_unavailable(broken) from broken
         if isinstance(outcome, Refused):
             raise refusal(outcome, self._caller)
         self._granted = outcome
@@ -126,9 +130,10 @@ class Exchange:
             said.append(("x-arbstr-cost-msat", str(self._bill.charge_msat)))
         return said
 
-    def answered(self, status: int, outcome: str) -> None:
-        """Note that the caller was refused after all, for the request log."""
+    async def refused(self, status: int, outcome: str) -> None:
+        """The caller is refused after all: note it for the request log, and free its money before it tries again."""
         self._answer = (status, outcome)
+        await self._durable(at_most=_SETTLE_SECONDS)
 
     async def body(self) -> bytes:
         """The whole reply of a call that does not stream, settled: durable before it is returned."""
@@ -144,14 +149,15 @@ class Exchange:
         """The stream for the caller: (bytes of whole events, whether they are the last)."""
         opened = self._opened
         assert opened is not None, "events before the first byte"
-        complete = failed = False
+        complete = False
         batch: Sequence[bytes] = opened.events
         try:
             while not complete:
-                kept, complete, failed = self._sift(batch)
+                kept, seen = self._meter.sift(batch)
+                complete = seen is Seen.DONE
                 if kept:
                     yield kept, False
-                if complete or failed or opened.rest is None:
+                if seen is not Seen.PASS or opened.rest is None:
                     break
                 try:
                     batch = await anext(opened.rest)
@@ -164,21 +170,8 @@ class Exchange:
         self._whole = complete
         if not complete:
             self._rooms.dispatch.broke_off(opened.quote)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SETTLE_SECONDS):
-                await self._durable()
+        await self._durable(at_most=_SETTLE_SECONDS)
         yield (DONE if complete else _CUT), True
-
-    def _sift(self, events: Sequence[bytes]) -> tuple[bytes, bool, bool]:
-        """What of `events` goes out, whether the stream is complete, whether it failed."""
-        kept = []
-        for event in events:
-            seen = self._meter.see_event(event)
-            if seen is Seen.PASS:
-                kept.append(event)
-            elif seen is not Seen.DROP:
-                return b"".join(kept), seen is Seen.DONE, seen is Seen.ERROR
-        return b"".join(kept), False, False
 
     # -- the one end ----------------------------------------------------------------------------------------------
 
@@ -192,18 +185,33 @@ class Exchange:
 
     async def _let_go(self, opened: OpenReply) -> None:
         try:
-            if self._whole and opened.rest is not None:
-                async with asyncio.timeout(_TRAILER_SECONDS):
-                    async for _ in opened.rest:
-                        pass
-        except (ProviderError, TimeoutError):
-            _log.debug("%s: the reply did not end after its end", self.call.id)
-        finally:
-            await opened.reply.aclose()
+            try:
+                if self._whole and opened.rest is not None:
+                    # Where the body is all here, reading it to its end waits for nobody.
+                    async with asyncio.timeout(None if opened.reply.ended else _TRAILER_SECONDS):
+                        async for _ in opened.rest:
+                            pass
+            finally:
+                await opened.aclose()
+        except (ProviderError, TimeoutError) as unended:
+            _log.info("%s: the reply did not end after its end: %s", self.call.id, unended)
 
-    async def _durable(self) -> None:
-        """Wait until the end of this call is on disk; it gets there whether or not anyone waits."""
-        await asyncio.shield(self.finish())
+    async def _durable(self, *, at_most: float | None = None) -> None:
+        """Wait until the end of this call is on disk (or `at_most` seconds); it gets there whether or not anyone
+        waits."""
+        ended = self.finish()
+        if ended.done():
+            return
+        # A future of our own: whoever is cancelled here cancels that, and not the end.
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        ended.add_done_callback(lambda _: _wake(waiter))
+        timer = loop.call_later(at_most, _wake, waiter) if at_most is not None else None
+        try:
+            await waiter
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def finish(self) -> asyncio.Future[None]:
         """Begin the one end of this call, once; the future is done when it is durable. Never awaits, so no
@@ -264,7 +272,7 @@ class Exchange:
             self._closed(self, self._summary())
 
     def _settlement(self, opened: OpenReply, granted: Granted) -> Settlement:
-        quote, facts = opened.quote, opened.reply.facts()
+        quote, facts = opened.quote, self._facts(opened)
         usage = self._meter.usage(facts)
         self._bill = bill(
             quote,
@@ -281,6 +289,14 @@ class Exchange:
             costs=(cost,) if cost.cost_msat else (),
             receipt=self._receipt(quote, usage),
         )
+
+    def _facts(self, opened: OpenReply) -> CallFacts:
+        """What the provider knows beyond its bytes; what those showed is charged all the same where it fails."""
+        try:
+            return opened.facts()
+        except ProviderError as failed:
+            _log.error("%s: %s", self.call.id, failed)
+            return CallFacts()
 
     def _summary(self) -> CallSummary:
         status, outcome = self._answer or (200 if self._opened else 0, self._ending.value)
@@ -305,3 +321,8 @@ class Exchange:
             first_byte_ms=int((self._first_byte_at - self._began) * 1000) if self._first_byte_at else None,
             total_ms=int((now - self._began) * 1000),
         )
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from arbstr_core.types import (
     AgentDisabled,
     Caller,
@@ -9,10 +11,20 @@ from arbstr_core.types import (
     Conflict,
     InsufficientFunds,
     LimitExceeded,
+    StorageError,
     Unauthorized,
+    VaultUnavailable,
     format_amount,
 )
 from arbstr_core.vault import RefusalReason, Refused
+
+_log = logging.getLogger("arbstr.flow")
+
+
+def vault_unavailable(broken: StorageError) -> VaultUnavailable:
+    """The error for a database that fails. What is wrong with it is for the operator: it goes into the log."""
+    _log.error("calls are refused: %s", broken)
+    return VaultUnavailable("The ledger cannot be used now, so nothing was sent and nothing charged; try again later")
 
 
 def refusal(refused: Refused, caller: Caller) -> CallRefused:

@@ -6,10 +6,11 @@ import asyncio
 
 from arbstr_core.accounts import Accounts
 from arbstr_core.flow._exchange import Exchange
+from arbstr_core.flow._refusal import vault_unavailable
 from arbstr_core.flow._rooms import CallRooms, CallSummary
 from arbstr_core.journal import CallRow, Journal
 from arbstr_core.market import Snapshot
-from arbstr_core.types import Caller, CallRefused, ChatCall, Plan, ShuttingDown
+from arbstr_core.types import Caller, CallRefused, ChatCall, Plan, ShuttingDown, StorageError
 
 _ANYONE = Caller()
 
@@ -31,7 +32,12 @@ class CallFlow:
 
     async def identify(self, authorization: str) -> Caller:
         """Who is calling; anyone where the vault is switched off."""
-        return _ANYONE if self._accounts is None else await self._accounts.identify(authorization)
+        if self._accounts is None:
+            return _ANYONE
+        try:
+            return await self._accounts.identify(authorization)
+        except StorageError as broken:
+            raise vault_unavailable(broken) from broken
 
     def begin(self, call: ChatCall, caller: Caller) -> Exchange:
         """A new exchange; the caller of this must close it. Raises ShuttingDown."""

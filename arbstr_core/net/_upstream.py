@@ -5,6 +5,7 @@ Why aiohttp: docs/decisions/001-hot-path-libraries.md.
 
 from __future__ import annotations
 
+import io
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ import aiohttp
 from arbstr_core.api import Outbound, Reply
 from arbstr_core.net._guard import Guard, require_public
 from arbstr_core.types import AddressRefused, ConnectFailed, ReplyCut, ReplyTimedOut
+
+_LARGE_BYTES = 2**19
 
 
 class UpstreamPools:
@@ -80,7 +83,7 @@ class GuardedUpstream:
         if outbound.key is not None:
             headers["authorization"] = f"Bearer {outbound.key.reveal()}"
         try:
-            response = await session.post(url, data=outbound.body, headers=headers, allow_redirects=False)
+            response = await session.post(url, data=_payload(outbound.body), headers=headers, allow_redirects=False)
         except AddressRefused:
             raise
         except (TimeoutError, aiohttp.ServerTimeoutError) as late:
@@ -96,6 +99,11 @@ class GuardedUpstream:
         return self._trusted
 
 
+def _payload(body: bytes) -> bytes | io.BytesIO:
+    """A large body goes out in pieces, so that other calls go on meanwhile."""
+    return body if len(body) <= _LARGE_BYTES else io.BytesIO(body)
+
+
 class _HttpReply(Reply):
     """A reply over HTTP."""
 
@@ -103,6 +111,11 @@ class _HttpReply(Reply):
         # Names compare without case here; a copy in lower case would cost more than the rest of this.
         super().__init__(response.status, response.headers, _chunks(response))
         self._response = response
+
+    @property
+    def ended(self) -> bool:
+        """True once the whole body is here."""
+        return self._response.content.is_eof()
 
     async def read(self, limit: int) -> bytes:
         """The whole body; read at once where its length is known and allowed."""

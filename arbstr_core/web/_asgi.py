@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
+from urllib.parse import quote
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -12,14 +13,28 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 Headers = Iterable[tuple[str, str]]
 
 
+_READ = frozenset({b"authorization", b"content-encoding", b"content-length", b"x-request-id"})
+
+
 def header_map(scope: Message) -> dict[str, str]:
-    """The request's headers; of several with one name the last."""
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    """The request headers that arbstr reads: a few, and all named x-arbstr-*; of several with one name the last."""
+    return {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in scope["headers"]
+        if name in _READ or name.startswith(b"x-arbstr-")
+    }
 
 
 def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """Headers as ASGI wants them."""
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    """Headers as ASGI wants them; a value that is not printable ASCII (a model's name may be anything) as in a URL."""
+    return [(name.encode(), _plain(value).encode()) for name, value in headers]
+
+
+def _plain(value: str) -> str:
+    return value if value.isascii() and value.isprintable() else quote(value, safe=_PRINTABLE)
+
+
+_PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
 async def respond(send: Send, status: int, headers: Headers, body: bytes, *, head: bool = False) -> None:

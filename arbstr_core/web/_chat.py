@@ -6,6 +6,7 @@ Headers first, the body only for a known caller; the exchange is closed whatever
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any
 from arbstr_core.flow import CallFlow, Exchange
 from arbstr_core.types import BodyTooLarge, Caller, CallRefused, Endpoint, UnsupportedMedia
 from arbstr_core.web._asgi import Message, Receive, Send, encoded, header_map, respond
-from arbstr_core.web._errors import answer
+from arbstr_core.web._errors import answer, error_body
 from arbstr_core.web._request import read_call
 from arbstr_core.web._watch import Watch
 
@@ -48,6 +49,13 @@ class ChatDoor:
     async def __call__(self, scope: Message, receive: Receive, send: Send, endpoint: Endpoint) -> None:
         """One request, from its headers to its last byte."""
         call_id = self._ids()
+        try:
+            await self._call(call_id, scope, receive, send, endpoint)
+        except Exception:
+            await _apologise(send, call_id)
+            raise
+
+    async def _call(self, call_id: str, scope: Message, receive: Receive, send: Send, endpoint: Endpoint) -> None:
         said: dict[str, str] = {}
         caller: Caller | None = None
         model = ""
@@ -84,7 +92,8 @@ class ChatDoor:
                 await self._reply(exchange, send, said, watch)
             except CallRefused as refused:
                 watch.stop()
-                exchange.answered(await _refuse(send, exchange.call.id, said, refused), type(refused).__name__)
+                await exchange.refused(answer(refused)[0], type(refused).__name__)
+                await _refuse(send, exchange.call.id, said, refused)
         except asyncio.CancelledError:
             # Cancelled by our own watch, or by the sweep of stalled clients: the client is gone, and this is its end.
             if not (watch.gone or self._sending.get(task) == _STALLED):
@@ -155,6 +164,13 @@ async def _refuse(send: Send, call_id: str, said: dict[str, str], refused: CallR
     status, headers, body = answer(refused)
     await respond(send, status, [*headers, ("x-request-id", call_id), *said.items()], body)
     return status
+
+
+async def _apologise(send: Send, call_id: str) -> None:
+    """Answer for a bug of ours in JSON; where an answer had begun the server refuses another, and breaks it off."""
+    body = error_body("arbstr failed; its log says why", "api_error")
+    with contextlib.suppress(RuntimeError):
+        await respond(send, 500, [*_JSON, ("x-request-id", call_id)], body)
 
 
 def _start(
