@@ -180,7 +180,7 @@ def _announce(settings: Settings, house: House, ready: Callable[[str], None]) ->
 @asynccontextmanager
 async def _background(house: House, doors: Doors) -> AsyncIterator[None]:
     """What runs beside the calls."""
-    works = {"market": house.market.run(), "journal": house.journal.run(), "stalls": doors.chat.watch_stalls()}
+    works = {"market": house.market.run(), "journal": house.journal.run(), "watches": doors.chat.watches.sweep()}
     tasks = [asyncio.create_task(_kept(name, work), name=name) for name, work in works.items()]
     try:
         yield

@@ -58,15 +58,14 @@ class FirstByte(msgspec.Struct, frozen=True):
 
 
 async def first_byte(
-    provider: Provider, call: ChatCall, quote: Quote, *, seconds: float, idle_seconds: float
+    provider: Provider, call: ChatCall, quote: Quote, patience: Patience, *, idle_seconds: float
 ) -> FirstByte:
-    """Send the call and wait for its first byte, at most `seconds`. Raises FailedAttempt; closes what it opened.
+    """Send the call and wait for its first byte while `patience` lasts. Raises FailedAttempt; closes what it opened.
 
     From then on the reply may be silent for `idle_seconds` at a time.
     """
     reply: Reply | None = None
     begun = False
-    patience = Patience(seconds)
     try:
         reply = await provider.open(outbound(call, quote), quote.offer)
         if reply.status != 200:
@@ -77,7 +76,7 @@ async def first_byte(
     except asyncio.CancelledError:
         if not patience.forgive():
             raise
-        raise FailedAttempt(Outcome.TIMED_OUT, f"no first byte within {seconds:g} s") from None
+        raise FailedAttempt(Outcome.TIMED_OUT, "no first byte in time") from None
     except FailedAttempt:
         raise
     except ProviderError as failed:
@@ -88,8 +87,7 @@ async def first_byte(
         _log.exception("%s failed", provider.name)
         raise FailedAttempt(Outcome.BAD_REPLY, f"its plugin failed: {type(bug).__name__}") from bug
     finally:
-        if not (begun and call.stream):
-            patience.stop()
+        patience.stop()
         if reply is not None and not begun:
             await _abandon(provider, reply)
 
@@ -114,7 +112,6 @@ async def _first_events(provider: Provider, reply: Reply, patience: Patience, id
                 continue
             if data != b"[DONE]" and glimpse(data).error:
                 raise FailedAttempt(Outcome.REFUSED, "answered with an error event", body=data)
-            patience.pause()
             return FirstByte(
                 reply, events=tuple(events[position:]), rest=_owned(provider, rest, patience, idle_seconds)
             )
@@ -128,7 +125,7 @@ async def _owned(
     try:
         patience.extend(idle_seconds)
         async for batch in events:
-            patience.pause()  # the time that the caller takes for it is not the provider's
+            patience.stop()  # the time that the caller takes for it is not the provider's
             yield batch
             patience.extend(idle_seconds)
     except asyncio.CancelledError:

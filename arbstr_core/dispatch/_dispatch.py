@@ -8,6 +8,7 @@ import msgspec
 
 from arbstr_core.api import Clock, Provider, Reply
 from arbstr_core.dispatch._attempt import FailedAttempt, first_byte, let_go
+from arbstr_core.dispatch._patience import Patiences
 from arbstr_core.dispatch._standing import Standings
 from arbstr_core.types import (
     Attempt,
@@ -61,6 +62,7 @@ class Dispatch:
         self._first_byte_seconds = first_byte_seconds
         self._idle_seconds = idle_seconds
         self._standings = Standings()
+        self._patiences = Patiences()
 
     def standing(self) -> Standing:
         """How the offers have done lately."""
@@ -76,12 +78,13 @@ class Dispatch:
         for quote in candidates:
             start = self._clock.monotonic()
             outcome, detail = Outcome.ABANDONED, "the caller left"
+            patience = self._patiences.begin(self._first_byte_seconds)
             try:
                 found = await first_byte(
                     self._providers[quote.offer.provider],
                     call,
                     quote,
-                    seconds=self._first_byte_seconds,
+                    patience,
                     idle_seconds=self._idle_seconds,
                 )
                 outcome, detail = Outcome.SERVED, ""

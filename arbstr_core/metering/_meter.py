@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 
 from arbstr_core.types import CallFacts, ChatCall, Usage, UsageSource, ceil_div
-from arbstr_core.wire import Glimpse, event_data, glimpse
+from arbstr_core.wire import Glimpse, event_data, glimpse, glimpses
 
 BYTES_PER_TOKEN = 4
 """How many bytes count as a token where nobody counted: in the agent's favour for text in most languages."""
@@ -34,22 +35,43 @@ class Meter:
         self.stops = 0
         """choices that said why they ended; each may have cost one token that shows no text"""
 
+    def sift(self, events: Sequence[bytes]) -> tuple[bytes, Seen]:
+        """Count events that came together: what of them goes to the caller, and whether the last one looked at passed,
+        ended the stream, or is an error."""
+        datas = [event[6:-2] for event in events if event.startswith(b"data: {")] if len(events) > 1 else []
+        looked = glimpses(datas) if len(datas) > 1 and datas[-1] == events[len(datas) - 1][6:-2] else None
+        if looked is None or any(shown.error for _, shown in looked[1]):
+            return self._sift_each(events)
+        plain_bytes, others = looked
+        self.text_bytes += plain_bytes
+        dropped = {place for place, shown in others if self._see(shown) is Seen.DROP}
+        first = events[: len(datas)]
+        if dropped:
+            first = [event for place, event in enumerate(first) if place not in dropped]
+        rest, seen = self._sift_each(events[len(datas) :])
+        return b"".join(first) + rest, seen
+
+    def _sift_each(self, events: Sequence[bytes]) -> tuple[bytes, Seen]:
+        kept = []
+        for event in events:
+            seen = self.see_event(event)
+            if seen is Seen.PASS:
+                kept.append(event)
+            elif seen is not Seen.DROP:
+                return b"".join(kept), seen
+        return b"".join(kept), Seen.PASS
+
     def see_event(self, event: bytes) -> Seen:
         """Count one event of a stream and say what to do with it."""
-        if event.startswith(b"data: {") and event.find(b"\n") == len(event) - 2:
-            shown = glimpse(event[6:-2])  # nearly every event: one line of JSON
-        else:
-            data = event_data(event)
-            if data is None or data.startswith(b":"):
-                return Seen.DROP
-            if data == b"[DONE]":
-                return Seen.DONE
-            shown = glimpse(data)
-        self.text_bytes += shown.text_bytes
-        if shown.plain:
-            return Seen.PASS
+        data = event_data(event)
+        if data is None or data.startswith(b":"):
+            return Seen.DROP
+        return Seen.DONE if data == b"[DONE]" else self._see(glimpse(data))
+
+    def _see(self, shown: Glimpse) -> Seen:
         if shown.error:
             return Seen.ERROR
+        self.text_bytes += shown.text_bytes
         self.stops += shown.finished
         if shown.usage is not None:
             self._usage = shown.usage

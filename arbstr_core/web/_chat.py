@@ -10,14 +10,13 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
 
 from arbstr_core.flow import CallFlow, Exchange
 from arbstr_core.types import BodyTooLarge, Caller, CallRefused, Endpoint, UnsupportedMedia
 from arbstr_core.web._asgi import Message, Receive, Send, encoded, header_map, respond
 from arbstr_core.web._errors import answer, error_body
 from arbstr_core.web._request import read_call
-from arbstr_core.web._watch import Watch
+from arbstr_core.web._watch import Watch, Watches
 
 _log = logging.getLogger("arbstr.web")
 
@@ -43,8 +42,7 @@ class ChatDoor:
         self._flow = flow
         self._ids = ids
         self._max_body_bytes = max_body_bytes
-        self._stall_seconds = client_stall_seconds
-        self._sending: dict[asyncio.Task[Any], float] = {}
+        self.watches = Watches(stall_seconds=client_stall_seconds)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send, endpoint: Endpoint) -> None:
         """One request, from its headers to its last byte."""
@@ -85,7 +83,7 @@ class ChatDoor:
     async def _serve(self, exchange: Exchange, receive: Receive, send: Send, said: dict[str, str]) -> None:
         task = asyncio.current_task()
         assert task is not None, "a request is served by a task"
-        watch = Watch(receive, task)
+        watch = self.watches.begin(receive, task)
         try:
             try:
                 await exchange.open()
@@ -95,13 +93,12 @@ class ChatDoor:
                 await exchange.refused(answer(refused)[0], type(refused).__name__)
                 await _refuse(send, exchange.call.id, said, refused)
         except asyncio.CancelledError:
-            # Cancelled by our own watch, or by the sweep of stalled clients: the client is gone, and this is its end.
-            if not (watch.gone or self._sending.get(task) == _STALLED):
+            # Cancelled by our own watch: the client is gone, and this is its end.
+            if not watch.gone:
                 raise
             task.uncancel()
         finally:
-            watch.stop()
-            self._sending.pop(task, None)
+            self.watches.end(watch)
             await exchange.close()
 
     async def _reply(self, exchange: Exchange, send: Send, said: dict[str, str], watch: Watch) -> None:
@@ -118,19 +115,9 @@ class ChatDoor:
         if last:
             # Once the response is complete, the server says "disconnect" to everyone who still listens.
             watch.stop()
-        self._sending[watch.task] = time.monotonic()
+        watch.sending_since = time.monotonic()
         await send({"type": "http.response.body", "body": body, "more_body": not last})
-        del self._sending[watch.task]
-
-    async def watch_stalls(self) -> None:
-        """Cancel what waits for a client that takes nothing; runs as long as the server."""
-        while True:
-            await asyncio.sleep(self._stall_seconds / 4)
-            limit = time.monotonic() - self._stall_seconds
-            for task, since in list(self._sending.items()):
-                if _STALLED < since < limit:
-                    self._sending[task] = _STALLED
-                    task.cancel()
+        watch.sending_since = 0.0
 
     async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
         encoding = headers.get("content-encoding", "identity")
@@ -155,9 +142,6 @@ class ChatDoor:
 
     def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(f"The request body is larger than {self._max_body_bytes} bytes ([server] max_body_bytes)")
-
-
-_STALLED = -1.0
 
 
 async def _refuse(send: Send, call_id: str, said: dict[str, str], refused: CallRefused) -> int:

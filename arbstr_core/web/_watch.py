@@ -1,37 +1,82 @@
-"""Notices a client that leaves: a client that does so does not cancel a raw ASGI application."""
+"""Notices clients that leave, and clients that take nothing: neither cancels a raw ASGI application by itself.
+
+One sweep looks after all of them, since a timer and a task for each call would cost more than they tell.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from arbstr_core.web._asgi import Receive
 
-_BEGIN_SECONDS = 0.05
-"""Most calls are over by then, and a task for each would cost more than it tells."""
+_SWEEP_SECONDS = 0.05
+"""How often is looked; most calls begin and end between two looks."""
 
 
 class Watch:
-    """Cancels `task` once its client is gone, and says so; until `stop`."""
+    """One client that is being served by `task`, which is cancelled once the client is gone."""
+
+    __slots__ = ("_deaf", "_looking", "_receive", "gone", "sending_since", "task")
 
     def __init__(self, receive: Receive, task: asyncio.Task[Any]) -> None:
         self.task = task
         self.gone = False
+        self.sending_since = 0.0
+        """when the client was last handed something that it has not taken yet; 0 for nothing"""
         self._receive = receive
         self._looking: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(_BEGIN_SECONDS, self._begin)
+        self._deaf = False
+
+    def look(self) -> None:
+        """Begin to listen for its leaving."""
+        if self._looking is None and not self._deaf:
+            self._looking = asyncio.create_task(self._look())
+
+    def give_up(self) -> None:
+        """The client is gone: end its call."""
+        self.gone = True
+        self.task.cancel()
 
     def stop(self) -> None:
-        """Look no more."""
-        self._timer.cancel()
+        """Listen no more; whether it takes what it is handed still counts."""
+        self._deaf = True
         if self._looking is not None:
             self._looking.cancel()
-
-    def _begin(self) -> None:
-        self._looking = asyncio.create_task(self._look())
 
     async def _look(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.gone = True
-        self.task.cancel()
+        self.give_up()
+
+
+class Watches:
+    """All clients that are being served. `stall_seconds` is how long one may take nothing before it counts as gone."""
+
+    def __init__(self, *, stall_seconds: float) -> None:
+        self._stall_seconds = stall_seconds
+        self._watches: set[Watch] = set()
+
+    def begin(self, receive: Receive, task: asyncio.Task[Any]) -> Watch:
+        """Watch the client that `task` serves, until `end`."""
+        watch = Watch(receive, task)
+        self._watches.add(watch)
+        return watch
+
+    def end(self, watch: Watch) -> None:
+        """The call is over."""
+        watch.stop()
+        self._watches.discard(watch)
+
+    async def sweep(self) -> None:
+        """Look after them, for ever."""
+        old: set[Watch] = set()
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            limit = time.monotonic() - self._stall_seconds
+            for watch in old & self._watches:
+                watch.look()
+                if 0 < watch.sending_since < limit and not watch.gone:
+                    watch.give_up()
+            old = set(self._watches)

@@ -2,7 +2,7 @@
 
 from arbstr_core.wire._json import DuplicateKey, MalformedJson, Span, members, splice
 from arbstr_core.wire._sse import DONE, SseFramer, event_data
-from arbstr_core.wire._usage import Glimpse, glimpse
+from arbstr_core.wire._usage import Glimpse, glimpse, glimpses
 
 __all__ = [
     "DONE",
@@ -13,6 +13,7 @@ __all__ = [
     "SseFramer",
     "event_data",
     "glimpse",
+    "glimpses",
     "members",
     "splice",
 ]

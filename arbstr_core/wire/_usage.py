@@ -5,6 +5,8 @@ Source: OpenAI API reference, "The chat completion object" and "The chat complet
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from arbstr_core.types import Usage
@@ -73,6 +75,7 @@ class Glimpse(msgspec.Struct, frozen=True):
 
 
 _REPLY = msgspec.json.Decoder(_Reply)
+_REPLIES = msgspec.json.Decoder(list[_Reply])
 _NOT_UNDERSTOOD = Glimpse()
 
 
@@ -83,16 +86,46 @@ def glimpse(data: bytes) -> Glimpse:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         # A field of another type than OpenAI's: it is carried, and counted by its size.
         return Glimpse(text_bytes=len(data)) if data.startswith(b"{") else _NOT_UNDERSTOOD
+    return _glimpse(reply)
+
+
+def glimpses(datas: Sequence[bytes]) -> tuple[int, list[tuple[int, Glimpse]]] | None:
+    """Look at many events' data at once, at half the cost: the text bytes of the plain ones together, and each other
+    one with its place. None where they cannot be read together; then look at them one by one."""
+    try:
+        replies = _REPLIES.decode(b"[" + b",".join(datas) + b"]")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if len(replies) != len(datas):
+        return None
+    size = 0
+    others = []
+    for place, reply in enumerate(replies):
+        choices = reply.choices
+        if choices and len(choices) == 1 and reply.usage is None and reply.error is msgspec.UNSET:
+            choice = choices[0]
+            text = choice.delta
+            if text is not None and choice.finish_reason is None and reply.x_groq is None:
+                content = text.content
+                beside = text.tool_calls or text.reasoning_content or text.reasoning or text.refusal
+                if not (beside or text.function_call) and (content is None or content.isascii()):
+                    size += len(content or "")
+                    continue
+        shown = _glimpse(reply)
+        if shown.plain:
+            size += shown.text_bytes
+        else:
+            others.append((place, shown))
+    return size, others
+
+
+def _glimpse(reply: _Reply) -> Glimpse:
     size = finished = 0
     choices = reply.choices or ()
     for choice in choices:
         text = choice.delta or choice.message
         if text is not None:
-            content = text.content
-            if content:
-                size += len(content) if content.isascii() else len(content.encode())
-            if text.tool_calls or text.reasoning_content or text.reasoning or text.refusal or text.function_call:
-                size += _shown_beside(text)
+            size += _shown(text)
         if choice.finish_reason is not None:
             finished += 1
     usage = reply.usage or (reply.x_groq and reply.x_groq.usage)
@@ -110,9 +143,9 @@ def glimpse(data: bytes) -> Glimpse:
 _NO_ERROR = (b"null", b"{}", b'""', b"false")
 
 
-def _shown_beside(text: _Text) -> int:
-    """The bytes of what a message shows beside its content."""
-    size = sum(_size(part) for part in (text.reasoning_content, text.reasoning, text.refusal) if part)
+def _shown(text: _Text) -> int:
+    """The bytes of text that a message or a part of one shows."""
+    size = sum(_size(part) for part in (text.content, text.reasoning_content, text.reasoning, text.refusal) if part)
     functions = [call.function for call in text.tool_calls or ()] + [text.function_call]
     return size + sum(_size(f.name or "") + _size(f.arguments or "") for f in functions if f is not None)
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from arbstr_core.dispatch._patience import Patience
+from arbstr_core.dispatch._patience import Patiences
 
 
 async def wait_for_ever() -> None:
@@ -15,7 +15,7 @@ async def wait_for_ever() -> None:
 
 def test_it_ends_a_wait_that_is_too_long() -> None:
     async def story() -> None:
-        patience = Patience(0.01)
+        patience = Patiences(tick_seconds=0.001).begin(0.01)
         with pytest.raises(asyncio.CancelledError):
             await wait_for_ever()
         assert patience.forgive()
@@ -26,7 +26,7 @@ def test_it_ends_a_wait_that_is_too_long() -> None:
 
 def test_extended_it_waits_for_longer_and_then_for_less() -> None:
     async def story() -> None:
-        patience = Patience(0.02)
+        patience = Patiences(tick_seconds=0.001).begin(0.02)
         patience.extend(0.2)
         await asyncio.sleep(0.05)
         patience.extend(0.01)
@@ -37,10 +37,10 @@ def test_extended_it_waits_for_longer_and_then_for_less() -> None:
     asyncio.run(story())
 
 
-def test_paused_it_waits_for_nobody_until_it_is_extended() -> None:
+def test_stopped_it_waits_for_nobody_until_it_is_extended() -> None:
     async def story() -> None:
-        patience = Patience(0.01)
-        patience.pause()
+        patience = Patiences(tick_seconds=0.001).begin(0.01)
+        patience.stop()
         await asyncio.sleep(0.05)
         patience.extend(0.01)
         with pytest.raises(asyncio.CancelledError):
@@ -50,10 +50,10 @@ def test_paused_it_waits_for_nobody_until_it_is_extended() -> None:
     asyncio.run(story())
 
 
-def test_paused_and_forgotten_it_keeps_no_timer() -> None:
+def test_stopped_and_forgotten_it_keeps_no_timer() -> None:
     async def story() -> None:
-        patience = Patience(0.01)
-        patience.pause()
+        patience = Patiences(tick_seconds=0.001).begin(0.01)
+        patience.stop()
         await asyncio.sleep(0.05)
         assert not [handle for handle in asyncio.get_running_loop()._scheduled if not handle.cancelled()]
 
@@ -62,7 +62,7 @@ def test_paused_and_forgotten_it_keeps_no_timer() -> None:
 
 def test_stopped_it_never_interrupts() -> None:
     async def story() -> None:
-        Patience(0.01).stop()
+        Patiences(tick_seconds=0.001).begin(0.01).stop()
         await asyncio.sleep(0.03)
 
     asyncio.run(story())
@@ -70,7 +70,7 @@ def test_stopped_it_never_interrupts() -> None:
 
 def test_a_cancellation_by_somebody_else_is_not_its_own() -> None:
     async def story() -> bool:
-        patience = Patience(10)
+        patience = Patiences(tick_seconds=0.001).begin(10)
         try:
             await wait_for_ever()
         except asyncio.CancelledError:
@@ -90,7 +90,7 @@ def test_a_cancellation_by_somebody_else_is_not_its_own() -> None:
 
 def test_where_both_cancel_the_other_one_counts() -> None:
     async def story() -> bool:
-        patience = Patience(0)
+        patience = Patiences(tick_seconds=0.001).begin(0)
         task = asyncio.current_task()
         assert task is not None
         asyncio.get_running_loop().call_later(0, task.cancel)
