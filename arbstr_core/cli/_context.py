@@ -27,7 +27,9 @@ ConfigFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
-def _amount(text: str) -> int:
+def _amount(text: str | int) -> int:
+    if isinstance(text, int):
+        return text  # an option's default
     try:
         return parse_amount(text)
     except ValueError as bad:
