@@ -21,8 +21,10 @@ from typing import Any, TypeVar
 
 import httpx
 import uvloop
+from typer.testing import CliRunner
 
 from arbstr_core import config
+from arbstr_core.cli._commands import app
 from arbstr_core.cli._serve import serve
 
 T = TypeVar("T")
@@ -43,6 +45,15 @@ def instance(name: str, url: str, models: str = f"[models.m]\n{PRICED}", more: s
     """A row of `providers_openai`; `models` are tables below it."""
     head = f"plugins.providers_openai.instances.{name}"
     return f'[{head}]\nurl = "{url}"\n{more}\n' + models.replace("[models", f"[{head}.models") + "\n"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 @dataclass(frozen=True)
@@ -77,14 +88,21 @@ class Setup:
         with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
             return connection.execute(query).fetchall()
 
-    def arbstr(self, *words: str, code: int = 0, **env: str) -> str:
-        """Run a command; its standard output."""
-        done = self.run(*words, **env)
-        assert done.returncode == code, (words, done.stdout, done.stderr)
+    def command(self, *words: str) -> Ended:
+        """Run a command in this process; a bug in it is raised."""
+        done = CliRunner().invoke(app, words, env={"ARBSTR_CONFIG": str(self.file), "COLUMNS": "200"})
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return Ended(done.exit_code, done.stdout, done.stderr)
+
+    def arbstr(self, *words: str) -> str:
+        """Run a command in this process, which does what it is told; its standard output."""
+        done = self.command(*words)
+        assert done.returncode == 0, (words, done)
         return done.stdout
 
     def run(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run a command."""
+        """Run a command, as a process."""
         whole = {**os.environ, "ARBSTR_CONFIG": str(self.file), "COLUMNS": "200", **env}
         return subprocess.run([ARBSTR, *words], capture_output=True, text=True, env=whole, timeout=60, check=False)
 

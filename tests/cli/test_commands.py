@@ -1,0 +1,207 @@
+"""Commands as scripts use them, with a running server and without one: shapes, amounts, exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from house import Setup, chat, instance, process, write
+from upstream import Upstream
+
+AGENT = {"id", "name", "enabled", "posted_msat", "held_msat", "available_msat", "limits"}
+
+
+@pytest.fixture(params=["running", "alone"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setup]:
+    """A house with one model on offer."""
+    with ExitStack() as stack:
+        upstream = stack.enter_context(Upstream())
+        found = write(tmp_path, instance("x", upstream.url))
+        if request.param == "running":
+            stack.enter_context(process(found))
+        yield found
+
+
+def test_the_life_of_an_agent(place: Setup) -> None:
+    made = place.json(*("agent", "create", "bot", "--fund", "1000sat", "--max-charge", "1500msat", "--daily", "0.5btc"))
+    assert set(made) >= {"id", "name", "token"}
+    assert made["id"].startswith("ag_")
+    assert made["token"].startswith("arb_")
+    shown = place.json("agent", "show", made["id"])
+    assert set(shown) >= AGENT
+    assert (shown["name"], shown["enabled"], shown["posted_msat"]) == ("bot", True, 1_000_000)
+    limits = shown["limits"]
+    assert (limits["version"], limits["max_charge_msat"], limits["daily_msat"]) == (1, 1500, 50_000_000_000)
+    assert place.json("agent", "show", "bot") == shown
+    assert place.json("agent", "list") == [shown]
+    assert place.json("agent", "fund", "bot", "21")["posted_msat"] == 1_021_000
+    for _ in range(2):
+        assert place.json("agent", "fund", "bot", "1msat", "--key", "once")["posted_msat"] == 1_021_001
+    assert place.json("agent", "disable", "bot")["enabled"] is False
+    assert place.json("agent", "enable", "bot")["enabled"] is True
+    rotated = place.json("agent", "rotate", "bot")
+    assert rotated["token"] not in ("", made["token"])
+    ledger = place.json("audit", "verify")
+    assert set(ledger) >= {"ok", "transfers", "sum_msat", "open_holds", "first_bad"}
+    assert (ledger["ok"], ledger["sum_msat"], ledger["open_holds"]) == (True, 0, 0)
+    for table in (place.arbstr("agent", "list"), place.arbstr("agent", "show", "bot")):
+        assert "bot" in table
+        assert made["token"] not in table
+
+
+def test_what_cannot_be_done_is_said_in_a_sentence(place: Setup) -> None:
+    place.arbstr("agent", "create", "bot")
+    cases = {
+        ("agent", "create", "bot"): "bot",
+        ("agent", "create", "a/b"): "a/b",
+        ("agent", "create", "x", "--realm", "mars"): "mars",
+        ("agent", "show", "nobody"): "nobody",
+        ("agent", "fund", "nobody", "1"): "nobody",
+        ("receipt", "req_none"): "req_none",
+        ("plugin", "show", "nothing"): "nothing",
+        ("plugin", "run", "wallet_simulated", "nothing"): "nothing",
+        ("route", "--model", "none"): "none",
+    }
+    for words, named in cases.items():
+        done = place.command(*words)
+        assert (done.returncode, done.stdout) == (1, ""), words
+        assert named in done.stderr
+    for words in (("agent", "fund", "bot", "1.5msat"), ("agent", "create", "y", "--daily", "many"), ("route",)):
+        assert place.command(*words).returncode == 2, words
+
+
+def test_the_market(place: Setup) -> None:
+    document = place.json("offers")
+    (offer,) = document["offers"]
+    assert (offer["provider"], offer["model"]) == ("providers_openai.x", "m")
+    assert (offer["input_msat"], offer["output_msat"]) == (1_000_000, 4_000_000)
+    (provider,) = place.json("providers")
+    assert (provider["provider"], provider["models"]) == ("providers_openai.x", ["m"])
+    route = place.json("route", "--model", "m", "--prompt", "Hello there")
+    (candidate,) = route["candidates"]
+    assert set(candidate) == {"provider", "model", "cost_msat", "ceiling_msat"}
+    assert 0 < candidate["cost_msat"] <= candidate["ceiling_msat"]
+    assert route["out"] == []
+    for words in (("offers",), ("providers",), ("route", "--model", "m")):
+        assert "providers_openai.x" in place.arbstr(*words)
+
+
+def test_plugins_and_their_commands(place: Setup) -> None:
+    rows = {row["name"]: row for row in place.json("plugin", "list")}
+    assert rows["wallet_simulated"]["state"] == "ok"
+    assert rows["providers_mock"]["state"] == "disabled"
+    keys = {"name", "kinds", "version", "distribution", "state", "error"}
+    assert all(set(row) == keys for row in rows.values())
+    shown = place.json("plugin", "show", "wallet_simulated")
+    assert shown["commands"]
+    for command in shown["commands"]:
+        assert set(command) == {"name", "help", "params"}
+    name = shown["commands"][0]["name"]
+    done = place.command("plugin", "run", "wallet_simulated", name, "--nonsense", "1")
+    assert done.returncode == 1
+    assert "nonsense" in done.stderr
+
+
+def test_doctor_finds_nothing(place: Setup) -> None:
+    found = place.json("doctor")
+    assert all(row["ok"] for row in found), found
+    assert {"configuration", "plugin wallet_simulated", "data_dir", "server", "ledger"} <= {
+        row["what"] for row in found
+    }
+
+
+def test_a_receipt(tmp_path: Path) -> None:
+    with Upstream() as upstream:
+        place = write(tmp_path, instance("x", upstream.url))
+        with process(place):
+            made = place.json("agent", "create", "bot", "--fund", "1000sat")
+            known = {"authorization": f"Bearer {made['token']}"}
+            answer = httpx.post(f"{place.url}/v1/chat/completions", json=chat(), headers=known)
+            request_id = answer.headers["x-request-id"]
+            receipt: dict[str, Any] = place.json("receipt", request_id)
+        keys = {
+            "id",
+            "agent",
+            "model",
+            "provider",
+            "state",
+            "held_msat",
+            "charged_msat",
+            "usage",
+            "attempts",
+            "reasons",
+        }
+        assert set(receipt) >= {*keys, "alternatives"}
+        assert set(receipt["usage"]) == {"input_tokens", "cached_input_tokens", "output_tokens", "source"}
+        assert set(receipt["attempts"][0]) >= {"provider", "outcome", "ms"}
+        # The same without a server.
+        assert place.json("receipt", request_id) == receipt
+        assert request_id in place.arbstr("receipt", request_id)
+        folder = next(tmp_path.iterdir()).parent
+        kept = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+        assert made["token"].encode() not in kept
+
+
+def test_check_says_everything_and_no_secret(tmp_path: Path) -> None:
+    place = write(
+        tmp_path,
+        instance("x", "https://user:hunter2@api.example/v1", '[models.m]\ninput = "1 sat"')
+        + instance("y", "https://api.example/v1", '[models.m]\ninput = "lots"\noutput = "1 sat"', 'key = "sk-hunter2"')
+        + '[plugins.policy_keywords]\nrulez = []\n[routing]\nstrategy = "best"\nkeep = 0\n[sever]\nlisten = 1\n',
+        server="max_body_bytes = -1\nclient_stall_second = 3",
+    )
+    done = place.command("check")
+    assert done.returncode == 1
+    assert "hunter2" not in done.stdout + done.stderr
+    for said in ("max_body_bytes", "client_stall_second", "keep", "sever", "rulez", "providers_openai"):
+        assert said in done.stderr, (said, done.stderr)
+    assert place.command("serve").returncode == 1
+    good = write(tmp_path / "good", instance("x", "https://api.example/v1"))
+    assert "valid" in good.arbstr("check")
+    assert not (tmp_path / "good" / "data").exists()
+    bad = write(tmp_path / "strategy", instance("x", "https://api.example/v1") + '[routing]\nstrategy = "best"\n')
+    done = bad.command("check")
+    assert done.returncode == 1
+    assert "best" in done.stderr
+
+
+def test_a_broken_plugin_breaks_no_help_list_or_doctor(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    info = site / "arbstr_providers_broken-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: arbstr-providers-broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[arbstr.plugins]\nproviders_broken = arbstr_providers_broken\n")
+    (site / "arbstr_providers_broken.py").write_text("import nothing_of_that_name\n")
+    env = {"PYTHONPATH": str(site)}
+    place = write(tmp_path, plugins=("policy_price", "wallet_simulated", "providers_broken"))
+    assert "serve" in place.run("--help", **env).stdout
+    listed = place.run("plugin", "list", "--json", **env)
+    rows = {row["name"]: row for row in json.loads(listed.stdout)}
+    assert rows["providers_broken"]["state"] == "import_error"
+    assert "nothing_of_that_name" in rows["providers_broken"]["error"]
+    assert rows["policy_price"]["state"] == "ok"
+    done = place.run("doctor", "--json", **env)
+    assert done.returncode == 1
+    wrong = [row for row in json.loads(done.stdout) if not row["ok"]]
+    assert any("nothing_of_that_name" in row["detail"] for row in wrong)
+    done = place.run("serve", **env)
+    assert done.returncode == 1
+    assert "providers_broken" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_init_makes_what_serve_needs(tmp_path: Path) -> None:
+    place = Setup(tmp_path, 0)
+    place.arbstr("init", "-c", str(place.file))
+    text = place.file.read_text()
+    assert "[arbstr]" in text
+    assert place.token()
+    assert place.database.exists()
+    assert (tmp_path / "data" / "master.key").exists()
+    place.arbstr("init", "-c", str(place.file))
+    assert place.file.read_text() == text
