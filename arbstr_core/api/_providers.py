@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import httpx
+
 from arbstr_core.api._replies import Outbound, Reply
 from arbstr_core.api._tools import Tools
-from arbstr_core.types import Offer, ProviderError, Secret
+from arbstr_core.types import ConnectFailed, Offer, ProviderError, Secret
 
 
 class Living:
@@ -57,10 +59,14 @@ class OpenAIProvider(Provider):
     async def listed_models(self) -> list[str]:
         """The ids that `GET {url}/models` lists; raises ProviderError where it does not answer with a list."""
         headers = {"authorization": f"Bearer {self.key.reveal()}"} if self.key else {}
-        answer = await self.tools.http.get(f"{self.url}/models", headers=headers)
-        if answer.status_code != 200:
-            raise ProviderError(f"{self.name}: GET {self.url}/models answered {answer.status_code}")
+        where = f"{self.name}: GET {self.url}/models"
         try:
-            return [str(row["id"]) for row in answer.json()["data"]]
+            answer = await self.tools.http.get(f"{self.url}/models", headers=headers)
+        except httpx.HTTPError as failed:
+            raise ConnectFailed(f"{where} failed: {failed or type(failed).__name__}") from failed
+        if answer.status_code != 200:
+            raise ProviderError(f"{where} answered {answer.status_code}")
+        try:
+            return [row["id"] for row in answer.json()["data"] if isinstance(row["id"], str)]
         except (ValueError, KeyError, TypeError):
-            raise ProviderError(f"{self.name}: GET {self.url}/models did not answer with a list of models") from None
+            raise ProviderError(f"{where} did not answer with a list of models") from None

@@ -33,12 +33,15 @@ from arbstr_core.vault import Limits, Vault
 _log = logging.getLogger("arbstr")
 
 
-_random = random.Random(secrets.randbits(256))
+class Ids:
+    """Makes ids that sort by time: a prefix, 12 hex digits of milliseconds, 16 random ones. Unique, and no secret."""
 
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._random = random.Random(secrets.randbits(256))
 
-def time_ordered_id(prefix: str, clock: Clock) -> str:
-    """An id that sorts by time: the prefix, 12 hex digits of milliseconds, 16 random ones. Unique, and no secret."""
-    return f"{prefix}{clock.now_ms():012x}{_random.getrandbits(64):016x}"
+    def __call__(self, prefix: str) -> str:
+        return f"{prefix}{self._clock.now_ms():012x}{self._random.getrandbits(64):016x}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,7 @@ class House:
 
     settings: Settings
     clock: Clock
+    ids: Ids
     calls: CallFlow
     admin: AdminFlow
     operator: Operator
@@ -110,6 +114,7 @@ def _put_together(
     rails: list[WalletRail] = _objects(made["arbstr_wallet_rails"])
     commands: dict[str, Sequence[Command]] = dict(made["arbstr_commands"])
     money = Vault(database, boot_id=secrets.token_hex(8)) if settings.vault.enabled else None
+    ids = Ids(clock)
     accounts = Accounts(partial(_find, money)) if money else None
     market = Market(
         providers,
@@ -139,11 +144,12 @@ def _put_together(
         calls=calls,
         default_limits=Limits(max_charge_msat=defaults.max_charge.msat, daily_msat=defaults.daily.msat),
         commands=commands,
-        ids=lambda prefix: time_ordered_id(prefix, clock),
+        ids=ids,
     )
     return House(
         settings=settings,
         clock=clock,
+        ids=ids,
         calls=calls,
         admin=admin,
         operator=Operator(operator_token(settings)),

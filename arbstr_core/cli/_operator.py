@@ -48,12 +48,22 @@ async def operator_client(settings: Settings) -> AsyncIterator[OperatorClient]:
         async with _server_client(settings, headers) as http:
             yield OperatorClient(http, running=True)
         return
-    # Plugins that find nothing to say in a short command need not say it on the operator's screen.
-    logging.getLogger("arbstr").setLevel(logging.ERROR)
-    async with open_house(settings) as house:
+    async with _quiet(), open_house(settings) as house:
         transport = httpx.ASGITransport(control_app(house))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as http:
             yield OperatorClient(http, running=False)
+
+
+@asynccontextmanager
+async def _quiet() -> AsyncIterator[None]:
+    """What plugins log in a short command is not for the operator's screen; errors are."""
+    log = logging.getLogger("arbstr")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _server_client(settings: Settings, headers: dict[str, str]) -> httpx.AsyncClient:

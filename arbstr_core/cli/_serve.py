@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import uvicorn
 
-from arbstr_core.cli._house import House, open_house, time_ordered_id
+from arbstr_core.cli._house import House, open_house
 from arbstr_core.config import Address, Settings
 from arbstr_core.types import ArbstrError, ChatCall, Endpoint
 from arbstr_core.web import ChatDoor, Front, ModelsDoor, control_plane, read_call
@@ -33,7 +33,7 @@ def planned_call(house: House, model: str, prompt: str, policy: str | None) -> C
     hints = {"x-arbstr-policy": policy} if policy else {}
     return read_call(
         body,
-        call_id=time_ordered_id("req_", house.clock),
+        call_id=house.ids("req_"),
         endpoint=Endpoint.CHAT,
         hints=hints,
         arrived_ms=house.clock.now_ms(),
@@ -63,7 +63,7 @@ class Doors:
         control = control_app(house)
         self.chat = ChatDoor(
             house.calls,
-            partial(time_ordered_id, "req_", house.clock),
+            partial(house.ids, "req_"),
             max_body_bytes=server.max_body_bytes,
             client_stall_seconds=server.client_stall_seconds,
         )

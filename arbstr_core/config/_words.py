@@ -48,8 +48,8 @@ def problem(path: str, key: str | None, what: str) -> Problem:
 
 
 def sensitive(path: str) -> bool:
-    """True where a value at `path` may be a secret, going by its name."""
-    return _SENSITIVE.search(path) is not None
+    """True where a value at `path` may be a secret, going by its names; a plugin's own says nothing of its values."""
+    return _SENSITIVE.search(re.sub(r"\Aplugins\.\w+", "", path)) is not None
 
 
 def quotable(path: str, value: Any) -> bool:

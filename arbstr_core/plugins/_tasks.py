@@ -40,6 +40,8 @@ class PluginTasks:
         task = asyncio.get_running_loop().create_task(self._run(name, work), name=f"{self._plugin}: {name}")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        # Cancelled before its first step, `_run` never gets to await it.
+        task.add_done_callback(lambda _: work.close())
 
     async def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         try:
