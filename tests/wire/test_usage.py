@@ -1,0 +1,93 @@
+"""What a reply says: usage wherever it hides, text, errors; and never an exception."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arbstr_core.types import Usage
+from arbstr_core.wire import glimpse
+
+ANY: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+NEAR = st.fixed_dictionaries(
+    {},
+    optional={
+        "choices": st.lists(
+            st.fixed_dictionaries({}, optional={"delta": ANY, "message": ANY, "finish_reason": ANY}) | ANY, max_size=2
+        )
+        | ANY,
+        "usage": st.fixed_dictionaries({}, optional={"prompt_tokens": ANY, "completion_tokens": ANY}) | ANY,
+        "x_groq": ANY,
+        "error": ANY,
+    },
+)
+
+
+@given(st.binary(max_size=80) | NEAR.map(lambda found: json.dumps(found).encode()))
+def test_it_never_raises(data: bytes) -> None:
+    shown = glimpse(data)
+    assert shown.text_bytes >= 0
+    assert shown.finished >= 0
+    usage = shown.usage
+    if usage is not None:
+        assert 0 <= usage.cached_input_tokens <= usage.input_tokens
+        assert usage.output_tokens >= 0
+
+
+def shown(**fields: Any) -> Any:
+    return glimpse(json.dumps(fields).encode())
+
+
+@pytest.mark.parametrize("where", ["usage", "x_groq"])
+def test_usage_wherever_it_hides(where: str) -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 4}}
+    found = shown(choices=[], **({"usage": usage} if where == "usage" else {"x_groq": {"usage": usage}}))
+    assert found.usage == Usage(input_tokens=7, cached_input_tokens=4, output_tokens=3)
+    assert found.choices == 0
+
+
+def test_odd_usage() -> None:
+    assert shown(usage={"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 30}).usage.output_tokens == 23
+    assert shown(usage={"prompt_tokens": -7, "completion_tokens": -3}).usage == Usage()
+    over = {"prompt_tokens": 2, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 9}}
+    assert shown(usage=over).usage.cached_input_tokens == 2
+    assert shown(usage=None).usage is None
+    assert shown(usage={}).usage is None
+
+
+def test_text_in_bytes() -> None:
+    for delta, size in [
+        ({"content": "abc"}, 3),
+        ({"content": "é😀"}, 6),
+        ({"reasoning_content": "ab", "content": "c"}, 3),
+        ({"reasoning": "ab"}, 2),
+        ({"refusal": "no"}, 2),
+        ({"role": "assistant", "content": ""}, 0),
+        ({"tool_calls": [{"function": {"name": "f", "arguments": '{"a"'}}]}, 5),
+        ({"function_call": {"name": "f", "arguments": None}}, 1),
+    ]:
+        assert shown(choices=[{"delta": delta}]).text_bytes == size, delta
+        assert shown(choices=[{"message": delta}]).text_bytes == size, delta
+    assert shown(choices=[{"delta": {}, "finish_reason": "stop"}]).finished == 1
+
+
+def test_a_shape_that_is_not_openais_counts_by_its_size() -> None:
+    data = json.dumps({"choices": [{"delta": {"content": [{"type": "text", "text": "abc"}]}}]}).encode()
+    assert glimpse(data).text_bytes == len(data)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [({"message": "x"}, True), ("x", True), (None, False), ({}, False), ("", False), (False, False)],
+)
+def test_errors(error: Any, is_one: bool) -> None:
+    assert shown(error=error).error is is_one
+    assert shown(error=error, choices=[{"delta": {"content": "a"}}]).error is is_one
