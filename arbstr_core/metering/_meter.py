@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from itertools import takewhile
 
 from arbstr_core.types import CallFacts, ChatCall, Usage, UsageSource, ceil_div
 from arbstr_core.wire import Glimpse, event_data, glimpse, glimpses
@@ -38,8 +39,8 @@ class Meter:
     def sift(self, events: Sequence[bytes]) -> tuple[bytes, Seen]:
         """Count events that came together: what of them goes to the caller, and whether the last one looked at passed,
         ended the stream, or is an error."""
-        datas = [event[6:-2] for event in events if event.startswith(b"data: {")] if len(events) > 1 else []
-        looked = glimpses(datas) if len(datas) > 1 and datas[-1] == events[len(datas) - 1][6:-2] else None
+        datas = [event[6:-2] for event in takewhile(_one_line, events)] if len(events) > 1 else []
+        looked = glimpses(datas) if len(datas) > 1 else None
         if looked is None or any(shown.error for _, shown in looked[1]):
             return self._sift_each(events)
         plain_bytes, others = looked
@@ -75,7 +76,7 @@ class Meter:
         self.stops += shown.finished
         if shown.usage is not None:
             self._usage = shown.usage
-            if shown.choices == 0 and not self._include_usage:
+            if not (shown.choices or self._include_usage):
                 return Seen.DROP
         return Seen.PASS
 
@@ -102,6 +103,10 @@ class Meter:
             output_tokens=ceil_div(self.text_bytes, BYTES_PER_TOKEN),
             source=UsageSource.COUNTED,
         )
+
+
+def _one_line(event: bytes) -> bool:
+    return event.startswith(b"data: {")
 
 
 def _possible(usage: Usage) -> Usage:
