@@ -1,0 +1,230 @@
+"""Plans: nobody in them who was refused, the cheapest first, ceilings that hold, and the same plan each time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arbstr_core.api import RoutingPolicy, Strategy
+from arbstr_core.routing import Router, priced, unfit
+from arbstr_core.testing import a_call, a_caller, an_offer
+from arbstr_core.types import (
+    Caller,
+    ChatCall,
+    Excluded,
+    Feature,
+    Listing,
+    MsatPrice,
+    NothingQualifies,
+    Plan,
+    PolicyRefused,
+    Quote,
+    Standing,
+    Tier,
+    Verdict,
+)
+
+
+class Cheapest(Strategy):
+    name = "cheapest"
+
+    def key(self, call: ChatCall, quote: Quote, standing: Standing) -> tuple[Any, ...]:
+        return (quote.cost_msat, *quote.offer.key)
+
+
+class Broken(Strategy):
+    name = "broken"
+
+    def key(self, call: ChatCall, quote: Quote, standing: Standing) -> tuple[Any, ...]:
+        raise LookupError("no key")
+
+
+class Odd(Strategy):
+    name = "odd"
+
+    def key(self, call: ChatCall, quote: Quote, standing: Standing) -> tuple[Any, ...]:
+        return (object(),)
+
+
+class Says(RoutingPolicy):
+    """Answers what it is told to; `refuses` are names of providers."""
+
+    name = "says"
+
+    def __init__(self, *refuses: str, **more: Any) -> None:
+        self._refuses = refuses
+        self._more = more
+
+    def consider(self, call: ChatCall, caller: Caller, quotes: tuple[Quote, ...], standing: Standing) -> Verdict:
+        kept = tuple(quote for quote in quotes if quote.offer.provider not in self._refuses)
+        out = tuple(
+            Excluded(provider=quote.offer.provider, model=quote.offer.model, reason="no")
+            for quote in quotes
+            if quote.offer.provider in self._refuses
+        )
+        return Verdict(kept=kept, out=out, **self._more)
+
+
+class Returns(RoutingPolicy):
+    name = "returns"
+
+    def __init__(self, what: Any) -> None:
+        self._what = what
+
+    def consider(self, call: ChatCall, caller: Caller, quotes: tuple[Quote, ...], standing: Standing) -> Any:
+        if isinstance(self._what, Exception):
+            raise self._what
+        return self._what
+
+
+STRATEGIES = {each.name: each for each in (Cheapest(), Broken(), Odd())}
+
+
+def router(*policies: RoutingPolicy, strategy: str = "cheapest", keep: int = 3) -> Router:
+    return Router(policies, STRATEGIES, strategy=strategy, output_tokens=4096, keep=keep)
+
+
+def listing(provider: str = "acme", price: MsatPrice | None = None, **offer: Any) -> Listing:
+    rates = price or MsatPrice(input=1000, cached_input=500, output=2000)
+    return Listing(offer=an_offer(provider=provider, price=rates, **offer), price=rates, cost_price=rates)
+
+
+def plan(made: Router, listings: list[Listing], call: ChatCall | None = None) -> Plan:
+    return made.plan(call or a_call(), a_caller(), listings, (), Standing())
+
+
+def planned(made: Router, listings: list[Listing], call: ChatCall) -> tuple[Plan | None, tuple[Excluded, ...]]:
+    """The plan, or who is out where there is none."""
+    try:
+        return plan(made, listings, call), ()
+    except (NothingQualifies, PolicyRefused) as refused:
+        return None, refused.out
+
+
+RATES = st.integers(0, 10**9)
+PRICES = st.builds(MsatPrice, input=RATES, cached_input=RATES, output=RATES, request=RATES)
+LISTINGS = st.builds(
+    listing,
+    provider=st.sampled_from(["a", "b", "c", "d", "e"]),
+    price=PRICES,
+    context_window=st.none() | st.integers(1, 10_000),
+    max_output_tokens=st.none() | st.integers(1, 10_000),
+    features=st.frozensets(st.sampled_from(Feature)),
+    tier=st.sampled_from(Tier),
+    input_factor=st.floats(0.01, 10),
+    input_overhead=st.integers(0, 5000),
+)
+
+
+@given(
+    listings=st.lists(LISTINGS, max_size=6),
+    refuses=st.frozensets(st.sampled_from(["a", "b", "c"])),
+    limit=st.none() | st.integers(1, 100_000),
+    text=st.text(max_size=300),
+    keep=st.integers(1, 4),
+    floor=st.none() | st.sampled_from(Tier),
+    ceiling=st.none() | st.sampled_from(Tier),
+)
+def test_a_plan_holds_what_it_promises(
+    listings: list[Listing],
+    refuses: frozenset[str],
+    limit: int | None,
+    text: str,
+    keep: int,
+    floor: Tier | None,
+    ceiling: Tier | None,
+) -> None:
+    call = a_call(text, output_limit=limit)
+    made = router(Says(*refuses, tier_floor=floor, tier_ceiling=ceiling), keep=keep)
+    found, out = planned(made, listings, call)
+    assert (found, out) == planned(made, listings, call)
+    if found is None:
+        assert len(out) == len(listings)  # everyone who is out is named
+        return
+    everyone = [*found.candidates, *found.beaten]
+    assert 1 <= len(found.candidates) <= keep
+    assert len(everyone) + len(found.out) == len(listings)
+    costs = [quote.cost_msat for quote in everyone]
+    assert costs == sorted(costs)
+    for quote in everyone:
+        assert quote.offer.provider not in refuses
+        assert unfit(quote.offer, call) is None
+        assert floor is None or quote.offer.tier.rank >= floor.rank
+        assert ceiling is None or quote.offer.tier.rank <= ceiling.rank
+        assert 0 <= quote.cost_msat <= quote.ceiling_msat
+
+
+@given(
+    sold=LISTINGS,
+    limit=st.none() | st.integers(1, 100_000),
+    choices=st.integers(1, 5),
+    share=st.tuples(*[st.floats(0, 1)] * 3),
+)
+def test_no_usage_within_the_limits_costs_more_than_the_ceiling(
+    sold: Listing, limit: int | None, choices: int, share: tuple[float, float, float]
+) -> None:
+    call = a_call(output_limit=limit)
+    call = ChatCall(**{**{field: getattr(call, field) for field in call.__struct_fields__}, "choices": choices})
+    quote = priced(sold, call, 4096)
+    used = int(quote.input_limit * share[0])
+    cost = quote.price.cost(
+        input_tokens=used,
+        cached_input_tokens=int(used * share[1]),
+        output_tokens=int(quote.output_limit * choices * share[2]),
+    )
+    assert cost <= quote.ceiling_msat
+    assert quote.output_limit <= (limit or 4096)
+    assert quote.output_limit <= (sold.offer.max_output_tokens or 10**9)
+    assert quote.input_limit <= (sold.offer.context_window or 10**9)
+
+
+def test_the_fee_decides_for_a_short_prompt() -> None:
+    fee = listing("fee", MsatPrice(input=10, cached_input=10, output=10, request=100))
+    plain = listing("plain", MsatPrice(input=10_000, cached_input=10_000, output=10_000))
+    short = plan(router(), [fee, plain], a_call(output_limit=10))
+    assert [quote.offer.provider for quote in short.candidates] == ["plain", "fee"]
+    long = plan(router(), [fee, plain], a_call("x" * 100_000, output_limit=10))
+    assert [quote.offer.provider for quote in long.candidates] == ["fee", "plain"]
+
+
+def test_who_cannot_serve_is_out_with_a_reason() -> None:
+    tools = {"tools": [{"type": "function"}]}
+    call = a_call(fields=tools)
+    call = ChatCall(
+        **{**{name: getattr(call, name) for name in call.__struct_fields__}, "features": frozenset({Feature.TOOLS})}
+    )
+    with pytest.raises(NothingQualifies, match="lacks tools") as refused:
+        plan(router(), [listing(features=frozenset())], call)
+    assert refused.value.out[0].provider == "acme"
+    with pytest.raises(NothingQualifies, match="context of 10 tokens"):
+        plan(router(), [listing(context_window=10)], a_call("x" * 1000))
+
+
+def test_policies_narrow_and_the_first_strategy_named_wins() -> None:
+    sold = [listing("a"), listing("b", MsatPrice(input=1, cached_input=1, output=1))]
+    found = plan(router(Says("b", reasons=("why",)), Says(strategy="cheapest"), Says(strategy="broken")), sold)
+    assert [quote.offer.provider for quote in found.candidates] == ["a"]
+    assert (found.strategy, found.policy, found.reasons) == ("cheapest", "says", ("why",))
+    with pytest.raises(PolicyRefused, match="says refuses"):
+        plan(router(Says("a", "b")), sold)
+
+
+@pytest.mark.parametrize("what", [ValueError("broken"), None, 7, (), "kept"])
+def test_a_broken_policy_refuses_the_call(what: Any) -> None:
+    with pytest.raises(PolicyRefused, match="returns failed"):
+        plan(router(Returns(what)), [listing()])
+
+
+def test_a_policy_cannot_add() -> None:
+    foreign = priced(listing("elsewhere"), a_call(), 10)
+    with pytest.raises(PolicyRefused, match="not given"):
+        plan(router(Returns(Verdict(kept=(foreign,)))), [listing()])
+
+
+@pytest.mark.parametrize("strategy", ["broken", "odd", "unknown"])
+def test_a_broken_strategy_refuses_the_call(strategy: str) -> None:
+    with pytest.raises(PolicyRefused, match=strategy):
+        plan(router(strategy=strategy), [listing("a"), listing("b")])
