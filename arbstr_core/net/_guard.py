@@ -15,6 +15,8 @@ Origin = tuple[str, str, int]
 
 _PORTS = {"http": 80, "https": 443}
 _LOOPBACK = "127.0.0.1"
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+"""RFC 8215; the standard library of Python 3.11 takes it for public"""
 _EMBEDDING = (ipaddress.IPv6Network("::/96"), ipaddress.IPv6Network("64:ff9b::/96"))
 
 
@@ -52,6 +54,8 @@ def is_public(address: str) -> bool:
         inner = ip.ipv4_mapped or ip.sixtofour or _embedded(ip)
         if inner is not None:
             return is_public(str(inner))
+        if ip in _LOCAL_NAT64:
+            return False
     return ip.is_global and not ip.is_multicast
 
 
