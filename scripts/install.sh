@@ -18,7 +18,7 @@ echo "1/3 the environment .venv"
 
 # Names what pip fetches, and leaves out how; what goes wrong it says itself, on standard error.
 install() {
-    .venv/bin/python -m pip --disable-pip-version-check install "$@" | sed -nu 's/^Collecting \([^ ]*\).*/    \1/p'
+    .venv/bin/python -m pip --disable-pip-version-check install "$@" | sed -nu 's/^Collecting \([A-Za-z0-9._-]*\).*/    \1/p'
 }
 
 echo "2/3 arbstr, its plugins and what they need"
