@@ -72,7 +72,7 @@ class CallFlow:
     async def drain(self, seconds: float) -> int:
         """End what is still open, and wait until all of it is durable; returns how many calls are not."""
         self._stopping = True
-        waiting = [exchange.finish() for exchange in self._open]
+        waiting = [exchange.finish() for exchange in tuple(self._open)]
         if waiting:
             await asyncio.wait(waiting, timeout=seconds)
         return len(self._open)
