@@ -1,0 +1,91 @@
+"""From bytes to a call: whatever they are, the answer is a call or a sentence about what is wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arbstr_core.types import BadRequest, ChatCall, Endpoint, Feature
+from arbstr_core.web import read_call
+from arbstr_core.web._asgi import encoded
+
+ANY: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
+NAMES = ("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "tools",
+         "functions", "response_format")  # fmt: skip
+NEAR = st.fixed_dictionaries(
+    {"model": st.just("m") | ANY, "messages": st.just([]) | ANY}, optional=dict.fromkeys(NAMES[2:], ANY)
+)
+
+
+def read(body: bytes | dict[str, Any]) -> ChatCall:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return read_call(content, call_id="req_1", endpoint=Endpoint.CHAT, hints={}, arrived_ms=1)
+
+
+def good(**fields: Any) -> dict[str, Any]:
+    return {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
+
+
+@given(st.binary(max_size=100) | NEAR.map(lambda found: json.dumps(found).encode()))
+def test_a_call_or_a_bad_request(body: bytes) -> None:
+    try:
+        call = read(body)
+    except BadRequest:
+        return
+    document = json.loads(body)
+    assert call.model == document["model"] != ""
+    assert isinstance(document["messages"], list)
+    assert call.stream is bool(document.get("stream"))
+    assert call.output_limit is None or call.output_limit >= 1
+    assert 1 <= call.choices <= 128
+    assert call.body is body
+    call.last_user_message()
+
+
+def test_the_fields_that_count() -> None:
+    call = read(good(stream=True, stream_options={"include_usage": True}, max_tokens=9, max_completion_tokens=7, n=2))
+    assert (call.stream, call.include_usage, call.output_limit, call.choices) == (True, True, 7, 2)
+    plain = read(good(stream=None, max_tokens=None, n=None, tools=None, stream_options={"include_usage": True}))
+    assert (plain.stream, plain.include_usage, plain.output_limit, plain.choices) == (False, False, None, 1)
+    assert plain.features == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("fields", "feature"),
+    [
+        ({"tools": [{"type": "function"}]}, Feature.TOOLS),
+        ({"functions": [{}]}, Feature.TOOLS),
+        ({"response_format": {"type": "json_object"}}, Feature.JSON),
+        ({"response_format": {"type": "json_schema"}}, Feature.JSON),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, Feature.VISION),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, Feature.AUDIO),
+    ],
+)
+def test_what_a_call_needs(fields: dict[str, Any], feature: Feature) -> None:
+    assert read({**good(), **fields}).features == {feature}
+
+
+def test_words_about_images_are_no_images() -> None:
+    text = 'say "image_url" and \\"input_audio\\"'
+    assert read(good(messages=[{"role": "user", "content": text}])).features == frozenset()
+    assert read(good(tools=[], response_format={"type": "text"})).features == frozenset()
+
+
+def test_values_of_headers() -> None:
+    for value, sent in [
+        ('plain text, 1=2; "q"', b'plain text, 1=2; "q"'),
+        ("é", b"%C3%A9"),
+        ("a\r\nx-evil: 1", b"a%0D%0Ax-evil: 1"),
+        ("100% é", b"100%25 %C3%A9"),
+        ("100%", b"100%"),
+        ("\x7f\x00", b"%7F%00"),
+    ]:
+        assert encoded([("x-a", value)]) == [(b"x-a", sent)]
