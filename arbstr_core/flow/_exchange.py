@@ -259,11 +259,14 @@ class Exchange:
         return vault.release(granted.id, self._receipt(None, Usage(source=UsageSource.NONE)))
 
     def _after_end(self, end: asyncio.Future[Closed]) -> None:
-        if not end.cancelled() and (broken := end.exception()) is not None:
+        broken = None if end.cancelled() else end.exception()
+        if isinstance(broken, StorageError):
             _log.error("%s: could not be ended, trying again: %s", self.call.id, broken)
             asyncio.get_running_loop().call_later(self._rooms.retry_seconds, self._submit)
-            return
-        self._conclude()
+        elif broken is not None:
+            self._leave_open(broken)
+        else:
+            self._conclude()
 
     def _conclude(self) -> None:
         assert self._ended is not None, "concluded before finished"
