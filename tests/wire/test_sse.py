@@ -91,6 +91,15 @@ def test_every_split_of_a_usual_stream(documents: list[dict[str, object]], data:
     assert framed(*split(stream, cuts)) == [*events, DONE]
 
 
+def test_every_pair_of_line_ends_is_a_blank_line() -> None:
+    for first in ENDS:
+        for second in ENDS:
+            if first + second != "\r\n":
+                stream = f"data: a{first}{second}data: b\n\n".encode()
+                assert said(framed(stream)) == [b"a", b"b"], (first, second)
+                assert framed(*[bytes([byte]) for byte in stream]) == framed(stream)
+
+
 def test_an_event_that_the_end_cuts_gets_its_blank_line() -> None:
     assert framed(b"data: a\n\ndata: b") == [b"data: a\n\n", b"data: b\n\n"]
     assert framed(b"\n\n\n") == []
