@@ -58,10 +58,9 @@ def _positive(text: str) -> int:
 def _run(folder: Path, options: argparse.Namespace) -> int:
     cores = Cores.here()
     sync = sync_ms(folder)
-    print(
-        f"{described()}\n{cores}\nmaking 4 KB durable takes {sync:.2f} ms; medians of {options.rounds} rounds of {options.seconds} s"
-    )
-    print("in turns: upstream, bare, arbstr. CPU is user + system, microseconds a call.\n")
+    print(f"{described()}\n{cores}; making 4 KB durable takes {sync:.2f} ms")
+    print(f"medians of {options.rounds} rounds of {options.seconds} s each, in turns: upstream, bare, arbstr")
+    print("CPU is user + system, microseconds a call\n")
     with running(folder, cores) as scene:
         found = [_case(case, scene, folder, cores, options) for case in CASES]
         audit = scene.audit()

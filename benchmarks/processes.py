@@ -74,7 +74,8 @@ class Scene:
 
     def audit(self) -> dict[str, Any]:
         """The ledger, replayed."""
-        return _arbstr(self.folder, "audit", "verify")
+        found: dict[str, Any] = _arbstr(self.folder, "audit", "verify")
+        return found
 
 
 @contextmanager
@@ -82,7 +83,7 @@ def running(folder: Path, cores: Cores) -> Iterator[Scene]:
     """All three, until the end of the block."""
     with ExitStack() as stack:
         upstream = stack.enter_context(started_upstream(folder, cores))
-        bare = stack.enter_context(_bare(folder, cores, upstream))
+        bare = stack.enter_context(started_bare(folder, cores, upstream))
         arbstr = stack.enter_context(_served(folder, cores, upstream))
         yield Scene(folder, upstream, bare, arbstr)
 
@@ -108,7 +109,8 @@ def started_upstream(folder: Path, cores: Cores) -> Iterator[Target]:
 
 
 @contextmanager
-def _bare(folder: Path, cores: Cores, upstream: Target) -> Iterator[Target]:
+def started_bare(folder: Path, cores: Cores, upstream: Target) -> Iterator[Target]:
+    """The bare pass-through to `upstream`, which answers."""
     port = _free_port()
     words = [sys.executable, "-m", "benchmarks.bare", str(port), upstream.url + PATH]
     with _process(folder, "bare", cores.on(cores.proxy, *words)) as process:
