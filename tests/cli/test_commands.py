@@ -101,6 +101,12 @@ def test_plugins_and_their_commands(place: Setup) -> None:
     assert shown["commands"]
     for command in shown["commands"]:
         assert set(command) == {"name", "help", "params"}
+    for words in (("--amount", "21sat"), ("--amount=21000msat",)):
+        made = json.loads(place.arbstr("plugin", "run", "wallet_simulated", "make-token", *words))
+        assert made["amount_msat"] == 21_000
+        assert made["token"]
+    for words in (("--amount", "none"), (), ("21sat",)):
+        assert place.command("plugin", "run", "wallet_simulated", "make-token", *words).returncode in (1, 2)
     name = shown["commands"][0]["name"]
     done = place.command("plugin", "run", "wallet_simulated", name, "--nonsense", "1")
     assert done.returncode == 1
