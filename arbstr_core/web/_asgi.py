@@ -27,11 +27,10 @@ def header_map(scope: Message) -> dict[str, str]:
 
 def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
     """Headers as ASGI wants them; a value that is not printable ASCII (a model's name may be anything) as in a URL."""
-    return [(name.encode(), _plain(value).encode()) for name, value in headers]
-
-
-def _plain(value: str) -> str:
-    return value if value.isascii() and value.isprintable() else quote(value, safe=_PRINTABLE)
+    return [
+        (name.encode(), (value if value.isascii() and value.isprintable() else quote(value, safe=_PRINTABLE)).encode())
+        for name, value in headers
+    ]
 
 
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import msgspec
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_SPACE = re.compile(rb"[ \t\r\n]*")
-_KEY = re.compile(rb'"((?:[^"\\]|\\.)*)"[ \t\r\n]*:[ \t\r\n]*')
+_KEY = re.compile(rb'[ \t\r\n]*"((?:[^"\\]|\\.)*)"[ \t\r\n]*:[ \t\r\n]*')
+_AFTER = re.compile(rb"[ \t\r\n]*([,}])")
 
 Span = tuple[int, int]
 
@@ -42,30 +42,23 @@ def members(body: bytes) -> dict[str, Span]:
     # The decoder found the values, and lost where they stand and which keys came twice. Walking the text beside it
     # finds both: a value that is not where its key says belongs to a second member of the same name.
     spans: dict[str, Span] = {}
-    at = _skip(body, _skip(body, 0) + 1)
-    while body[at : at + 1] != b"}":
-        found = _KEY.match(body, at)
-        assert found is not None, "the decoder took what the walk does not"
+    at = body.index(b"{") + 1
+    while (found := _KEY.match(body, at)) is not None:
         name = found[1]
         key = msgspec.json.decode(b'"' + name + b'"', type=str) if b"\\" in name else name.decode()
+        value = memoryview(raws[key])
         start = found.end()
-        raw = raws[key]
-        view = memoryview(raw)
-        end = start + len(view)
-        if key in spans or not body.startswith(view, start):
+        end = start + len(value)
+        if key in spans or not body.startswith(value, start):
             raise DuplicateKey(key)
         spans[key] = (start, end)
-        at = _skip(body, end)
-        if body[at : at + 1] == b",":
-            at = _skip(body, at + 1)
-        elif body[at : at + 1] != b"}":
+        after = _AFTER.match(body, end)
+        if after is None:
             raise DuplicateKey(key)
+        if after[1] == b"}":
+            break
+        at = after.end()
     return spans
-
-
-def _skip(body: bytes, at: int) -> int:
-    found = _SPACE.match(body, at)
-    return found.end() if found else at
 
 
 def splice(body: bytes, spans: Mapping[str, Span], values: Mapping[str, bytes]) -> bytes:
