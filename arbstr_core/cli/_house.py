@@ -222,13 +222,7 @@ class _Toolbox:
 async def _toolbox(settings: Settings, database: Database, clock: Clock, stack: AsyncExitStack) -> _Toolbox:
     """What makes each plugin's Tools, once, and lets go of them at the end."""
     cipher = await storage.open_cipher(database, settings.data_dir / "master.key")
-    dispatch = settings.dispatch
-    pools = await stack.enter_async_context(
-        UpstreamPools(
-            connect_seconds=dispatch.connect_seconds,
-            idle_seconds=max(dispatch.idle_seconds, dispatch.first_byte_seconds),
-        )
-    )
+    pools = await stack.enter_async_context(UpstreamPools(connect_seconds=settings.dispatch.connect_seconds))
     supervisor = Supervisor(_log)
     stack.push_async_callback(supervisor.aclose)
     made: dict[str, Tools] = {}

@@ -24,8 +24,9 @@ _LARGE_BYTES = 2**19
 class UpstreamPools:
     """Connection pools shared by all plugins: one for addresses the guard trusts, one that only connects in public."""
 
-    def __init__(self, *, connect_seconds: float, idle_seconds: float) -> None:
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds, sock_read=idle_seconds)
+    def __init__(self, *, connect_seconds: float) -> None:
+        # How long a reply may be silent is for whoever waits for it; a second clock here would only cost.
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds)
         self._trusted: aiohttp.ClientSession | None = None
         self._public: aiohttp.ClientSession | None = None
 

@@ -159,7 +159,7 @@ Sending = Callable[[str], Awaitable[Any]]
 
 
 async def by_upstream(url: str) -> Any:
-    async with UpstreamPools(connect_seconds=5, idle_seconds=5) as pools:
+    async with UpstreamPools(connect_seconds=5) as pools:
         return await pools.client(guard()).send(an_outbound().to(url))
 
 
@@ -207,7 +207,7 @@ def test_the_operators_own_address_and_no_further() -> None:
                 headers=(("location", "http://127.0.0.1:1/"), ("set-cookie", "a=b")),
             )
             upstream.script("model-a", moved)
-            async with UpstreamPools(connect_seconds=5, idle_seconds=5) as pools:
+            async with UpstreamPools(connect_seconds=5) as pools:
                 client = pools.client(own)
                 for _ in range(2):
                     call = an_outbound().to(f"{upstream.url}/chat/completions", Secret("key"))
