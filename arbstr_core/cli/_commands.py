@@ -134,7 +134,7 @@ def doctor(config: ConfigFile = None, json: AsJson = False) -> None:
 @command
 def providers(config: ConfigFile = None, json: AsJson = False) -> None:
     """Every provider with its models, and what is out with its reason."""
-    document = ask(config, lambda client: client.get("/offers"))
+    document = ask(config, lambda client: client.get("/offers"), market=True)
     names = sorted({row["provider"] for row in (*document["offers"], *document["out"])})
     rows = [
         {
@@ -167,7 +167,7 @@ def _reasons(out: list[dict[str, str]]) -> str:
 @command
 def offers(config: ConfigFile = None, json: AsJson = False) -> None:
     """Every offer with the agent's price per million tokens, and what is out with its reason."""
-    document = ask(config, lambda client: client.get("/offers"))
+    document = ask(config, lambda client: client.get("/offers"), market=True)
     if json:
         as_json(document)
         return
@@ -191,7 +191,7 @@ def route(
 ) -> None:
     """What would happen to a call: candidates in order with cost and ceiling, who is out, and why. Sends nothing."""
     planned = {"model": model, "prompt": prompt, "policy": policy}
-    document = ask(config, lambda client: client.post("/route", planned))
+    document = ask(config, lambda client: client.post("/route", planned), market=True)
     if json:
         as_json(document)
         return

@@ -60,11 +60,11 @@ def settings_of(explicit: str | None) -> Settings:
         raise ConfigError(every_problem(path)) from None
 
 
-def ask(explicit: str | None, work: Callable[[OperatorClient], Awaitable[T]]) -> T:
-    """Do `work` with the operator's API, of the running server or of this process."""
+def ask(explicit: str | None, work: Callable[[OperatorClient], Awaitable[T]], *, market: bool = False) -> T:
+    """Do `work` with the operator's API, the running server's or our own; `market` where it is about offers."""
 
     async def run() -> T:
-        async with operator_client(settings_of(explicit)) as client:
+        async with operator_client(settings_of(explicit), market=market) as client:
             return await work(client)
 
     return asyncio.run(run())

@@ -83,7 +83,7 @@ def _files(settings: Settings) -> Iterator[Finding]:
 async def _running(settings: Settings) -> list[Finding]:
     """What only a house that stands can tell: the running server's, or one of our own."""
     try:
-        async with operator_client(settings) as client:
+        async with operator_client(settings, market=True) as client:
             found = [Finding(what="server", ok=True, detail="running" if client.running else "not running")]
             found += _offers(await client.get("/offers"))
             found += _rails(await client.get("/rails"))

@@ -63,9 +63,9 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(settings: Settings, *, mock: bool = False) -> AsyncIterator[House]:
+async def open_house(settings: Settings, *, mock: bool = False, serving: bool = False) -> AsyncIterator[House]:
     """Build and start everything; close it in reverse. Raises ConfigError, PluginError or StorageError."""
-    async with make_everything(settings, mock=mock) as (house, made):
+    async with make_everything(settings, mock=mock, serving=serving) as (house, made):
         lives = Lives(_log)
         try:
             for hook in ("arbstr_wallet_rails", "arbstr_providers", "arbstr_policies"):
@@ -76,12 +76,21 @@ async def open_house(settings: Settings, *, mock: bool = False) -> AsyncIterator
             await lives.aclose()
 
 
+@asynccontextmanager
+async def made_house(settings: Settings) -> AsyncIterator[House]:
+    """Build everything and start nothing: enough for what is about accounts, the ledger and plugins' own commands."""
+    async with make_everything(settings) as (house, _):
+        yield house
+
+
 Made = Mapping[str, Sequence[tuple[str, tuple[Any, ...]]]]
 """What the plugins' hooks made: by hook, with each owner's name."""
 
 
 @asynccontextmanager
-async def make_everything(settings: Settings, *, mock: bool = False) -> AsyncIterator[tuple[House, Made]]:
+async def make_everything(
+    settings: Settings, *, mock: bool = False, serving: bool = False
+) -> AsyncIterator[tuple[House, Made]]:
     """Every room and every plugin's objects, made and not started."""
     clock = LoopClock()
     loaded = plugins.load(
@@ -99,7 +108,7 @@ async def make_everything(settings: Settings, *, mock: bool = False) -> AsyncIte
             hook: loaded.call_each(hook, toolbox.tools)
             for hook in ("arbstr_providers", "arbstr_policies", "arbstr_wallet_rails", "arbstr_commands")
         }
-        yield _put_together(settings, clock, database, log, made, toolbox.supervisor), made
+        yield _put_together(settings, clock, database, log, made, toolbox.supervisor, serving=serving), made
 
 
 def _put_together(
@@ -109,32 +118,15 @@ def _put_together(
     log: Journal,
     made: Made,
     supervisor: Supervisor,
+    *,
+    serving: bool,
 ) -> House:
-    providers: list[Provider] = _objects(made["arbstr_providers"])
     rails: list[WalletRail] = _objects(made["arbstr_wallet_rails"])
     commands: dict[str, Sequence[Command]] = dict(made["arbstr_commands"])
     money = Vault(database, boot_id=secrets.token_hex(8)) if settings.vault.enabled else None
-    ids = Ids(clock)
     accounts = Accounts(partial(_find, money)) if money else None
-    market = Market(
-        providers,
-        partial(_pricing, settings, clock),
-        clock,
-        refresh_seconds=settings.market.refresh_seconds,
-        stale_seconds=settings.market.stale_seconds,
-    )
-    rooms = CallRooms(
-        market=market,
-        router=_router(settings, made["arbstr_policies"]),
-        dispatch=Dispatch(
-            {provider.name: provider for provider in providers},
-            clock,
-            first_byte_seconds=settings.dispatch.first_byte_seconds,
-            idle_seconds=settings.dispatch.idle_seconds,
-        ),
-        vault=money,
-        clock=clock,
-    )
+    ids = Ids(clock)
+    rooms = _call_rooms(settings, clock, made, money)
     calls = CallFlow(rooms, accounts, log)
     defaults = settings.vault.defaults
     admin = AdminFlow(
@@ -144,6 +136,7 @@ def _put_together(
         calls=calls,
         default_limits=Limits(max_charge_msat=defaults.max_charge.msat, daily_msat=defaults.daily.msat),
         commands=commands,
+        serving=serving,
         ids=ids,
     )
     return House(
@@ -153,12 +146,35 @@ def _put_together(
         calls=calls,
         admin=admin,
         operator=Operator(operator_token(settings)),
-        market=market,
+        market=rooms.market,
         journal=log,
         database=database,
         supervisor=supervisor,
         vault=money,
         plugin_rows=partial(plugin_rows, settings),
+    )
+
+
+def _call_rooms(settings: Settings, clock: Clock, made: Made, money: Vault | None) -> CallRooms:
+    """The rooms that a call walks through."""
+    providers: list[Provider] = _objects(made["arbstr_providers"])
+    return CallRooms(
+        market=Market(
+            providers,
+            partial(_pricing, settings, clock),
+            clock,
+            refresh_seconds=settings.market.refresh_seconds,
+            stale_seconds=settings.market.stale_seconds,
+        ),
+        router=_router(settings, made["arbstr_policies"]),
+        dispatch=Dispatch(
+            {provider.name: provider for provider in providers},
+            clock,
+            first_byte_seconds=settings.dispatch.first_byte_seconds,
+            idle_seconds=settings.dispatch.idle_seconds,
+        ),
+        vault=money,
+        clock=clock,
     )
 
 

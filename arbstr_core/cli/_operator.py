@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from arbstr_core.cli._data import operator_token
-from arbstr_core.cli._house import open_house
+from arbstr_core.cli._house import made_house, open_house
 from arbstr_core.cli._serve import control_app
 from arbstr_core.config import Settings
 from arbstr_core.storage import database_path, is_held, read_announcement
@@ -40,15 +40,18 @@ class OperatorClient:
 
 
 @asynccontextmanager
-async def operator_client(settings: Settings) -> AsyncIterator[OperatorClient]:
-    """The client to use now. Raises what building a house raises, or Refused where a server does not answer."""
+async def operator_client(settings: Settings, *, market: bool = False) -> AsyncIterator[OperatorClient]:
+    """The client to use now. Raises what building a house raises, or Refused where a server does not answer.
+
+    Where no server runs, plugins are started only for what needs the `market`.
+    """
     path = database_path(settings.database_url, settings.data_dir)
     headers = {"authorization": f"Bearer {operator_token(settings).reveal()}"}
     if is_held(path):
         async with _server_client(settings, headers) as http:
             yield OperatorClient(http, running=True)
         return
-    async with _quiet(), open_house(settings) as house:
+    async with _quiet(), (open_house if market else made_house)(settings) as house:
         transport = httpx.ASGITransport(control_app(house))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as http:
             yield OperatorClient(http, running=False)

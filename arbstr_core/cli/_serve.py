@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -78,7 +79,7 @@ async def serve(settings: Settings, *, mock: bool, ready: Callable[[str], None])
 
     `ready` is called once, with the address, when calls are served.
     """
-    async with open_house(settings, mock=mock) as house:
+    async with open_house(settings, mock=mock, serving=True) as house:
         orphans = await house.vault.sweep_orphans() if house.vault else 0
         if orphans:
             _log.warning("%d holds of an earlier run were released", orphans)
@@ -170,6 +171,9 @@ def _announce(settings: Settings, house: House, ready: Callable[[str], None]) ->
     """Say where we are: to whoever started us, and to commands, through the lock file."""
     server = settings.server
     house.database.announce(str(server.admin_listen or server.listen))
+    for address in (server.listen, server.admin_listen):
+        if address is not None and address.unix is not None:
+            Path(address.unix).chmod(0o600)
     # What is there now stays; collecting it again and again would only stop calls for a moment each time.
     gc.collect()
     gc.freeze()

@@ -124,7 +124,8 @@ def _clients_own(failed: FailedAttempt, quote: Quote, attempts: Sequence[Attempt
 
 
 def _none_answered(failures: Sequence[FailedAttempt], attempts: tuple[Attempt, ...]) -> UpstreamFailed:
-    said = "; ".join(f"{attempt.provider} {attempt.detail}" for attempt in attempts)
+    # Where a provider lives, and what it said, is for the receipt and the log.
+    said = "; ".join(f"{attempt.provider} {_SAID.get(attempt.outcome, 'failed')}" for attempt in attempts)
     waits = [failed.retry_after for failed in failures if failed.retry_after is not None]
     kind = UpstreamTimedOut if all(failed.outcome is Outcome.TIMED_OUT for failed in failures) else UpstreamFailed
     return kind(
@@ -133,3 +134,14 @@ def _none_answered(failures: Sequence[FailedAttempt], attempts: tuple[Attempt, .
         retry_after=min(waits) if waits else None,
         rate_limited=all(failed.outcome is Outcome.RATE_LIMITED for failed in failures),
     )
+
+
+_SAID = {
+    Outcome.CONNECT_FAILED: "could not be reached",
+    Outcome.TIMED_OUT: "did not answer in time",
+    Outcome.REFUSED: "refused or failed",
+    Outcome.RATE_LIMITED: "takes no more calls for now",
+    Outcome.BAD_KEY: "does not accept our key, or has no credit left for it",
+    Outcome.BAD_REPLY: "did not answer as it should",
+    Outcome.CUT: "broke off",
+}

@@ -16,6 +16,7 @@ from arbstr_core.rails import Rails
 from arbstr_core.types import (
     BadRequest,
     ChatCall,
+    Conflict,
     Excluded,
     ModelNotFound,
     NotFound,
@@ -32,7 +33,8 @@ _NAME = re.compile(r"(?!ag_|\.)[^/]{1,100}\Z")
 
 
 class AdminFlow:
-    """The operator's side. `vault` and `accounts` are None where the vault is switched off."""
+    """The operator's side. `vault` and `accounts` are None where the vault is switched off; `serving` is false where
+    a command does without a server."""
 
     def __init__(
         self,
@@ -43,6 +45,7 @@ class AdminFlow:
         calls: CallFlow,
         default_limits: Limits,
         commands: Mapping[str, Sequence[Command]],
+        serving: bool,
         ids: Callable[[str], str],
     ) -> None:
         self._vault = vault
@@ -51,6 +54,7 @@ class AdminFlow:
         self._calls = calls
         self._default_limits = default_limits
         self._commands = commands
+        self._serving = serving
         self._ids = ids
 
     # -- agents ---------------------------------------------------------------------------------------------------
@@ -203,6 +207,8 @@ class AdminFlow:
         if command is None:
             known = ", ".join(sorted(commands)) or "none"
             raise NotFound(f"The plugin {stem!r} has no command {name!r}; it has: {known}")
+        if not self._serving and not command.offline:
+            raise Conflict(f"{stem} {name} needs the running server: `arbstr serve` first")
         params = {param.name: param for param in command.params}
         for given in arguments:
             if given not in params:
