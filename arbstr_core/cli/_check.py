@@ -14,19 +14,26 @@ from arbstr_core.config import Settings, StorageSettings
 from arbstr_core.types import ArbstrError, ConfigError, Problem
 
 
-def every_problem(path: Path) -> list[Problem]:
-    """What is wrong with the file at `path`, and with each plugin's table in it; empty where nothing is."""
+class Verdict(msgspec.Struct, frozen=True):
+    """What is wrong, and what is merely worth knowing."""
+
+    problems: list[Problem]
+    notices: list[str] = []
+
+
+def examine_config(path: Path) -> Verdict:
+    """What is wrong with the file at `path`, and with each plugin's table in it."""
     settings, problems = config.survey(config.read(path), path)
     if settings is None:
-        return problems
+        return Verdict(problems)
     try:
         plugins.load(settings.arbstr.plugins, settings.plugins, config.decode)
     except ConfigError as bad:
-        return problems + list(bad.problems)
-    return problems or asyncio.run(_made(settings))
+        return Verdict(problems + list(bad.problems))
+    return Verdict(problems) if problems else asyncio.run(_made(settings))
 
 
-async def _made(settings: Settings) -> list[Problem]:
+async def _made(settings: Settings) -> Verdict:
     """What plugins and rooms say once they are made. Nothing is started, and the state is thrown away."""
     with tempfile.TemporaryDirectory(prefix="arbstr-check-") as folder:
         apart = msgspec.structs.replace(
@@ -35,9 +42,9 @@ async def _made(settings: Settings) -> list[Problem]:
             storage=StorageSettings(),
         )
         try:
-            async with make_everything(apart):
-                return []
+            async with make_everything(apart) as (house, _):
+                return Verdict([], house.notices.texts)
         except ConfigError as bad:
-            return list(bad.problems)
+            return Verdict(list(bad.problems))
         except ArbstrError as bad:
-            return [Problem(line) for line in str(bad).splitlines()]
+            return Verdict([Problem(line) for line in str(bad).splitlines()])

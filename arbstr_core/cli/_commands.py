@@ -8,7 +8,7 @@ import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -16,7 +16,7 @@ import uvloop
 
 from arbstr_core import config as configuration
 from arbstr_core.cli import _agents, _plugins
-from arbstr_core.cli._check import every_problem
+from arbstr_core.cli._check import examine_config
 from arbstr_core.cli._context import AsJson, ConfigFile, ask, command, config_path, settings_of
 from arbstr_core.cli._doctor import examine
 from arbstr_core.cli._house import open_house
@@ -63,7 +63,7 @@ def _about(version: Version = False) -> None:
 @command
 def serve(
     config: ConfigFile = None,
-    listen: Annotated[str | None, typer.Option(help="Another address than [server] listen.")] = None,
+    listen: Annotated[str | None, typer.Option(help="Another address than listen in the table server.")] = None,
     mock: Annotated[bool, typer.Option("--mock", help="Scripted providers in the place of the real ones.")] = False,
 ) -> None:
     """Serve until told to stop (Ctrl-C, SIGTERM); what is open then is finished and settled."""
@@ -111,9 +111,11 @@ def init(config: NewConfig = "config.toml") -> None:
 def check(config: ConfigFile = None) -> None:
     """Read the configuration and every plugin's table in it; say everything that is wrong, with its remedy."""
     path = config_path(config)
-    problems = every_problem(path)
-    if problems:
-        raise ConfigError(problems)
+    found = examine_config(path)
+    if found.problems:
+        raise ConfigError(found.problems)
+    for notice in found.notices:
+        warn(f"warning: {notice}")
     say(f"{path} is valid")
 
 
@@ -135,12 +137,14 @@ def doctor(config: ConfigFile = None, json: AsJson = False) -> None:
 def providers(config: ConfigFile = None, json: AsJson = False) -> None:
     """Every provider with its models, and what is out with its reason."""
     document = ask(config, lambda client: client.get("/offers"), market=True)
-    names = sorted({row["provider"] for row in (*document["offers"], *document["out"])})
+    names = sorted({row["provider"] for part in ("offers", "out", "failing") for row in document[part]})
+    failing = {row["provider"]: row["reason"] for row in document["failing"]}
     rows = [
         {
             "provider": name,
             "models": [row["model"] for row in document["offers"] if row["provider"] == name],
             "out": [row for row in document["out"] if row["provider"] == name],
+            "failing": failing.get(name),
         }
         for name in names
     ]
@@ -155,12 +159,13 @@ def providers(config: ConfigFile = None, json: AsJson = False) -> None:
         ]
         for row in rows
     ]
-    shown = [[row["provider"], ", ".join(row["models"]) or "-", _reasons(row["out"])] for row in rows]
+    shown = [[row["provider"], ", ".join(row["models"]) or "-", _reasons(row)] for row in rows]
     table(["provider", "models", "out"], shown, empty="No providers: enable one in [arbstr] plugins")
 
 
-def _reasons(out: list[dict[str, str]]) -> str:
-    return "; ".join(f"{row['model']}: {row['reason']}" for row in out)
+def _reasons(row: dict[str, Any]) -> str:
+    out = [f"{each['model']}: {each['reason']}" for each in row["out"]]
+    return "; ".join([row["failing"]] * bool(row["failing"]) + out)
 
 
 @app.command()
@@ -178,6 +183,8 @@ def offers(config: ConfigFile = None, json: AsJson = False) -> None:
     table(["model", "provider", "tier", "input", "output", "request"], rows, empty="Nothing is on offer.")
     for row in document["out"]:
         warn(f"out: {row['model']} at {row['provider']}: {row['reason']}")
+    for row in document["failing"]:
+        warn(f"no answer: {row['provider']}: {row['reason']}")
 
 
 @app.command()
@@ -226,6 +233,11 @@ def verify(config: ConfigFile = None, json: AsJson = False) -> None:
     if json:
         as_json(found)
     else:
-        facts([(name.replace("_", " "), str(value)) for name, value in found.items()])
+        facts([(name.replace("_", " "), _plain(value)) for name, value in found.items()])
     if not found["ok"]:
         raise typer.Exit(1)
+
+
+def _plain(value: Any) -> str:
+    words = {True: "yes", False: "no", None: "-"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)

@@ -85,6 +85,7 @@ async def _running(settings: Settings) -> list[Finding]:
     try:
         async with operator_client(settings, market=True) as client:
             found = [Finding(what="server", ok=True, detail="running" if client.running else "not running")]
+            found += [Finding(what="warning", ok=False, detail=text) for text in await client.get("/notices")]
             found += _offers(await client.get("/offers"))
             found += _rails(await client.get("/rails"))
             if settings.vault.enabled:
@@ -100,6 +101,8 @@ def _offers(document: dict[str, Any]) -> Iterator[Finding]:
     yield Finding(what="offers", ok=bool(models), detail=detail if models else "no model can be bought: add a provider")
     for row in document["out"]:
         yield Finding(what=f"offer {row['provider']} {row['model']}", ok=False, detail=row["reason"])
+    for row in document["failing"]:
+        yield Finding(what=f"provider {row['provider']}", ok=False, detail=row["reason"])
 
 
 def _rails(document: dict[str, Any]) -> Iterator[Finding]:

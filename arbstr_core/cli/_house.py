@@ -17,6 +17,7 @@ from arbstr_core import config, journal, plugins, storage, vault
 from arbstr_core.accounts import Accounts, Operator
 from arbstr_core.api import Clock, Command, Provider, RoutingPolicy, Strategy, Tools, WalletRail
 from arbstr_core.cli._data import operator_token
+from arbstr_core.cli._notices import Notices, heard
 from arbstr_core.config import Settings
 from arbstr_core.dispatch import Dispatch
 from arbstr_core.flow import AdminFlow, CallFlow, CallRooms
@@ -59,6 +60,7 @@ class House:
     database: Database
     supervisor: Supervisor
     vault: Vault | None
+    notices: Notices
     plugin_rows: Callable[[], list[dict[str, Any]]]
 
 
@@ -104,11 +106,12 @@ async def make_everything(
         log = Journal(database, clock)
         stack.push_async_callback(log.flush)
         toolbox = await _toolbox(settings, database, clock, stack)
-        made = {
-            hook: loaded.call_each(hook, toolbox.tools)
-            for hook in ("arbstr_providers", "arbstr_policies", "arbstr_wallet_rails", "arbstr_commands")
-        }
-        yield _put_together(settings, clock, database, log, made, toolbox.supervisor, serving=serving), made
+        with heard() as notices:
+            made = {
+                hook: loaded.call_each(hook, toolbox.tools)
+                for hook in ("arbstr_providers", "arbstr_policies", "arbstr_wallet_rails", "arbstr_commands")
+            }
+        yield _put_together(settings, clock, database, log, made, toolbox.supervisor, notices, serving=serving), made
 
 
 def _put_together(
@@ -118,6 +121,7 @@ def _put_together(
     log: Journal,
     made: Made,
     supervisor: Supervisor,
+    notices: Notices,
     *,
     serving: bool,
 ) -> House:
@@ -151,6 +155,7 @@ def _put_together(
         database=database,
         supervisor=supervisor,
         vault=money,
+        notices=notices,
         plugin_rows=partial(plugin_rows, settings),
     )
 

@@ -59,14 +59,17 @@ async def operator_client(settings: Settings, *, market: bool = False) -> AsyncI
 
 @asynccontextmanager
 async def _quiet() -> AsyncIterator[None]:
-    """What plugins log in a short command is not for the operator's screen; errors are."""
+    """What plugins warn of in a short command is not for the operator's screen; `doctor` asks for it."""
     log = logging.getLogger("arbstr")
-    before = log.level
-    log.setLevel(logging.ERROR)
+    before = log.propagate
+    silent = logging.NullHandler()
+    log.addHandler(silent)
+    log.propagate = False
     try:
         yield
     finally:
-        log.setLevel(before)
+        log.propagate = before
+        log.removeHandler(silent)
 
 
 def _server_client(settings: Settings, headers: dict[str, str]) -> httpx.AsyncClient:

@@ -7,7 +7,8 @@ import contextlib
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -48,6 +49,7 @@ def control_app(house: House) -> Any:
         house.operator,
         partial(planned_call, house),
         house.plugin_rows,
+        lambda: house.notices.texts,
         version=version("arbstr-core"),
     )
 
@@ -77,8 +79,17 @@ class Doors:
 async def serve(settings: Settings, *, mock: bool, ready: Callable[[str], None]) -> None:
     """Serve until a signal says stop; then finish what is open, settle it, and return.
 
-    `ready` is called once, with the address, when calls are served.
+    `ready` is called once, with the address, when calls are served. Raises ListenFailed before anything is started.
     """
+    with contextlib.ExitStack() as stack:
+        addresses = [each for each in (settings.server.listen, settings.server.admin_listen) if each is not None]
+        sockets = [stack.enter_context(_bound(address)) for address in addresses]
+        await _serve_on(sockets, settings, mock=mock, ready=ready)
+
+
+async def _serve_on(
+    sockets: list[socket.socket | None], settings: Settings, *, mock: bool, ready: Callable[[str], None]
+) -> None:
     async with open_house(settings, mock=mock, serving=True) as house:
         orphans = await house.vault.sweep_orphans() if house.vault else 0
         if orphans:
@@ -86,7 +97,7 @@ async def serve(settings: Settings, *, mock: bool, ready: Callable[[str], None])
         doors = Doors(house)
         async with _background(house, doors):
             servers = _servers(settings, doors)
-            await _run(servers, house, partial(_announce, settings, house, ready))
+            await _run(list(zip(servers, sockets, strict=True)), house, partial(_announce, settings, house, ready))
             left = await house.calls.drain(_MOST_SETTLING_SECONDS)
             if left:
                 _log.critical("%d calls could not be settled in time; the next start releases their holds", left)
@@ -129,21 +140,42 @@ def _server(app: Any, address: Address, grace_seconds: float) -> uvicorn.Server:
     )
 
 
-async def _run(servers: list[uvicorn.Server], house: House, started: Callable[[], None]) -> None:
+@contextlib.contextmanager
+def _bound(address: Address) -> Iterator[socket.socket | None]:
+    """A socket bound to a TCP address; None for a Unix one, which uvicorn makes itself."""
+    if address.unix is not None:
+        yield None
+        return
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            made.bind((address.host, address.port))
+        except OSError as taken:
+            raise ListenFailed(
+                f"{address} cannot be listened on ({taken.strerror}): stop what does, or change [server] listen"
+            ) from taken
+        yield made
+
+
+Listening = list[tuple[uvicorn.Server, socket.socket | None]]
+
+
+async def _run(doors: Listening, house: House, started: Callable[[], None]) -> None:
     """Listen until told to stop. The first signal lets open calls end; a second one does not wait for them."""
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
         house.calls.stop()
-        for server in servers:
+        for server, _ in doors:
             server.force_exit = server.should_exit
             server.should_exit = True
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     try:
-        listening = [asyncio.create_task(_listen(server)) for server in servers]
-        await _all_started(servers, listening)
+        listening = [asyncio.create_task(_listen(server, bound)) for server, bound in doors]
+        await _all_started([server for server, _ in doors], listening)
         started()
         await asyncio.gather(*listening)
     finally:
@@ -151,13 +183,13 @@ async def _run(servers: list[uvicorn.Server], house: House, started: Callable[[]
             loop.remove_signal_handler(number)
 
 
-async def _listen(server: uvicorn.Server) -> None:
+async def _listen(server: uvicorn.Server, bound: socket.socket | None) -> None:
     try:
-        await server.serve()
+        await server.serve(None if bound is None else [bound])
     except SystemExit as refused:
         # uvicorn's word for an address it cannot have; it has logged why.
         where = server.config.uds or f"{server.config.host}:{server.config.port}"
-        raise ListenFailed(f"{where} cannot be listened on: another program may; change [server] listen") from refused
+        raise ListenFailed(f"{where} cannot be listened on: change [server] listen or admin_listen") from refused
 
 
 async def _all_started(servers: list[uvicorn.Server], listening: list[asyncio.Task[None]]) -> None:

@@ -14,6 +14,8 @@ from arbstr_core.types import format_amount
 
 _OUT = Console(soft_wrap=True, highlight=False)
 _ERR = Console(stderr=True, soft_wrap=True, highlight=False)
+_WIDE = 1_000
+"""Where no terminal shows it, nothing is wrapped."""
 
 
 def as_json(document: Any) -> None:
@@ -33,13 +35,15 @@ def warn(message: str) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
     """Rows in columns; `empty` where there are none."""
-    drawn = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
     count = 0
     for row in rows:
         drawn.add_row(*(escape(cell) for cell in row))
         count += 1
     if count:
-        _OUT.print(drawn)
+        _print(drawn)
     else:
         say(empty)
 
@@ -49,7 +53,11 @@ def facts(rows: Iterable[tuple[str, str]]) -> None:
     drawn = Table.grid(padding=(0, 2))
     for name, value in rows:
         drawn.add_row(f"[bold]{escape(name)}[/bold]", escape(value))
-    _OUT.print(drawn)
+    _print(drawn)
+
+
+def _print(drawn: Table) -> None:
+    _OUT.print(drawn, width=None if _OUT.is_terminal else _WIDE)
 
 
 def sat(msat: int | None) -> str:

@@ -45,7 +45,7 @@ def write_receipt(
         "usage": usage,
         "attempts": attempts,
         "reasons": _reasons(plan, bill),
-        "alternatives": _alternatives(plan, quote, usage),
+        "alternatives": _alternatives(plan, attempts, usage),
         "first_byte_ms": first_byte_ms,
         "total_ms": total_ms,
     }
@@ -97,25 +97,23 @@ def held_for(candidates: Sequence[Quote]) -> bytes:
 
 def _reasons(plan: Plan | None, bill: Bill | None) -> list[str]:
     said = list(plan.reasons) if plan else []
-    if plan and plan.candidates:
-        first = plan.candidates[0]
-        said.append(f"{plan.strategy}: {first.offer.provider} is expected to cost {first.cost_msat} msat")
     if bill and bill.note:
         said.append(bill.note)
     return said
 
 
-def _alternatives(plan: Plan | None, served: Quote | None, usage: Usage) -> list[dict[str, Any]]:
-    """What the others would have cost: for what was used where that is known, else as it was expected."""
-    if plan is None:
+def _alternatives(plan: Plan | None, attempts: Sequence[Attempt], usage: Usage) -> list[dict[str, Any]]:
+    """What the others would have cost, for what was used; those that were tried are no alternative."""
+    if plan is None or usage.source is UsageSource.NONE:
         return []
-    others = [quote for quote in (*plan.candidates, *plan.beaten) if quote is not served][:_MOST_ALTERNATIVES]
-    return [{"provider": quote.offer.provider, "cost_msat": _cost(quote, usage)} for quote in others]
+    tried = {attempt.provider for attempt in attempts}
+    others = [quote for quote in (*plan.candidates, *plan.beaten) if quote.offer.provider not in tried]
+    return [
+        {"provider": quote.offer.provider, "cost_msat": _cost(quote, usage)} for quote in others[:_MOST_ALTERNATIVES]
+    ]
 
 
 def _cost(quote: Quote, usage: Usage) -> int:
-    if usage.source is UsageSource.NONE:
-        return quote.cost_msat
     return quote.price.cost(
         input_tokens=usage.input_tokens,
         cached_input_tokens=usage.cached_input_tokens,

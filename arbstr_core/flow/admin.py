@@ -128,7 +128,10 @@ class AdminFlow:
         """What one call cost, who served it, why."""
         found = await self._need_vault().receipt(request_id)
         if found is None:
-            raise NotFound(f"There is no receipt {request_id!r}; it is the x-request-id of an answer")
+            raise NotFound(
+                f"There is no receipt {request_id!r}. It is the x-request-id of an answer; a call that was refused "
+                "before money was held has none"
+            )
         body = msgspec.json.decode(found.body) if found.body else {}
         usage = {"input_tokens": 0, "cached_input_tokens": 0, "output_tokens": 0, "source": "none"}
         return {
@@ -153,7 +156,7 @@ class AdminFlow:
     # -- the market -----------------------------------------------------------------------------------------------
 
     def offers(self) -> Json:
-        """Everything on offer, with the agent's price in msat, and what is out with its reason."""
+        """Everything on offer with the agent's price in msat, what is out, and which providers do not answer."""
         rows = self._calls.snapshot.models.values()
         listings = [listing for row in rows for listing in row.listings]
         return {
@@ -171,6 +174,7 @@ class AdminFlow:
                 for listing in listings
             ],
             "out": [_out(excluded) for row in rows for excluded in row.out],
+            "failing": [{"provider": name, "reason": why} for name, why in sorted(self._calls.failures.items())],
         }
 
     def route(self, call: ChatCall) -> Json:

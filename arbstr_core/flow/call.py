@@ -30,6 +30,11 @@ class CallFlow:
         """What can be bought now."""
         return self._rooms.market.snapshot
 
+    @property
+    def failures(self) -> dict[str, str]:
+        """Why a provider did not say what it offers, by provider."""
+        return self._rooms.market.failures
+
     async def identify(self, authorization: str) -> Caller:
         """Who is calling; anyone where the vault is switched off."""
         if self._accounts is None:

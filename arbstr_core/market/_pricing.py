@@ -20,6 +20,8 @@ class Pricing:
     def listing(self, offer: Offer) -> Listing | str:
         """The offer with its price in msat; or why it has none, in a sentence."""
         price, fx = offer.price, None
+        if price is None:
+            return "it has no price: set input and output, or free = true"
         if isinstance(price, UsdPrice):
             if self._fx is None:
                 return "its price is in USD and there is no rate: set [market] usd_per_btc"

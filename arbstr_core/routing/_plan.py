@@ -79,7 +79,7 @@ class Router:
             candidates=tuple(ordered[: self._keep]),
             beaten=tuple(ordered[self._keep :]),
             out=tuple(excluded),
-            reasons=tuple(reasons),
+            reasons=(*reasons, _first_of(ordered, chosen or self._strategy)),
             strategy=chosen or self._strategy,
             policy=decided_by,
         )
@@ -105,6 +105,14 @@ class Router:
             return sorted(quotes, key=lambda quote: strategy.key(call, quote, standing))
         except Exception as broken:
             raise PolicyRefused(f"the strategy {name} failed: {type(broken).__name__}") from broken
+
+
+def _first_of(ordered: Sequence[Quote], strategy: str) -> str:
+    first = ordered[0]
+    said = f"{strategy}: {first.offer.provider} is expected to cost {first.cost_msat} msat"
+    if len(ordered) == 1:
+        return f"{said}; nobody else qualifies"
+    return f"{said}, {ordered[1].offer.provider} {ordered[1].cost_msat} msat"
 
 
 def _ask(

@@ -288,8 +288,8 @@ def _check_offer(provider: Provider, offer: Offer) -> None:
 
 def _check_price(offer: Offer) -> None:
     price = offer.price
-    assert isinstance(price, MsatPrice | UsdPrice | Free), f"{offer.model}: {price!r} is no price"
-    if isinstance(price, Free):
+    assert isinstance(price, MsatPrice | UsdPrice | Free | None), f"{offer.model}: {price!r} is no price"
+    if price is None or isinstance(price, Free):
         return
     for field in ("input", "cached_input", "output", "request"):
         value = getattr(price, field)

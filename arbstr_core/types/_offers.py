@@ -55,7 +55,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     model: str
     upstream: str
-    price: Price
+    price: Price | None
+    """None where the provider names none: the offer is shown, and sold to nobody"""
     node: str = ""
     endpoints: frozenset[Endpoint] = CHAT_ONLY
     features: frozenset[Feature] = ALL_FEATURES

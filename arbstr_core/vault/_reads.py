@@ -36,7 +36,7 @@ def agent(connection: sa.Connection, id_or_name: str) -> AgentRecord | None:
 
 def agents(connection: sa.Connection) -> list[AgentRecord]:
     """All agents, by name."""
-    return [_record(row) for row in connection.execute(_AGENT.order_by(t.AGENT.c.name))]
+    return [_record(row) for row in connection.execute(_AGENT.order_by(t.AGENT.c.created_ms, t.AGENT.c.id))]
 
 
 def agent_by_token(connection: sa.Connection, token_hash: bytes) -> AgentRecord | None:

@@ -1,4 +1,6 @@
-"""The control plane: the operator's API below `/admin`, its documentation, and whether the server is ready.
+"""The control plane: the operator's API below `/admin`, its description, and whether the server is ready.
+
+`/openapi.json` describes it. No page shows that: the usual ones load programs from elsewhere.
 
 FastAPI, because nothing here is on the way of a call. Amounts are integers of msat, named `*_msat`.
 """
@@ -60,12 +62,13 @@ def control_plane(
     operator: Operator,
     plan_call: Callable[[str, str, str | None], ChatCall],
     plugins: Callable[[], list[Json]],
+    notices: Callable[[], list[str]],
     *,
     version: str,
     lifespan: Lifespan | None = None,
 ) -> FastAPI:
     """The application behind every path that is no OpenAI endpoint."""
-    app = FastAPI(title="arbstr", version=version, lifespan=lifespan, redoc_url=None)
+    app = FastAPI(title="arbstr", version=version, lifespan=lifespan, docs_url=None, redoc_url=None)
 
     def known(authorization: Annotated[str, Header()] = "") -> None:
         operator.require(authorization)
@@ -73,7 +76,8 @@ def control_plane(
     router = APIRouter(prefix="/admin", dependencies=[Depends(known)])
     _agents(router, admin)
     _records(router, admin)
-    _market(router, admin, plan_call, plugins)
+    _market(router, admin, plan_call)
+    _plugins(router, admin, plugins, notices)
     app.include_router(router)
 
     @app.get("/readyz", tags=["health"])
@@ -144,7 +148,6 @@ def _market(
     router: APIRouter,
     admin: AdminFlow,
     plan_call: Callable[[str, str, str | None], ChatCall],
-    plugins: Callable[[], list[Json]],
 ) -> None:
     @router.get("/offers", tags=["market"])
     async def offers() -> Json:
@@ -160,6 +163,15 @@ def _market(
     async def rails() -> Json:
         """Every wallet rail's state."""
         return await admin.rails()
+
+
+def _plugins(
+    router: APIRouter, admin: AdminFlow, plugins: Callable[[], list[Json]], notices: Callable[[], list[str]]
+) -> None:
+    @router.get("/notices", tags=["plugins"])
+    async def list_notices() -> list[str]:
+        """What plugins warned of when they were made: an instance that is off for want of its key, say."""
+        return notices()
 
     @router.get("/plugins", tags=["plugins"])
     async def list_plugins() -> list[Json]:

@@ -12,7 +12,7 @@ from arbstr_core.web._models import ModelsDoor
 
 _CALLS = {f"/{endpoint.value}": endpoint for endpoint in Endpoint}
 _SLASHES = re.compile("/{2,}")
-_ADMIN = ("/admin", "/docs", "/openapi.json")
+_ADMIN = ("/admin", "/openapi.json")
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", ""})
 
 

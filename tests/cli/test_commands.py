@@ -211,3 +211,21 @@ def test_init_makes_what_serve_needs(tmp_path: Path) -> None:
     assert (tmp_path / "data" / "master.key").exists()
     place.arbstr("init", "-c", str(place.file))
     assert place.file.read_text() == text
+
+
+def test_doctor_and_check_tell_what_plugins_warn_of(tmp_path: Path) -> None:
+    """An instance without its key, a row without a price, an endpoint that does not answer: each is named."""
+    dead = "http://127.0.0.1:9/v1"
+    rows = (
+        instance("locked", dead, "[models.m]\nfree = true", more='key = "env:ARBSTR_NO_SUCH_KEY"')
+        + instance("bare", dead, "[models.unpriced]")
+        + instance("dead", dead, "", more="discover = true\nfree = true")
+    )
+    place = write(tmp_path, rows)
+    checked = place.run("check")
+    assert checked.returncode == 0
+    assert "providers_openai.locked is disabled: its key env:ARBSTR_NO_SUCH_KEY is not set" in checked.stderr
+    doctor = place.run("doctor")
+    assert doctor.returncode == 1
+    for said in ("providers_openai.locked is disabled", "it has no price", "provider providers_openai.dead"):
+        assert said in doctor.stdout, said

@@ -207,7 +207,9 @@ def test_policies_narrow_and_the_first_strategy_named_wins() -> None:
     sold = [listing("a"), listing("b", MsatPrice(input=1, cached_input=1, output=1))]
     found = plan(router(Says("b", reasons=("why",)), Says(strategy="cheapest"), Says(strategy="broken")), sold)
     assert [quote.offer.provider for quote in found.candidates] == ["a"]
-    assert (found.strategy, found.policy, found.reasons) == ("cheapest", "says", ("why",))
+    assert (found.strategy, found.policy, found.reasons[0]) == ("cheapest", "says", "why")
+    assert found.reasons[1].startswith("cheapest: a is expected to cost")
+    assert found.reasons[1].endswith("nobody else qualifies")
     with pytest.raises(PolicyRefused, match="says refuses"):
         plan(router(Says("a", "b")), sold)
 

@@ -106,6 +106,8 @@ async def _spawn(spec: Spec, model: Path, port: int) -> Child:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 env=environment(os.environ),
+                # Ctrl-C is for arbstr, which then ends this child in its own order.
+                start_new_session=True,
             )
     except OSError as bad:
         raise ConnectFailed(f"the model server cannot be started: {bad}") from bad

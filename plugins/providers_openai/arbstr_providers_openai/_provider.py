@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import httpx
 
-from arbstr_core.api import ArbstrError, Offer, OpenAIProvider, Price, Secret, Tools
+from arbstr_core.api import ArbstrError, Offer, OpenAIProvider, Secret, Tools
 from arbstr_providers_openai._config import Instance, ModelRow
 from arbstr_providers_openai._prices import price_of
 
@@ -32,9 +32,9 @@ class EndpointProvider(OpenAIProvider):
         offers = [self._offer(name, row) for name, row in rows.items()]
         if self._instance.discover:
             known = {row.upstream or name for name, row in rows.items()} | set(rows)
-            listed = await self._list(needed=not any(offers))
+            listed = await self._list(needed=not offers)
             offers += [self._offer(name, _NO_ROW) for name in listed if name not in known]
-        return [offer for offer in offers if offer is not None]
+        return offers
 
     async def _list(self, *, needed: bool) -> tuple[str, ...]:
         """What the endpoint lists now, else what it listed last; a failure is raised where it has nothing else."""
@@ -48,20 +48,13 @@ class EndpointProvider(OpenAIProvider):
         self._listed = tuple(dict.fromkeys(name for name in listed if name.strip()))
         return self._listed
 
-    def _offer(self, name: str, row: ModelRow) -> Offer | None:
-        price = price_of(row, self._instance)
-        if price is None:
-            self._say(f"{name} is not offered: it has no price; set input and output, or free = true")
-            return None
-        return self._priced(name, row, price)
-
-    def _priced(self, name: str, row: ModelRow, price: Price) -> Offer:
+    def _offer(self, name: str, row: ModelRow) -> Offer:
         default = self._instance
         return Offer(
             provider=self.name,
             model=name,
             upstream=row.upstream or name,
-            price=price,
+            price=price_of(row, default),
             tier=_first(row.tier, default.tier),
             features=_first(row.features, default.features),
             context_window=_first(row.context, default.context),

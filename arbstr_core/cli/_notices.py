@@ -1,0 +1,36 @@
+"""What plugins and rooms warn of while a house is built: kept, so that `check` and `doctor` can repeat it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Notices(logging.Handler):
+    """Keeps warnings, each once, in order."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._texts: dict[str, None] = {}
+
+    @property
+    def texts(self) -> list[str]:
+        """What was said."""
+        return list(self._texts)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one."""
+        self._texts.setdefault(record.getMessage())
+
+
+@contextmanager
+def heard() -> Iterator[Notices]:
+    """Listen to everything of arbstr's for a while."""
+    log = logging.getLogger("arbstr")
+    notices = Notices()
+    log.addHandler(notices)
+    try:
+        yield notices
+    finally:
+        log.removeHandler(notices)
