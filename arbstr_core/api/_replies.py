@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 import msgspec
 
 from arbstr_core.types import CallFacts, Endpoint, ReplyCut, Secret
-from arbstr_core.wire import SseFramer
+from arbstr_core.wire import EventTooLarge, SseFramer
 
 
 class Outbound(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +76,10 @@ class Reply:
         """
         framer = SseFramer()
         async for chunk in self._chunks:
-            events = framer.feed(chunk)
+            try:
+                events = framer.feed(chunk)
+            except EventTooLarge as large:
+                raise ReplyCut(str(large)) from large
             if events:
                 yield events
         rest = framer.end()

@@ -266,6 +266,8 @@ class Exchange:
         elif broken is not None:
             self._leave_open(broken)
         else:
+            if not end.cancelled() and not end.result().first:
+                _log.critical("%s: the ledger had ended this call already, as %s", self.call.id, end.result())
             self._conclude()
 
     def _conclude(self) -> None:

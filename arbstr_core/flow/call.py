@@ -70,6 +70,11 @@ class CallFlow:
             )
         )
 
+    @property
+    def stopping(self) -> bool:
+        """True once no new calls are taken."""
+        return self._stopping
+
     def stop(self) -> None:
         """Take no new calls; the open ones go on."""
         self._stopping = True

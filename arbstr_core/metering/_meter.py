@@ -30,8 +30,8 @@ class Meter:
     def __init__(self, call: ChatCall) -> None:
         self._include_usage = call.include_usage
         self._usage: Usage | None = None
-        messages = call.members.get("messages", (0, 0))
-        self._input_bytes = messages[1] - messages[0]
+        self._text_at_usage = 0
+        self._spans = call.members
         self.text_bytes = 0
         self.stops = 0
         """choices that said why they ended; each may have cost one token that shows no text"""
@@ -41,7 +41,7 @@ class Meter:
         ended the stream, or is an error."""
         datas = [event[6:-2] for event in takewhile(_one_line, events)] if len(events) > 1 else []
         looked = glimpses(datas) if len(datas) > 1 else None
-        if looked is None or any(shown.error for _, shown in looked[1]):
+        if looked is None or not _in_any_order(looked[1], len(datas)):
             return self._sift_each(events)
         plain_bytes, others = looked
         self.text_bytes += plain_bytes
@@ -76,6 +76,7 @@ class Meter:
         self.stops += shown.finished
         if shown.usage is not None:
             self._usage = shown.usage
+            self._text_at_usage = self.text_bytes
             if not (shown.choices or self._include_usage):
                 return Seen.DROP
         return Seen.PASS
@@ -84,7 +85,8 @@ class Meter:
         """Count a reply that came as one body, by what it shows."""
         self.text_bytes += shown.text_bytes
         self.stops += shown.finished
-        self._usage = shown.usage or self._usage
+        self._usage = shown.usage
+        self._text_at_usage = self.text_bytes
 
     @property
     def output_seen(self) -> bool:
@@ -93,16 +95,50 @@ class Meter:
 
     def usage(self, facts: CallFacts) -> Usage:
         """What was used: as the provider says, else counted from the bytes."""
-        reported = facts.usage or self._usage
-        if reported is not None:
-            return _possible(reported)
+        if facts.usage is not None:
+            return _possible(facts.usage)
+        if self._usage is not None:
+            return _possible(self._completed(_possible(self._usage)))
         if not self.output_seen:
             return Usage(source=UsageSource.NONE)
         return Usage(
-            input_tokens=ceil_div(self._input_bytes, BYTES_PER_TOKEN),
-            output_tokens=ceil_div(self.text_bytes, BYTES_PER_TOKEN),
+            input_tokens=self._counted_input(), output_tokens=_tokens(self.text_bytes), source=UsageSource.COUNTED
+        )
+
+    def _completed(self, reported: Usage) -> Usage:
+        """A report that came before the end says nothing of what came after it."""
+        after = self.text_bytes - self._text_at_usage
+        if self.stops and (reported.output_tokens or not self.text_bytes):
+            return reported
+        missing = _tokens(after) if reported.output_tokens or not self.stops else _tokens(self.text_bytes)
+        if not missing:
+            return reported
+        return Usage(
+            input_tokens=reported.input_tokens,
+            cached_input_tokens=reported.cached_input_tokens,
+            output_tokens=reported.output_tokens + missing,
             source=UsageSource.COUNTED,
         )
+
+    def _counted_input(self) -> int:
+        spans = [self._spans[name] for name in _INPUT if name in self._spans]
+        return _tokens(sum(end - start for start, end in spans))
+
+
+_INPUT = ("messages", "tools", "functions", "response_format")
+"""What of a request a model reads."""
+
+
+def _tokens(size: int) -> int:
+    return ceil_div(size, BYTES_PER_TOKEN)
+
+
+def _in_any_order(others: Sequence[tuple[int, Glimpse]], count: int) -> bool:
+    """True where it makes no difference to count the plain events first: no error, and none comes after a usage."""
+    if any(shown.error for _, shown in others):
+        return False
+    reports = [place for place, shown in others if shown.usage is not None]
+    return not reports or sum(place >= reports[0] for place, _ in others) == count - reports[0]
 
 
 def _one_line(event: bytes) -> bool:

@@ -16,7 +16,7 @@ import aiohttp
 
 from arbstr_core.api import Outbound, Reply
 from arbstr_core.net._guard import Guard, require_public
-from arbstr_core.types import AddressRefused, ConnectFailed, ReplyCut, ReplyTimedOut
+from arbstr_core.types import AddressRefused, ConnectFailed, ReplyCut, ReplyTimedOut, Secret
 
 _LARGE_BYTES = 2**19
 
@@ -91,7 +91,7 @@ class GuardedUpstream:
             raise ReplyTimedOut(f"no answer from {url}") from late
         except (aiohttp.ClientError, OSError, ValueError) as broken:
             raise ConnectFailed(f"{url}: {broken or type(broken).__name__}") from broken
-        return _HttpReply(response)
+        return _HttpReply(response, outbound.key)
 
     def _choose(self, url: str) -> aiohttp.ClientSession:
         if not self._guard.trusts(url):
@@ -108,10 +108,11 @@ def _payload(body: bytes) -> bytes | io.BytesIO:
 class _HttpReply(Reply):
     """A reply over HTTP."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, key: Secret | None) -> None:
         # Names compare without case here; a copy in lower case would cost more than the rest of this.
         super().__init__(response.status, response.headers, _chunks(response))
         self._response = response
+        self._key = key
 
     @property
     def ended(self) -> bool:
@@ -119,11 +120,15 @@ class _HttpReply(Reply):
         return self._response.content.is_eof()
 
     async def read(self, limit: int) -> bytes:
-        """The whole body; read at once where its length is known and allowed."""
-        if not (self._response.content_length or limit) < limit:
-            return await super().read(limit)
-        with _told(self._response):
-            return await self._response.read()
+        """The whole body; read at once where its length is known and allowed. Our key is taken out of an error."""
+        if (self._response.content_length or limit) < limit:
+            with _told(self._response):
+                body = await self._response.read()
+        else:
+            body = await super().read(limit)
+        if self.status >= 400 and self._key is not None:
+            body = body.replace(self._key.reveal().encode(), b"***")
+        return body
 
     async def aclose(self) -> None:
         """A reply read to its end has given its connection back already; any other takes the connection with it."""

@@ -18,6 +18,11 @@ def unfit(offer: Offer, call: ChatCall) -> str | None:
     missing = call.features - offer.features
     if missing:
         return f"lacks {', '.join(sorted(missing))}"
+    if offer.max_choices is not None and call.choices > offer.max_choices:
+        return f"gives at most {offer.max_choices} choices (n)"
+    barred = offer.refused_fields & call.members.keys()
+    if barred:
+        return f"does not take {', '.join(sorted(barred))}"
     if offer.context_window is not None and len(call.body) > offer.context_window * _FEWEST_BYTES_PER_TOKEN:
         return f"the request does not fit its context of {offer.context_window} tokens"
     return None

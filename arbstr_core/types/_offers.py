@@ -67,6 +67,10 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     input_factor: float = 1.0
     input_overhead: int = 256
     output_field: str = "max_tokens"
+    max_choices: int | None = None
+    """the most `n` that its usage can be trusted with; None for any"""
+    refused_fields: frozenset[str] = frozenset()
+    """request fields that would cost more than the ceiling knows of: a call that has one is not for this offer"""
     hidden_reasoning: bool = False
     """True where the provider bills output tokens that it never shows"""
     as_of_ms: int = 0

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable
 
 from arbstr_core.flow import CallFlow, Exchange
-from arbstr_core.types import BodyTooLarge, Caller, CallRefused, Endpoint, UnsupportedMedia
+from arbstr_core.types import Caller, CallRefused, Endpoint
 from arbstr_core.web._asgi import Message, Receive, Send, encoded, header_map, respond
+from arbstr_core.web._body import ClientGone, read_body
 from arbstr_core.web._errors import answer, error_body
 from arbstr_core.web._request import read_call
 from arbstr_core.web._watch import Watch, Watches
@@ -26,10 +27,6 @@ _EVENTS = [
     ("cache-control", "no-cache"),
     ("x-accel-buffering", "no"),
 ]
-
-
-class ClientGone(Exception):
-    """The client went away before its request was whole."""
 
 
 class ChatDoor:
@@ -62,7 +59,7 @@ class ChatDoor:
             if "x-request-id" in headers:
                 said["x-client-request-id"] = headers["x-request-id"]
             caller = await self._flow.identify(headers.get("authorization", ""))
-            body = await self._body(headers, receive)
+            body = await read_body(scope, receive, self._max_body_bytes, "[server] max_body_bytes")
             call = read_call(
                 body,
                 call_id=call_id,
@@ -93,8 +90,9 @@ class ChatDoor:
                 await exchange.refused(answer(refused)[0], type(refused).__name__)
                 await _refuse(send, exchange.call.id, said, refused)
         except asyncio.CancelledError:
-            # Cancelled by our own watch: the client is gone, and this is its end.
-            if not watch.gone:
+            # Cancelled by our own watch: the client is gone, and this is its end. Or by a server that stops, which
+            # would call it a failure of the application if it were raised on.
+            if not (watch.gone or self._flow.stopping):
                 raise
             task.uncancel()
         finally:
@@ -118,30 +116,6 @@ class ChatDoor:
         watch.sending_since = time.monotonic()
         await send({"type": "http.response.body", "body": body, "more_body": not last})
         watch.sending_since = 0.0
-
-    async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
-        encoding = headers.get("content-encoding", "identity")
-        if encoding != "identity":
-            raise UnsupportedMedia(f"A body in content-encoding {encoding!r} is not read; send it without one")
-        declared = headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > self._max_body_bytes:
-            raise self._too_large()
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            part = message.get("body", b"")
-            size += len(part)
-            if size > self._max_body_bytes:
-                raise self._too_large()
-            parts.append(part)
-            if not message.get("more_body", False):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(f"The request body is larger than {self._max_body_bytes} bytes ([server] max_body_bytes)")
 
 
 async def _refuse(send: Send, call_id: str, said: dict[str, str], refused: CallRefused) -> int:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 
-from arbstr_core.types import Endpoint
-from arbstr_core.web._asgi import Application, Message, Receive, Send, respond
+from arbstr_core.accounts import Operator
+from arbstr_core.types import CallRefused, Endpoint
+from arbstr_core.web._asgi import Application, Message, Receive, Send, header_map, respond
+from arbstr_core.web._body import ClientGone, read_body
 from arbstr_core.web._chat import ChatDoor
-from arbstr_core.web._errors import error_body
+from arbstr_core.web._errors import answer, error_body
 from arbstr_core.web._models import ModelsDoor
 
 _CALLS = {f"/{endpoint.value}": endpoint for endpoint in Endpoint}
 _SLASHES = re.compile("/{2,}")
 _ADMIN = ("/admin", "/openapi.json")
+_MOST_OF_AN_OPERATORS_BODY = 1024 * 1024
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", ""})
 
 
@@ -28,6 +31,7 @@ class Front:
         chat: ChatDoor,
         models: ModelsDoor,
         control: Application,
+        operator: Operator,
         *,
         admin: bool,
         local: bool,
@@ -36,6 +40,7 @@ class Front:
         self._chat = chat
         self._models = models
         self._control = control
+        self._operator = operator
         self._admin = admin
         self._local = local
         self._cors_origins = frozenset(cors_origins)
@@ -75,6 +80,15 @@ class Front:
             if self._local and not _names_this_machine(scope):
                 await _say(send, 421, "The Host header names another machine: use 127.0.0.1 or localhost")
                 return
+            try:
+                self._operator.require(header_map(scope).get("authorization", ""))
+                receive = await _read_first(scope, receive)
+            except CallRefused as refused:
+                status, headers, body = answer(refused)
+                await respond(send, status, headers, body)
+                return
+            except ClientGone:
+                return
         await self._control(scope, receive, send)
 
     async def _not_that_way(self, method: str, allowed: str, send: Send) -> None:
@@ -103,6 +117,21 @@ class Front:
             await send(message)
 
         return with_cors
+
+
+async def _read_first(scope: Message, receive: Receive) -> Receive:
+    """The whole of an operator's request, bounded, before the framework begins to gather it without a bound."""
+    body = await read_body(scope, receive, _MOST_OF_AN_OPERATORS_BODY, "the bound for the operator's API")
+    told = False
+
+    async def once() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return once
 
 
 def _plain(path: str) -> str:

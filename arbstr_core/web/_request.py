@@ -12,6 +12,11 @@ from arbstr_core.wire import DuplicateKey, MalformedJson, Span, members
 
 _MOST_OUTPUT = 100_000_000
 _MOST_CHOICES = 128
+_MOST_OF_A_NAME = 256
+_READ = frozenset(
+    {"model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "tools", "functions"}
+    | {"response_format"}
+)
 
 
 class _Format(msgspec.Struct):
@@ -30,10 +35,13 @@ def read_call(body: bytes, *, call_id: str, endpoint: Endpoint, hints: Mapping[s
         raise BadRequest(f"The request has the field {twice.key!r} twice; send it once", param=twice.key) from None
     except MalformedJson as bad:
         raise BadRequest(f"The request body is not a JSON object: {bad}") from None
+    _refuse_lookalikes(spans)
     read = _Reader(body, spans)
     model = read("model", str, "a string")
     if not model:
         raise BadRequest("The request names no model; GET /v1/models lists them", param="model")
+    if len(model) > _MOST_OF_A_NAME:
+        raise BadRequest(f"model is longer than {_MOST_OF_A_NAME} characters; GET /v1/models lists them", param="model")
     if "messages" not in spans:
         raise BadRequest("The request has no messages", param="messages")
     messages = body[slice(*spans["messages"])]
@@ -47,7 +55,7 @@ def read_call(body: bytes, *, call_id: str, endpoint: Endpoint, hints: Mapping[s
         body=body,
         members=spans,
         stream=stream,
-        include_usage=stream and _wants_usage(read),
+        include_usage=_wants_usage(read) and stream,
         output_limit=_output_limit(read),
         choices=_choices(read),
         features=_features(read, messages),
@@ -56,12 +64,24 @@ def read_call(body: bytes, *, call_id: str, endpoint: Endpoint, hints: Mapping[s
     )
 
 
+def _refuse_lookalikes(spans: Mapping[str, Span]) -> None:
+    """Some servers match names without case, and the last one wins: billed one way, served another."""
+    for key in spans:
+        if key not in _READ and key.lower() in _READ:
+            raise BadRequest(f"The request has the field {key!r}; write it {key.lower()!r}", param=key)
+
+
 class _Reader:
     """Decodes one top-level member; null counts as absent."""
 
     def __init__(self, body: bytes, spans: Mapping[str, Span]) -> None:
         self._body = body
         self._spans = spans
+
+    def raw(self, key: str) -> bytes:
+        """The JSON of a member that is there."""
+        start, end = self._spans[key]
+        return self._body[start:end]
 
     def __call__(self, key: str, kind: Any, what: str) -> Any:
         span = self._spans.get(key)
@@ -79,6 +99,11 @@ class _Reader:
 
 def _wants_usage(read: _Reader) -> bool:
     options = read("stream_options", _Options, "an object with include_usage")
+    if options is not None:
+        try:
+            members(read.raw("stream_options"))
+        except ValueError as bad:
+            raise BadRequest(f"stream_options: {bad}", param="stream_options") from None
     return bool(options and options.include_usage)
 
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import msgspec
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_KEY = re.compile(rb'[ \t\r\n]*"((?:[^"\\]|\\.)*)"[ \t\r\n]*:[ \t\r\n]*')
+_KEY = re.compile(rb'[ \t\r\n]*"((?:[^"\\]|\\.){0,256})"[ \t\r\n]*:[ \t\r\n]*')
 _AFTER = re.compile(rb"[ \t\r\n]*([,}])")
+_MOST_KEYS = 256
 
 Span = tuple[int, int]
 
@@ -29,7 +30,8 @@ class DuplicateKey(ValueError):
 def members(body: bytes) -> dict[str, Span]:
     """Each top-level key of a JSON object with the (start, end) of its value in `body`.
 
-    Raises MalformedJson, or DuplicateKey. The whole of `body` is checked, nested values too.
+    Raises DuplicateKey, or MalformedJson (for more than 256 keys too, or one of more characters than that). The whole
+    of `body` is checked, nested values as well.
     """
     try:
         if not body.isascii():
@@ -41,6 +43,8 @@ def members(body: bytes) -> dict[str, Span]:
         raise MalformedJson(str(bad)) from None
     # The decoder found the values, and lost where they stand and which keys came twice. Walking the text beside it
     # finds both: a value that is not where its key says belongs to a second member of the same name.
+    if len(raws) > _MOST_KEYS or any(len(key) > _MOST_KEYS for key in raws):
+        raise MalformedJson(f"the object has more than {_MOST_KEYS} keys, or one of more characters than that")
     spans: dict[str, Span] = {}
     at = body.index(b"{") + 1
     while (found := _KEY.match(body, at)) is not None:

@@ -13,32 +13,46 @@ _BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINE = re.compile(rb"\r\n|\n|\r")
 
 
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+
+
+class EventTooLarge(ValueError):
+    """An event is larger than MAX_EVENT_BYTES."""
+
+
 class SseFramer:
     """Cuts a stream of bytes into whole events, byte for byte, whatever the packets were."""
 
     def __init__(self) -> None:
         self._rest = b""
+        self._looked = 0
+        """how much of the rest is known to hold no blank line"""
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The events that are whole now, each with its blank line."""
         data = self._rest + chunk if self._rest else chunk
         if b"\r" not in data:
             parts = data.split(b"\n\n")
-            self._rest = parts.pop()
-            return [part + b"\n\n" for part in parts if part.strip(b"\n")]
-        return self._feed_any(data)
+            events = [part + b"\n\n" for part in parts[:-1] if part.strip(b"\n")]
+            rest = parts[-1]
+        else:
+            events, rest = self._split(data)
+        if len(rest) > MAX_EVENT_BYTES:
+            raise EventTooLarge(f"an event is larger than {MAX_EVENT_BYTES} bytes")
+        self._rest = rest
+        self._looked = 0 if events else max(0, len(rest) - 3)
+        return events
 
-    def _feed_any(self, data: bytes) -> list[bytes]:
+    def _split(self, data: bytes) -> tuple[list[bytes], bytes]:
         # A CR at the very end may be the first half of CRLF: wait for the next chunk.
         events, start = [], 0
         limit = len(data) - 1 if data.endswith(b"\r") else len(data)
-        for blank in _BLANK.finditer(data, 0, limit):
+        for blank in _BLANK.finditer(data, self._looked, limit):
             event = data[start : blank.end()]
             if event.strip(b"\r\n"):
                 events.append(event)
             start = blank.end()
-        self._rest = data[start:]
-        return events
+        return events, data[start:]
 
     def end(self) -> list[bytes]:
         """What is left at the end of the stream, its blank line added; nothing where nothing is."""

@@ -6,6 +6,7 @@ Source: OpenAI API reference, "The chat completion object" and "The chat complet
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -34,6 +35,7 @@ class _Function(msgspec.Struct):
 
 class _ToolCall(msgspec.Struct):
     function: _Function | None = None
+    custom: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Text(msgspec.Struct):
@@ -43,6 +45,8 @@ class _Text(msgspec.Struct):
     refusal: str | None = None
     tool_calls: list[_ToolCall] | None = None
     function_call: _Function | None = None
+    audio: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    reasoning_details: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Choice(msgspec.Struct):
@@ -55,6 +59,14 @@ class _Reply(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
     x_groq: _Groq | None = None
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Loose(msgspec.Struct):
+    """A reply of which some part is not of OpenAI's types."""
+
+    choices: Any = None
+    usage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -76,6 +88,8 @@ class Glimpse(msgspec.Struct, frozen=True):
 
 _REPLY = msgspec.json.Decoder(_Reply)
 _REPLIES = msgspec.json.Decoder(list[_Reply])
+_LOOSE = msgspec.json.Decoder(_Loose)
+_LAX_USAGE = msgspec.json.Decoder(_Usage, strict=False)
 _NOT_UNDERSTOOD = Glimpse()
 
 
@@ -84,8 +98,7 @@ def glimpse(data: bytes) -> Glimpse:
     try:
         reply = _REPLY.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        # A field of another type than OpenAI's: it is carried, and counted by its size.
-        return Glimpse(text_bytes=len(data)) if data.startswith(b"{") else _NOT_UNDERSTOOD
+        return _salvage(data)
     return _glimpse(reply)
 
 
@@ -107,8 +120,7 @@ def glimpses(datas: Sequence[bytes]) -> tuple[int, list[tuple[int, Glimpse]]] | 
             text = choice.delta
             if text is not None and choice.finish_reason is None and reply.x_groq is None:
                 content = text.content
-                beside = text.tool_calls or text.reasoning_content or text.reasoning or text.refusal
-                if not (beside or text.function_call) and (content is None or content.isascii()):
+                if not _beside(text) and (content is None or content.isascii()):
                     size += len(content or "")
                     continue
         shown = _glimpse(reply)
@@ -143,10 +155,60 @@ def _glimpse(reply: _Reply) -> Glimpse:
 _NO_ERROR = (b"null", b"{}", b'""', b"false")
 
 
+def _beside(text: _Text) -> bool:
+    """True where a message shows more than its content."""
+    said = text.tool_calls or text.reasoning_content or text.reasoning or text.refusal or text.function_call
+    return bool(said or text.audio or text.reasoning_details)
+
+
+def _salvage(data: bytes) -> Glimpse:
+    """Look at a reply of which some part is not of OpenAI's types: each part by itself, and only text as text."""
+    try:
+        reply = _LOOSE.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Glimpse(text_bytes=len(data)) if data.startswith(b"{") else _NOT_UNDERSTOOD
+    choices = [each for each in reply.choices if isinstance(each, dict)] if isinstance(reply.choices, list) else []
+    usage = None
+    if reply.usage is not msgspec.UNSET:
+        try:
+            usage = _read(_LAX_USAGE.decode(reply.usage))
+        except msgspec.MsgspecError:
+            usage = None
+    return Glimpse(
+        sum(_text_in(choice.get("delta") or choice.get("message")) for choice in choices),
+        usage=usage,
+        choices=len(choices) if isinstance(reply.choices, list) else None,
+        finished=sum(choice.get("finish_reason") is not None for choice in choices),
+        error=reply.error is not msgspec.UNSET and bytes(reply.error) not in _NO_ERROR,
+    )
+
+
+_NO_TEXT = frozenset({"id", "type", "role", "index", "object", "format"})
+
+
+def _text_in(value: Any) -> int:
+    """The bytes of all text in a JSON value, but for what only names a part of it."""
+    if isinstance(value, str):
+        return _size(value)
+    if isinstance(value, list):
+        return sum(map(_text_in, value))
+    if isinstance(value, dict):
+        return sum(_text_in(part) for name, part in value.items() if name not in _NO_TEXT)
+    return 0
+
+
+def _raw_text(raw: msgspec.Raw | msgspec.UnsetType) -> int:
+    return 0 if raw is msgspec.UNSET else _text_in(msgspec.json.decode(raw))
+
+
 def _shown(text: _Text) -> int:
     """The bytes of text that a message or a part of one shows."""
     size = sum(_size(part) for part in (text.content, text.reasoning_content, text.reasoning, text.refusal) if part)
-    functions = [call.function for call in text.tool_calls or ()] + [text.function_call]
+    size += _raw_text(text.audio) + _raw_text(text.reasoning_details)
+    functions = [text.function_call]
+    for call in text.tool_calls or ():
+        functions.append(call.function)
+        size += _raw_text(call.custom)
     return size + sum(_size(f.name or "") + _size(f.arguments or "") for f in functions if f is not None)
 
 

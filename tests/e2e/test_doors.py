@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from house import chat, free_port, instance, process, run, serving, write
-from upstream import Upstream
+from upstream import Act, Upstream
 
 
 def test_the_operators_own_port(tmp_path: Path) -> None:
@@ -113,3 +113,35 @@ def test_what_is_secret_is_for_its_owner(tmp_path: Path, name: str) -> None:
         if name != "arbstr.db":
             assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
         assert os.path.getsize(folder / name) > 0
+
+
+def test_the_operators_api_gathers_nothing_for_strangers(tmp_path: Path) -> None:
+    """No token: 401 before a byte of the body is kept. With one, still no more than a bound."""
+
+    async def story() -> None:
+        with Upstream() as upstream:
+            async with serving(write(tmp_path, instance("x", upstream.url))) as served:
+                large = b"[" + b"1," * 700_000 + b"1]"
+                answer = await served.http.post("/admin/agents", content=large)
+                assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
+                answer = await served.admin.post("/admin/agents", content=large)
+                assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
+
+    run(story())
+
+
+def test_a_providers_key_never_comes_back(tmp_path: Path) -> None:
+    """An upstream that repeats our header in its refusal does not tell the agent."""
+
+    async def story() -> None:
+        with Upstream() as upstream:
+            said = b'{"error":{"message":"bad request with Bearer sk-SECRETKEY"}}'
+            upstream.script("m", Act(how="status", status=400, body=said))
+            (tmp_path / "key").write_text("sk-SECRETKEY\n")
+            place = write(tmp_path, instance("x", upstream.url, more='key = "file:key"'))
+            async with serving(place) as served:
+                answer = await served.call(await served.agent())
+                assert answer.status_code == 400
+                assert "bad request with Bearer ***" in answer.text
+
+    run(story())

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -198,3 +199,21 @@ def test_events_that_come_together_count_as_those_that_come_alone(
     places = sorted({min(cut, len(events)) for cut in cuts})
     batches = [events[a:b] for a, b in zip([0, *places], [*places, len(events)], strict=True)]
     assert sifted(batches) == sifted([[each] for each in events])
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_report_that_came_early_does_not_make_the_rest_free(together: bool) -> None:
+    """Some gateways send a usage with the first chunk; the client, or the provider, may leave before the last."""
+    meter = Meter(a_call())
+    events = [event(choices=[], usage={"prompt_tokens": 100, "completion_tokens": 0}), *[delta("abcd")] * 50]
+    for batch in [events] if together else [[each] for each in events]:
+        meter.sift(batch)
+    used = meter.usage(CallFacts())
+    assert (used.input_tokens, used.output_tokens, used.source) == (100, 50, UsageSource.COUNTED)
+
+
+def test_tools_count_as_input_where_nobody_counted() -> None:
+    tools = [{"type": "function", "function": {"name": "x" * 4000}}]
+    meter = Meter(a_call(fields={"tools": tools}))
+    meter.sift([delta("abcd")])
+    assert meter.usage(CallFacts()).input_tokens > 1000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -230,3 +231,18 @@ def test_a_policy_cannot_add() -> None:
 def test_a_broken_strategy_refuses_the_call(strategy: str) -> None:
     with pytest.raises(PolicyRefused, match=strategy):
         plan(router(strategy=strategy), [listing("a"), listing("b")])
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"), [({"n": 2}, "at most 1 choices"), ({"n_predict": 900}, "does not take n_predict")]
+)
+def test_an_offer_takes_no_more_than_its_ceiling_knows_of(fields: dict[str, Any], reason: str) -> None:
+    """The model on this machine counts one choice alone, and has a limit of its own beside OpenAI's."""
+    offer = an_offer(max_choices=1, refused_fields=frozenset({"n_predict"}))
+    call = a_call(fields=fields)
+    if "n" in fields:
+        call = msgspec.structs.replace(call, choices=fields["n"])
+    why = unfit(offer, call)
+    assert why is not None
+    assert reason in why
+    assert unfit(offer, a_call()) is None

@@ -89,3 +89,26 @@ def test_values_of_headers() -> None:
         ("\x7f\x00", b"%7F%00"),
     ]:
         assert encoded([("x-a", value)]) == [(b"x-a", sent)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"Model": "dear"}, "Model"),
+        ({"MAX_TOKENS": 100_000}, "MAX_TOKENS"),
+        ({"model": "m" * 257}, "model"),
+        ({f"field{place}": 1 for place in range(300)}, None),
+        ({"x" * 300: 1}, None),
+    ],
+)
+def test_what_other_servers_would_read_otherwise_is_refused(fields: dict[str, Any], param: str | None) -> None:
+    """Names that differ in case alone, and objects made to be slow to read."""
+    with pytest.raises(BadRequest) as refused:
+        read(good(**fields))
+    assert refused.value.param == param
+
+
+def test_duplicate_keys_in_stream_options_are_refused() -> None:
+    twice = b'{"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true,"include_usage":false}}'
+    with pytest.raises(BadRequest, match="stream_options"):
+        read(twice)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbstr_core.wire import DONE, SseFramer, event_data
+from arbstr_core.wire import DONE, EventTooLarge, SseFramer, event_data
 
 ENDS = ["\n", "\r\n", "\r"]
 LINES = st.sampled_from(
@@ -113,3 +114,10 @@ def test_the_data_of_an_event() -> None:
     assert event_data(b"event: x\ndata: a\ndata: b\n\n") == b"a\nb"
     assert event_data(b": comment\n\n") is None
     assert event_data(b"event: x\n\n") is None
+
+
+@pytest.mark.parametrize("piece", [b"x" * 65536, b"x\r" * 32768])
+def test_an_event_without_end_is_cut_off(piece: bytes) -> None:
+    framer = SseFramer()
+    with pytest.raises(EventTooLarge):
+        any(framer.feed(piece) for _ in range(200))

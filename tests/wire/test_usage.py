@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbstr_core.types import Usage
-from arbstr_core.wire import glimpse
+from arbstr_core.wire import glimpse, glimpses
 
 ANY: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -79,9 +79,29 @@ def test_text_in_bytes() -> None:
     assert shown(choices=[{"delta": {}, "finish_reason": "stop"}]).finished == 1
 
 
-def test_a_shape_that_is_not_openais_counts_by_its_size() -> None:
-    data = json.dumps({"choices": [{"delta": {"content": [{"type": "text", "text": "abc"}]}}]}).encode()
-    assert glimpse(data).text_bytes == len(data)
+def test_a_shape_that_is_not_openais_counts_its_text_and_keeps_its_usage() -> None:
+    """One odd field loses neither the usage nor an error, and the envelope is not text."""
+    parts = [{"type": "text", "text": "abc"}]
+    body = {"choices": [{"message": {"content": parts}, "finish_reason": "stop"}], "usage": {"prompt_tokens": "7"}}
+    found = glimpse(json.dumps(body | {"more": "x" * 1000}).encode())
+    assert (found.text_bytes, found.finished, found.choices) == (3, 1, 1)
+    assert found.usage is not None
+    assert found.usage.input_tokens == 7
+    assert glimpse(b'{"error":{"message":"busy"},"usage":[]}').error
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"tool_calls": [{"index": 0, "type": "custom", "custom": {"name": "n", "input": "12345"}}]},
+        {"audio": {"id": "a", "transcript": "123456"}},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "123456"}]},
+    ],
+)
+def test_text_beside_the_content_is_seen(delta: Any) -> None:
+    data = json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}).encode()
+    assert glimpse(data).text_bytes == 6
+    assert glimpses([data, data]) == (12, [])
 
 
 @pytest.mark.parametrize(

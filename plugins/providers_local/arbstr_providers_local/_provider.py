@@ -52,6 +52,9 @@ class LocalProvider(OpenAIProvider):
                 context_window=context,
                 max_output_tokens=context,
                 tier=Tier.LOCAL,
+                # Its usage counts one choice alone, and these would ask for more than what was set aside.
+                max_choices=1,
+                refused_fields=frozenset({"n_predict", "n_cmpl"}),
                 input_overhead=_OVERHEAD_WITH_TOOLS if tools else _OVERHEAD,
             )
         ]

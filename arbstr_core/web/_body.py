@@ -1,0 +1,48 @@
+"""Reads a request's body: whole, within a bound, and from a client that keeps sending."""
+
+from __future__ import annotations
+
+import asyncio
+
+from arbstr_core.types import BodyTooLarge, UnsupportedMedia
+from arbstr_core.web._asgi import Message, Receive, header_map
+
+_PAUSE_SECONDS = 30.0
+"""How long a client may send nothing in the middle of its body."""
+
+
+class ClientGone(Exception):
+    """The client went away, or fell silent, before its request was whole."""
+
+
+async def read_body(scope: Message, receive: Receive, most: int, bound: str) -> bytes:
+    """The body, at most `most` bytes; `bound` is what sets that, for the message.
+
+    Raises BodyTooLarge, UnsupportedMedia, or ClientGone.
+    """
+    headers = header_map(scope)
+    encoding = headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise UnsupportedMedia(f"A body in content-encoding {encoding!r} is not read; send it without one")
+    too_large = BodyTooLarge(f"The request body is larger than {most} bytes ({bound})")
+    declared = headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > most:
+        raise too_large
+    message = await receive()
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            raise too_large
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+        try:
+            async with asyncio.timeout(_PAUSE_SECONDS):
+                message = await receive()
+        except TimeoutError:
+            raise ClientGone from None
