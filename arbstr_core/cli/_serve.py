@@ -71,7 +71,7 @@ class Doors:
             client_stall_seconds=server.client_stall_seconds,
         )
         models = ModelsDoor(house.calls)
-        make = partial(Front, self.chat, models, control, cors_origins=server.cors_origins)
+        make = partial(Front, self.chat, models, control, house.operator, cors_origins=server.cors_origins)
         self.public = make(admin=server.admin_listen is None, local=server.listen.host in _LOOPBACK)
         self.operators = make(admin=True, local=server.admin_listen is None or server.admin_listen.host in _LOOPBACK)
 
