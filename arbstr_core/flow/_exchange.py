@@ -44,6 +44,11 @@ _CUT = (
 class Exchange:
     """Made before the hold is asked for, and closed whatever happens: `close` is idempotent and cannot be lost."""
 
+    __slots__ = (
+        *("_answer", "_attempts", "_began", "_bill", "_caller", "_closed", "_end", "_ended", "_ending"),
+        *("_first_byte_at", "_granted", "_hold", "_meter", "_opened", "_plan", "_rooms", "_whole", "call"),
+    )
+
     def __init__(
         self, rooms: CallRooms, call: ChatCall, caller: Caller, closed: Callable[[Exchange, CallSummary], None]
     ) -> None:

@@ -27,6 +27,8 @@ class Seen(enum.Enum):
 class Meter:
     """Counts one reply."""
 
+    __slots__ = ("_include_usage", "_spans", "_text_at_usage", "_usage", "stops", "text_bytes")
+
     def __init__(self, call: ChatCall) -> None:
         self._include_usage = call.include_usage
         self._usage: Usage | None = None
