@@ -209,7 +209,7 @@ def _announce(settings: Settings, house: House, ready: Callable[[str], None]) ->
     # What is there now stays; collecting it again and again would only stop calls for a moment each time.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(200_000, 50, 100)
     ready(str(server.listen))
 
 
