@@ -77,7 +77,7 @@ def test_cores_are_pinned_where_that_can_be(available: set[int], taskset: bool, 
 
 def test_elsewhere_than_on_linux_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.system", lambda: "Darwin")
-    with pytest.raises(Missing, match="need Linux .* and this is Darwin: run them there"):
+    with pytest.raises(Missing, match=r"need Linux .* and this is Darwin: run them there"):
         require("wrk")
 
 
