@@ -21,9 +21,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
         yield running
 
 
-def create(place: Setup, name: str) -> dict[str, Any]:
+def create(place: Setup, name: str, max_charge: str = "100sat") -> dict[str, Any]:
     made: dict[str, Any] = place.json(
-        *("agent", "create", name, "--fund", "1000sat", "--max-charge", "100sat", "--daily", "900sat")
+        *("agent", "create", name, "--fund", "1000sat", "--max-charge", max_charge, "--daily", "900sat")
     )
     assert set(made) >= {"id", "name", "token"}
     return made
@@ -110,8 +110,12 @@ def test_the_stock_client_knows_our_errors(served: Process) -> None:
             stock.chat.completions.create(**{**asked, "model": "gpt-9"})
         with pytest.raises(openai.BadRequestError):
             stock.chat.completions.create(**asked, max_tokens=-1)
+        with pytest.raises(openai.BadRequestError, match="at most 1 choices"):
+            stock.chat.completions.create(**asked, n=2)
+    poor = create(place, "careful", max_charge="1msat")
+    with client(place, poor) as stock:
         with pytest.raises(openai.PermissionDeniedError) as limit:
-            stock.chat.completions.create(**asked, n=100)
+            stock.chat.completions.create(**asked)
         assert limit.value.code == "limit_exceeded"
     with client(place, {"token": "arb_nobody"}) as stock, pytest.raises(openai.AuthenticationError):
         stock.chat.completions.create(**asked)
