@@ -38,6 +38,7 @@ answer = client.chat.completions.create(model="{model}", messages=[{{"role": "us
 print(answer.choices[0].message.content)
 
 {money}
+What a call cost and why: {arbstr} receipt ID, where ID is the answer's x-request-id (curl -i shows it).
 Ctrl-C stops."""
 
 
@@ -68,7 +69,12 @@ class Guide:
         model = models[0]["id"] if models else "NO-MODEL-IS-ON-OFFER"
         print(
             LINES.format(
-                base=f"{self._base}/v1", token=token, model=model, python=_beside("python"), money=self._money()
+                base=f"{self._base}/v1",
+                token=token,
+                model=model,
+                python=_beside("python"),
+                arbstr=_beside("arbstr"),
+                money=self._money(),
             ),
             flush=True,
         )

@@ -10,11 +10,13 @@ import sys
 import tomllib
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
 import msgspec
 import pytest
-from house import run, serving, write
+from house import Setup, instance, run, serving, write
+from upstream import Upstream
 
 from arbstr_core.api import Amount, Hooks, Ppm, Rate, hookimpl
 from arbstr_core.config import Address, Settings
@@ -228,3 +230,17 @@ def test_the_example_test_passes(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert int(re.findall(r"(\d+) passed", done.stdout)[0]) > 10
+
+
+def test_the_operators_routes_are_all_told() -> None:
+    told = set(
+        re.findall(r"^\| `((?:GET|POST) /admin/[^`]*)` \|", (DOCS / "operator-api.md").read_text(), re.MULTILINE)
+    )
+
+    async def routes(place: Setup) -> set[str]:
+        async with serving(place) as served:
+            paths = (await served.admin.get("/openapi.json")).json()["paths"]
+        return {f"{method.upper()} {path}" for path, how in paths.items() for method in how if path != "/readyz"}
+
+    with TemporaryDirectory() as folder, Upstream() as upstream:
+        assert told == run(routes(write(Path(folder), instance("x", upstream.url))))
