@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from arbstr_core.api import Clock
 from arbstr_core.storage._lock import Lock
 from arbstr_core.storage._migrations import Schema, migrate
-from arbstr_core.storage._sqlite import connect, database_path, read_engine, storage_error
+from arbstr_core.storage._sqlite import connect, database_path, make_file, read_engine, storage_error
 from arbstr_core.storage._tables import schema
 from arbstr_core.storage._writer import Operation, Writer
 from arbstr_core.types import StorageError
@@ -44,6 +44,7 @@ class Database:
         path = database_path(url, data_dir)
         lock = Lock(path)
         try:
+            make_file(path)
             connection = connect(path)
             try:
                 migrate(connection, path, [schema(), *schemas], clock.now_ms())

@@ -26,7 +26,8 @@ _DECODER = msgspec.json.Decoder(Announcement)
 
 
 def lock_path(database: Path) -> Path:
-    """The lock file of a database."""
+    """The lock file of a database: beside the file itself, whatever links lead there."""
+    database = Path(os.path.realpath(database))
     return database.with_name(f"{database.name}.lock")
 
 

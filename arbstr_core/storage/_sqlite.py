@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -43,10 +44,23 @@ def database_path(url: str, data_dir: Path) -> Path:
     return data_dir / name
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection that commits when told to, and refuses what it should. May be used from another thread."""
+def make_file(path: Path) -> None:
+    """Make an empty file for its owner alone where there is none; what SQLite puts beside it gets the same mode."""
     try:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StorageError(f"{path} cannot be opened ({error.strerror}): check its folder and its owner") from error
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection to a file that is there. It commits when told to, and refuses what it should. May be used from
+    another thread."""
+    # Never a new file: a reader that made one would hide that the database was deleted.
+    where = f"{path.absolute().as_uri()}?mode=rw"
+    try:
+        connection = sqlite3.connect(
+            where, isolation_level=None, check_same_thread=False, cached_statements=512, uri=True
+        )
     except sqlite3.Error as error:
         raise StorageError(
             f"{path} cannot be opened ({error}): check that its folder exists and can be written"

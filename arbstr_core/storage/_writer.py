@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import queue
 import sqlite3
 import threading
@@ -17,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from arbstr_core.api import Clock
 from arbstr_core.storage._sqlite import storage_error
 from arbstr_core.storage._statements import Bulk, BulkInsert, Statement, encode_rows
-from arbstr_core.types import ArbstrError, Overloaded, VaultUnavailable
+from arbstr_core.types import ArbstrError, Overloaded, StorageError, VaultUnavailable
 
 T = TypeVar("T")
 
@@ -108,6 +109,7 @@ class Writer:
     ) -> None:
         self._connection = connection
         self._path = path
+        self._file = _identity(path)
         self._clock = clock
         self._bound = bound
         self._batch = batch
@@ -181,6 +183,9 @@ class Writer:
 
     def _outcomes(self, batch: list[_Item]) -> list[_Result]:
         """Run a batch in one transaction; where one of it fails, each again in its own."""
+        refusal = self._begin()
+        if refusal is not None:
+            return [(future, None, refusal) for _, future in batch]
         try:
             transaction, results = self._run([operation for operation, _ in batch])
         except _FAULTS as fault:
@@ -191,8 +196,23 @@ class Writer:
         failure = self._commit(transaction)
         return [(future, result, failure) for (_, future), result in zip(batch, results, strict=True)]
 
+    def _begin(self) -> BaseException | None:
+        """Begin a transaction, or say why there is none. One wait for a locked file is enough: what is true of the
+        batch is true of each of its operations."""
+        # What has lost its name for a moment was in other hands: it stays lost. An open file's inode is not given anew.
+        if self._file is None or _identity(self._path) != self._file:
+            self._file = None
+            return StorageError(
+                f"{self._path} was deleted or replaced while arbstr runs: nothing is written any more; "
+                "stop arbstr, put the right file back, and start it"
+            )
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            return self._told(error)
+        return None
+
     def _run(self, operations: list[Operation[Any]]) -> tuple[Transaction, list[Any]]:
-        self._connection.execute("BEGIN IMMEDIATE")
         transaction = Transaction(self._connection, self._clock.now_ms(), operations)
         results = [operation.run(transaction) for operation in operations]
         transaction.finish()
@@ -246,3 +266,12 @@ class Writer:
                 future.set_exception(failure)
         if self._waiting and not self._working and self._handing_over is None:
             self._schedule(loop)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file has the name `path`; None where none can be found."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import stat
 import subprocess
 import sys
 
@@ -65,6 +66,38 @@ def test_a_killed_process_holds_nothing(tmp_path, clock):
         child.kill()
     assert not is_held(tmp_path / "arbstr.db")
     asyncio.run(Database.open("sqlite:///arbstr.db", data_dir=tmp_path, clock=clock).close())
+
+
+def test_another_name_is_the_same_database(opened, tmp_path, clock):
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(tmp_path / "arbstr.db")
+
+    async def story():
+        async with opened() as db:
+            db.announce("here")
+            assert is_held(link)
+            assert read_announcement(link).admin == "here"
+            with pytest.raises(StorageError, match="is in use by process"):
+                Database.open("sqlite:///link.db", data_dir=link.parent, clock=clock)
+        await Database.open("sqlite:///link.db", data_dir=link.parent, clock=clock).close()
+        assert not is_held(link)
+
+    asyncio.run(story())
+
+
+def test_the_files_are_for_their_owner_alone(opened, tmp_path):
+    async def story():
+        before = os.umask(0)
+        try:
+            async with opened(schemas=[Schema(room="room", migrations=(FIRST,))]):
+                modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()}
+        finally:
+            os.umask(before)
+        names = ("arbstr.db", "arbstr.db-wal", "arbstr.db-shm", "arbstr.db.lock")
+        assert modes == dict.fromkeys(names, 0o600)
+
+    asyncio.run(story())
 
 
 def test_the_lock_file_says_who(opened, tmp_path):

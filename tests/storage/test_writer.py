@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import sqlite3
 import threading
+import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -235,3 +240,46 @@ def test_a_statement_with_a_lost_value_is_refused():
     assert "'it''s'" in Statement(sa.select(constant("it's"))).sql
     with pytest.raises(AssertionError, match="constant"):
         _ = Statement(sa.select(NOTE).where(NOTE.c.text == "value")).sql
+
+
+def test_a_locked_database_refuses_a_batch_at_once(opened, tmp_path):
+    """One wait for all of them, not one for each."""
+
+    async def story():
+        async with opened(schemas=[NOTES]) as db:
+            with closing(sqlite3.connect(tmp_path / "arbstr.db", isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                begun = time.monotonic()
+                told = await asyncio.gather(*(db.submit(Write(n)) for n in range(3)), return_exceptions=True)
+                took = time.monotonic() - begun
+                other.execute("ROLLBACK")
+            assert [type(one) for one in told] == [StorageError] * 3
+            assert all("close the other program" in str(one) for one in told)
+            assert took < 9
+            assert await db.submit(Write(9)) == 1
+            assert await db.read(count) == 1
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_a_database_that_is_gone_takes_no_writes(opened, tmp_path, how):
+    async def story():
+        async with opened(schemas=[NOTES]) as db:
+            await db.submit(Write(1))
+            path = tmp_path / "arbstr.db"
+            if how == "replaced":
+                shutil.copy(path, tmp_path / "copy.db")
+                os.replace(tmp_path / "copy.db", path)
+            else:
+                path.unlink()
+            for n in (2, 3):
+                told = await asyncio.gather(*(db.submit(Settle(10 * n + k)) for k in range(2)), return_exceptions=True)
+                assert [type(one) for one in told] == [StorageError] * 2
+                assert all("was deleted or replaced" in str(one) for one in told)
+            if how == "deleted":
+                with pytest.raises(StorageError, match="unable to open"):
+                    await db.read(count)
+                assert not path.exists()
+
+    asyncio.run(story())
