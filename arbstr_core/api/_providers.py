@@ -63,7 +63,8 @@ class OpenAIProvider(Provider):
         try:
             answer = await self.tools.http.get(f"{self.url}/models", headers=headers)
         except httpx.HTTPError as failed:
-            raise ConnectFailed(f"{where} failed: {failed or type(failed).__name__}") from failed
+            # Not in its own words: those of a header that cannot be sent repeat the key.
+            raise ConnectFailed(f"{where} failed: {type(failed).__name__}") from None
         if answer.status_code != 200:
             raise ProviderError(f"{where} answered {answer.status_code}")
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
@@ -17,6 +16,7 @@ from arbstr_core.cli._context import (
     ask,
     command,
 )
+from arbstr_core.cli._operator import part
 from arbstr_core.cli._show import agent_facts, as_json, facts, sat, say, table
 
 app = typer.Typer(help="Agents: paying sub-accounts with a token, a balance and limits.", no_args_is_help=True)
@@ -61,7 +61,7 @@ def list_agents(config: ConfigFile = None, json: AsJson = False) -> None:
 @command
 def show(agent: Agent, config: ConfigFile = None, json: AsJson = False) -> None:
     """One agent: balance, held, limits."""
-    _print(ask(config, lambda client: client.get(f"/agents/{quote(agent, safe='')}")), json)
+    _print(ask(config, lambda client: client.get(f"/agents/{part(agent, 'an agent')}")), json)
 
 
 @app.command()
@@ -75,28 +75,28 @@ def fund(
 ) -> None:
     """Give an agent money: made where its realm is sim, else out of what your rail holds."""
     funding = {"amount_msat": amount, "key": key}
-    _print(ask(config, lambda client: client.post(f"/agents/{quote(agent, safe='')}/fund", funding)), json)
+    _print(ask(config, lambda client: client.post(f"/agents/{part(agent, 'an agent')}/fund", funding)), json)
 
 
 @app.command()
 @command
 def disable(agent: Agent, config: ConfigFile = None, json: AsJson = False) -> None:
     """Refuse an agent's calls from now on."""
-    _print(ask(config, lambda client: client.post(f"/agents/{quote(agent, safe='')}/disable")), json)
+    _print(ask(config, lambda client: client.post(f"/agents/{part(agent, 'an agent')}/disable")), json)
 
 
 @app.command()
 @command
 def enable(agent: Agent, config: ConfigFile = None, json: AsJson = False) -> None:
     """Serve an agent's calls again."""
-    _print(ask(config, lambda client: client.post(f"/agents/{quote(agent, safe='')}/enable")), json)
+    _print(ask(config, lambda client: client.post(f"/agents/{part(agent, 'an agent')}/enable")), json)
 
 
 @app.command()
 @command
 def rotate(agent: Agent, config: ConfigFile = None, json: AsJson = False) -> None:
     """A new token; the old ones stop working at once. It is printed once, and never again."""
-    made = ask(config, lambda client: client.post(f"/agents/{quote(agent, safe='')}/rotate"))
+    made = ask(config, lambda client: client.post(f"/agents/{part(agent, 'an agent')}/rotate"))
     if json:
         as_json(made)
     else:

@@ -21,6 +21,7 @@ from arbstr_core.cli._context import AsJson, ConfigFile, ask, command, config_pa
 from arbstr_core.cli._doctor import examine
 from arbstr_core.cli._house import open_house
 from arbstr_core.cli._init import write_config
+from arbstr_core.cli._operator import part
 from arbstr_core.cli._serve import serve as serve_house
 from arbstr_core.cli._show import as_json, facts, receipt_facts, sat, say, table, warn
 from arbstr_core.config import Address
@@ -218,7 +219,7 @@ def receipt(
     json: AsJson = False,
 ) -> None:
     """What one call cost, who served it, and why."""
-    document = ask(config, lambda client: client.get(f"/receipts/{request_id}"))
+    document = ask(config, lambda client: client.get(f"/receipts/{part(request_id, 'a receipt')}"))
     if json:
         as_json(document)
     else:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -21,6 +22,13 @@ _SECONDS = 120.0
 
 class Refused(ArbstrError):
     """The operator's API said no; the message is its own."""
+
+
+def part(text: str, what: str) -> str:
+    """`text` as one part of a path. Raises Refused where it is none, or would lead elsewhere."""
+    if text in ("", ".", ".."):
+        raise Refused(f"{text!r} is not {what}")
+    return quote(text, safe="")
 
 
 class OperatorClient:

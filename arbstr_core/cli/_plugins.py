@@ -8,6 +8,7 @@ import typer
 
 from arbstr_core.cli._context import AsJson, ConfigFile, ask, command, pairs, settings_of
 from arbstr_core.cli._house import plugin_rows
+from arbstr_core.cli._operator import part
 from arbstr_core.cli._show import as_json, facts, say, table
 from arbstr_core.types import NotFound
 
@@ -41,7 +42,9 @@ def show(stem: Stem, config: ConfigFile = None, json: AsJson = False) -> None:
     if not rows:
         raise NotFound(f"There is no plugin {stem!r}; `arbstr plugin list` shows them")
     row: dict[str, Any] = rows[0]
-    row["commands"] = ask(config, lambda client: client.get(f"/plugins/{stem}")) if row["state"] == "ok" else []
+    row["commands"] = (
+        ask(config, lambda client: client.get(f"/plugins/{part(stem, 'a plugin')}")) if row["state"] == "ok" else []
+    )
     if json:
         as_json(row)
         return
@@ -61,7 +64,12 @@ def run(
 ) -> None:
     """Run a command of a plugin; its parameters follow as --name VALUE. Prints JSON."""
     arguments = pairs(context.args)
-    as_json(ask(config, lambda client: client.post(f"/plugins/{stem}/{name}", arguments)))
+    as_json(
+        ask(
+            config,
+            lambda client: client.post(f"/plugins/{part(stem, 'a plugin')}/{part(name, 'a command')}", arguments),
+        )
+    )
 
 
 def _text(value: Any) -> str:

@@ -20,7 +20,8 @@ import uvicorn
 
 from arbstr_core.cli._house import House, open_house
 from arbstr_core.config import Address, Settings
-from arbstr_core.types import ArbstrError, ChatCall, Endpoint
+from arbstr_core.flow import CallFlow
+from arbstr_core.types import ArbstrError, BadRequest, ChatCall, Endpoint
 from arbstr_core.web import ChatDoor, Front, ModelsDoor, control_plane, read_call
 
 _log = logging.getLogger("arbstr")
@@ -31,7 +32,10 @@ _MOST_SETTLING_SECONDS = 10.0
 
 def planned_call(house: House, model: str, prompt: str, policy: str | None) -> ChatCall:
     """A chat request that is never sent, to see what would become of it."""
-    body = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": prompt}]})
+    try:
+        body = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": prompt}]})
+    except UnicodeEncodeError:
+        raise BadRequest("model and prompt must be text that can be written as UTF-8", param="prompt") from None
     hints = {"x-arbstr-policy": policy} if policy else {}
     return read_call(
         body,
@@ -81,14 +85,20 @@ async def serve(settings: Settings, *, mock: bool, ready: Callable[[str], None])
 
     `ready` is called once, with the address, when calls are served. Raises ListenFailed before anything is started.
     """
+    stop = Stop()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(stop.on_signals())
         addresses = [each for each in (settings.server.listen, settings.server.admin_listen) if each is not None]
         sockets = [stack.enter_context(_bound(address)) for address in addresses]
-        await _serve_on(sockets, settings, mock=mock, ready=ready)
+        try:
+            await _serve_on(sockets, settings, stop, mock=mock, ready=ready)
+        except asyncio.CancelledError:
+            if not stop.asked:
+                raise
 
 
 async def _serve_on(
-    sockets: list[socket.socket | None], settings: Settings, *, mock: bool, ready: Callable[[str], None]
+    sockets: list[socket.socket | None], settings: Settings, stop: Stop, *, mock: bool, ready: Callable[[str], None]
 ) -> None:
     async with open_house(settings, mock=mock, serving=True) as house:
         orphans = await house.vault.sweep_orphans() if house.vault else 0
@@ -97,7 +107,9 @@ async def _serve_on(
         doors = Doors(house)
         async with _background(house, doors):
             servers = _servers(settings, doors)
-            await _run(list(zip(servers, sockets, strict=True)), house, partial(_announce, settings, house, ready))
+            await _run(
+                list(zip(servers, sockets, strict=True)), house, stop, partial(_announce, settings, house, ready)
+            )
             left = await house.calls.drain(_MOST_SETTLING_SECONDS)
             if left:
                 _log.critical("%d calls could not be settled in time; the next start releases their holds", left)
@@ -161,26 +173,51 @@ def _bound(address: Address) -> Iterator[socket.socket | None]:
 Listening = list[tuple[uvicorn.Server, socket.socket | None]]
 
 
-async def _run(doors: Listening, house: House, started: Callable[[], None]) -> None:
-    """Listen until told to stop. The first signal lets open calls end; a second one does not wait for them."""
-    loop = asyncio.get_running_loop()
+class Stop:
+    """What signals do, from the first moment to the last: the first one lets open calls end, a second one does not
+    wait for them, and before anything listens one ends the start."""
 
-    def stop() -> None:
-        house.calls.stop()
-        for server, _ in doors:
-            server.force_exit = server.should_exit
-            server.should_exit = True
+    def __init__(self) -> None:
+        self.asked = False
+        self._task = asyncio.current_task()
+        self._calls: CallFlow | None = None
+        self._servers: list[uvicorn.Server] = []
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    try:
-        listening = [asyncio.create_task(_listen(server, bound)) for server, bound in doors]
-        await _all_started([server for server, _ in doors], listening)
-        started()
-        await asyncio.gather(*listening)
-    finally:
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """While this lasts, SIGINT and SIGTERM are ours."""
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+            loop.add_signal_handler(number, self._now)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def serving(self, calls: CallFlow, servers: list[uvicorn.Server]) -> None:
+        """From now on these are told to stop."""
+        self._calls, self._servers = calls, servers
+
+    def _now(self) -> None:
+        if self._calls is not None:
+            self._calls.stop()
+            for server in self._servers:
+                server.force_exit = server.should_exit
+                server.should_exit = True
+        elif not self.asked and self._task is not None:
+            self._task.cancel()
+        self.asked = True
+
+
+async def _run(doors: Listening, house: House, stop: Stop, started: Callable[[], None]) -> None:
+    """Listen until told to stop."""
+    servers = [server for server, _ in doors]
+    stop.serving(house.calls, servers)
+    listening = [asyncio.create_task(_listen(server, bound)) for server, bound in doors]
+    await _all_started(servers, listening)
+    started()
+    await asyncio.gather(*listening)
 
 
 async def _listen(server: uvicorn.Server, bound: socket.socket | None) -> None:

@@ -13,16 +13,21 @@ def resolve_secret(ref: SecretRef, base: Path, environ: Mapping[str, str] = os.e
     """The secret; None where the environment variable is unset or empty, or the file is absent or empty.
 
     A relative `file:` is relative to `base`, the folder of the configuration; one newline at its end is not part of
-    the secret. Raises ConfigError where the file is there and cannot be read.
+    the secret. Raises ConfigError where the file is there and cannot be read, or where the
+    secret could not stand in a header.
     """
     kind, _, where = ref.ref.partition(":")
     value = environ.get(where, "") if kind == "env" else _read(base / Path(where).expanduser())
+    value = value.removesuffix("\n").removesuffix("\r")
+    if value != value.strip() or not value.isprintable():
+        # Headers refuse such a value, and clients say so by repeating it.
+        raise ConfigError([Problem(f"the secret {ref.ref} has blanks around it, or a line break in it; take them out")])
     return Secret(value) if value else None
 
 
 def _read(path: Path) -> str:
     try:
-        text = path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as bad:
@@ -30,4 +35,3 @@ def _read(path: Path) -> str:
         raise ConfigError([Problem(f"the secret file {path} cannot be read ({reason}); correct it")]) from None
     except UnicodeDecodeError:
         raise ConfigError([Problem(f"the secret file {path} is not UTF-8 text; correct it")]) from None
-    return text.removesuffix("\n").removesuffix("\r")

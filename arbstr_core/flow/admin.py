@@ -69,9 +69,10 @@ class AdminFlow:
         daily_msat: int | None = None,
     ) -> Json:
         """Make an agent with limits, first money and a token, in one transaction. Nobody sees the token again."""
-        if not _NAME.match(name) or not name.isprintable():
+        if not _NAME.match(name) or not name.isprintable() or name != name.strip():
             raise BadRequest(
-                f"{name!r} cannot be an agent's name: 1 to 100 printable characters, no /, and neither ag_ nor . first",
+                f"{name!r} cannot be an agent's name: 1 to 100 printable characters, no /, no blanks around it, "
+                "and neither ag_ nor . first",
                 param="name",
             )
         where = realm or self._rails.default_realm()
@@ -102,6 +103,8 @@ class AdminFlow:
 
     async def fund(self, id_or_name: str, amount_msat: int, *, key: str | None = None) -> Json:
         """Give an agent money: made where its realm is `sim`, else out of what the operator's rail holds."""
+        if key is not None and not key.isprintable():
+            raise BadRequest("key holds characters that cannot be printed; use another", param="key")
         agent = await self._find(id_or_name)
         rail = self._rails.of_realm(agent.realm)
         key = f"fund:{key or secrets.token_hex(16)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from arbstr_core.storage import Statement, bulk_insert
-from arbstr_core.types import MAX_MSAT, Conflict, InsufficientFunds, Network, NotFound
+from arbstr_core.types import MAX_MSAT, BadRequest, Conflict, InsufficientFunds, Network, NotFound
 from arbstr_core.vault import _audit
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._book import Book, Chart, VaultOperation, plain_text
@@ -160,12 +160,18 @@ def _fund(book: Book, standing: Standing, amount: int, rail: str, key: str) -> N
     if standing.realm == Network.SIM:
         # Simulated money is made where it is needed.
         asset = book.account(f"asset:{rail}", standing.realm, "asset")
+        made = book.available(asset)
+        if made + amount > MAX_MSAT:
+            raise BadRequest(
+                f"{amount} msat and the {made} that {rail} has made are more than all bitcoin there is",
+                param="amount_msat",
+            )
         book.post(
             "capital",
             standing.realm,
             amount,
             [(asset, "debit", amount), (equity, "credit", amount)],
-            key=f"{key}:capital",
+            key=f"capital:{key}",
         )
     left = book.available(equity)
     if amount > left:

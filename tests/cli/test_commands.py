@@ -229,3 +229,24 @@ def test_doctor_and_check_tell_what_plugins_warn_of(tmp_path: Path) -> None:
     assert doctor.returncode == 1
     for said in ("providers_openai.locked is disabled", "it has no price", "provider providers_openai.dead"):
         assert said in doctor.stdout, said
+
+
+def test_ids_that_lead_elsewhere_and_odd_fundings_are_refused(place: Setup) -> None:
+    place.arbstr("agent", "create", "bot")
+    for words in (
+        ("receipt", "../agents"),
+        ("receipt", ".."),
+        ("plugin", "run", "..", "agents"),
+        ("agent", "show", ""),
+    ):
+        done = place.command(*words)
+        assert done.returncode == 1, words
+        assert "Traceback" not in done.stderr
+    for words in (("--key", "a\x00b"), ("--key", "a\nb")):
+        assert place.command("agent", "fund", "bot", "1", *words).returncode == 1
+    assert place.json("agent", "fund", "bot", "1", "--key", "y:capital")["posted_msat"] == 1000
+    assert place.json("agent", "fund", "bot", "1", "--key", "y")["posted_msat"] == 2000
+    most = place.command("agent", "fund", "bot", "21000000btc")
+    assert (most.returncode, "more than all bitcoin" in most.stderr) == (1, True)
+    assert place.json("audit", "verify")["ok"] is True
+    assert place.command("agent", "create", " ").returncode == 1

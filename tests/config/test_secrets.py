@@ -16,7 +16,7 @@ def reveal(ref: str, base: Path, environ: dict[str, str] | None = None) -> str |
 
 
 def test_environment(tmp_path: Path):
-    assert reveal("env:K", tmp_path, {"K": "v\n"}) == "v\n"
+    assert reveal("env:K", tmp_path, {"K": "v\n"}) == "v"
     assert reveal("env:K", tmp_path, {"K": ""}) is None
     assert reveal("env:K", tmp_path) is None
 
@@ -28,9 +28,7 @@ def test_the_environment_is_the_process_s_own_by_default(tmp_path: Path, monkeyp
     assert secret.reveal() == "v"
 
 
-@pytest.mark.parametrize(
-    ("written", "read"), [("v", "v"), ("v\n", "v"), ("v\r\n", "v"), ("v\n\n", "v\n"), ("\n", None)]
-)
+@pytest.mark.parametrize(("written", "read"), [("v", "v"), ("v\n", "v"), ("v\r\n", "v"), ("\n", None)])
 def test_file(tmp_path: Path, written: str, read: str | None):
     (tmp_path / "key").write_bytes(written.encode())
     assert reveal("file:key", tmp_path) == read
@@ -49,3 +47,11 @@ def test_a_file_that_cannot_be_read(tmp_path: Path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="not UTF-8"):
         reveal("file:binary", tmp_path)
+
+
+@pytest.mark.parametrize("value", ["sk-SECRET ", " sk-SECRET", "sk-SEC\rRET", "sk-SEC\nRET", "sk-\x00"])
+def test_a_secret_that_no_header_can_carry_is_refused_unseen(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        resolve_secret(SecretRef("env:KEY"), tmp_path, {"KEY": value})
+    assert "env:KEY" in str(refused.value)
+    assert "SEC" not in str(refused.value)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import stat
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
-from house import chat, free_port, instance, process, run, serving, write
+from house import chat, free_port, instance, process, run, serving, until_true, write
 from upstream import Act, Upstream
 
 
@@ -145,3 +148,26 @@ def test_a_providers_key_never_comes_back(tmp_path: Path) -> None:
                 assert "bad request with Bearer ***" in answer.text
 
     run(story())
+
+
+def test_several_signals_in_a_row_still_end_it_well(tmp_path: Path) -> None:
+    """The first lets open calls end, the next ones do not wait for them; all holds are ended, and it exits with 0."""
+    with Upstream() as upstream:
+        upstream.script("m", Act(how="hang"))
+        place = write(tmp_path, instance("x", upstream.url), server="shutdown_grace_seconds = 20")
+        with process(place) as served:
+            agent = place.json("agent", "create", "a", "--fund", "1000sat")
+            headers = {"authorization": f"Bearer {agent['token']}"}
+
+            def ask() -> None:
+                with contextlib.suppress(httpx.HTTPError):
+                    httpx.post(f"{place.url}/v1/chat/completions", json=chat(), headers=headers, timeout=30)
+
+            caller = threading.Thread(target=ask)
+            caller.start()
+            run(until_true(lambda: upstream.hits() == 1))
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM):
+                os.kill(served.pid, number)
+            assert served.stop() == 0
+            caller.join()
+        assert place.rows("SELECT state FROM hold") == [("released",)]
