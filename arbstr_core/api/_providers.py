@@ -63,8 +63,10 @@ class OpenAIProvider(Provider):
         try:
             answer = await self.tools.http.get(f"{self.url}/models", headers=headers)
         except httpx.HTTPError as failed:
-            # Not in its own words: those of a header that cannot be sent repeat the key.
-            raise ConnectFailed(f"{where} failed: {type(failed).__name__}") from None
+            # The words of a header that cannot be sent repeat the key.
+            secret = isinstance(failed, httpx.LocalProtocolError)
+            said = "" if secret else str(failed)
+            raise ConnectFailed(f"{where} failed: {said or type(failed).__name__}") from None
         if answer.status_code != 200:
             raise ProviderError(f"{where} answered {answer.status_code}")
         try:

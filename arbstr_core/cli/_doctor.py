@@ -17,6 +17,7 @@ from arbstr_core.cli._house import plugin_rows
 from arbstr_core.cli._operator import Refused, operator_client
 from arbstr_core.config import Settings, load
 from arbstr_core.plugins import installed
+from arbstr_core.storage import database_path
 from arbstr_core.types import ArbstrError, ConfigError
 
 _FEW_BYTES = 500 * 1024 * 1024
@@ -69,7 +70,8 @@ def _files(settings: Settings) -> Iterator[Finding]:
     free = shutil.disk_usage(place).free if place.exists() else 0
     detail = f"{free // 2**20} MiB free"
     yield Finding(what="disk", ok=free > _FEW_BYTES, detail=detail if free > _FEW_BYTES else f"{detail}: make room")
-    for file in (token_path(settings), folder / "master.key"):
+    database = database_path(settings.database_url, folder)
+    for file in (token_path(settings), folder / "master.key", database):
         if file.exists():
             mode = stat.S_IMODE(file.stat().st_mode)
             kept = not mode & 0o077

@@ -24,6 +24,8 @@ _PRAGMAS = (
     "PRAGMA trusted_schema=OFF",
     "PRAGMA cell_size_check=ON",
     "PRAGMA temp_store=MEMORY",
+    # Pages (32 MB): the same few pages are written again and again, and are copied home the more seldom.
+    "PRAGMA wal_autocheckpoint=8000",
     "PRAGMA journal_size_limit=67108864",
 )
 
