@@ -38,7 +38,6 @@ answer = client.chat.completions.create(model="{model}", messages=[{{"role": "us
 print(answer.choices[0].message.content)
 
 {money}
-What a call cost and why: {arbstr} receipt ID, where ID is the answer's x-request-id (curl -i shows it).
 Ctrl-C stops."""
 
 
@@ -65,7 +64,7 @@ class Guide:
                 print("loading the model ...", flush=True)
                 self._wait(self._model_loaded, seconds=120)
             token = self._token(http) if self._settings.vault.enabled else "unused"
-            models = http.get("/v1/models", headers=_bearer(token)).json()["data"]
+            models = _models(http, token)
         model = models[0]["id"] if models else "NO-MODEL-IS-ON-OFFER"
         print(
             LINES.format(
@@ -73,7 +72,6 @@ class Guide:
                 token=token,
                 model=model,
                 python=_beside("python"),
-                arbstr=_beside("arbstr"),
                 money=self._money(),
             ),
             flush=True,
@@ -97,8 +95,9 @@ class Guide:
         """The demo agent's token: the kept one where it works, else a new one, kept for the operator's eyes alone."""
         if self._token_file.exists():
             kept = self._token_file.read_text().strip()
-            if http.get("/v1/models", headers=_bearer(kept)).status_code == 200:
+            if http.get("/v1/models", headers=_bearer(kept)).status_code != httpx.codes.UNAUTHORIZED:
                 return kept
+            print(f"the token in {self._token_file} no longer works: here is a new one", flush=True)
         known = any(agent["name"] == AGENT for agent in self._arbstr("agent", "list", "--json"))
         words = ("rotate", AGENT) if known else ("create", AGENT, "--fund", FUND)
         token = str(self._arbstr("agent", *words, "--json")["token"])
@@ -113,7 +112,11 @@ class Guide:
             return "There are no accounts ([vault] enabled = false): any token will do."
         agent = self._arbstr("agent", "show", AGENT, "--json")
         amount = format_amount(agent["available_msat"])
-        return f"The token is the demo agent's, who has {amount} (simulated). It is kept in {self._token_file}."
+        return (
+            f"The token is the demo agent's, who has {amount} (simulated). It is kept in {self._token_file}.\n"
+            f"What a call cost and why: {_beside('arbstr')} receipt ID, "
+            "where ID is the answer's x-request-id (curl -i shows it)."
+        )
 
     def _arbstr(self, *words: str) -> Any:
         """What a command of arbstr answers."""
@@ -158,6 +161,15 @@ def _answers(http: httpx.Client) -> bool:
         return http.get("/readyz").status_code == 200
     except httpx.TransportError:
         return False
+
+
+def _models(http: httpx.Client, token: str) -> list[Any]:
+    """What is on offer to the agent. Raises Stopped where it is refused, having said why."""
+    answer = http.get("/v1/models", headers=_bearer(token))
+    if answer.is_error:
+        print(f"the demo agent is refused: {answer.json()['error']['message']}", file=sys.stderr, flush=True)
+        raise Stopped
+    return list(answer.json()["data"])
 
 
 def _bearer(token: str) -> dict[str, str]:

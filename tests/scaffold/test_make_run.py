@@ -55,10 +55,10 @@ def running(folder: Path) -> Iterator[str]:
     assert code == 0
 
 
-def _printed(process: subprocess.Popen[bytes]) -> str:
+def _printed(process: subprocess.Popen[bytes], last: str = "Ctrl-C stops.") -> str:
     assert process.stdout is not None
     said, limit = b"", time.monotonic() + SECONDS
-    while b"Ctrl-C stops." not in said:
+    while last.encode() not in said:
         assert select.select([process.stdout], [], [], max(0, limit - time.monotonic()))[0], said.decode()
         piece = os.read(process.stdout.fileno(), 65536)
         assert piece, f"it ended: {said.decode()}"
@@ -86,10 +86,41 @@ def test_the_printed_lines_work_and_the_agent_is_made_once(folder: Path) -> None
     assert "10,000 sat (simulated)" in first
     with running(folder) as second:
         assert token_in(second) == token_in(first) == kept.read_text().strip()
+        assert "no longer works" not in first + second
         kept.unlink()
     with running(folder) as third:
         assert token_in(third) != token_in(first)
         assert token_in(third) == kept.read_text().strip()
+        kept.write_text(token_in(first))
+    with running(folder) as fourth:
+        assert f"the token in {kept} no longer works: here is a new one\n" in fourth
+        assert token_in(fourth) == kept.read_text().strip() != token_in(first)
+
+
+def test_the_printed_way_to_a_receipt_works(folder: Path) -> None:
+    with running(folder) as said:
+        curl = said[said.index("curl ") : said.index("\n\nor in Python")].replace("\\\n", "")
+        answer = subprocess.run(
+            [*shlex.split(curl), "-i", "--silent", "--noproxy", "*"], capture_output=True, text=True, timeout=SECONDS
+        )
+        request = re.findall(r"^x-request-id: (req_\S+)", answer.stdout, re.MULTILINE)[0]
+        (command,) = re.findall(r"^What a call cost and why: (.+ receipt) ID, where", said, re.MULTILINE)
+        words = [*shlex.split(command), request]
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=SECONDS)
+        assert done.returncode == 0, done.stderr
+        assert request in done.stdout
+
+
+def test_a_disabled_demo_agent_is_a_sentence(folder: Path) -> None:
+    with running(folder):
+        arbstr = Path(sys.executable).with_name("arbstr")
+        subprocess.run([arbstr, "agent", "disable", "demo"], cwd=folder, check=True, timeout=SECONDS)
+    with start(folder) as process:
+        said = _printed(process, "refused: ")
+        process.send_signal(signal.SIGINT)
+        said += process.communicate(timeout=SECONDS)[0].decode()
+    assert "the demo agent is refused: The agent 'demo' is disabled" in said
+    assert "Traceback" not in said
 
 
 def test_a_taken_port_is_a_sentence(folder: Path) -> None:
