@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from house import Process, Setup, chat, instance, run, write
 from upstream import Act, Upstream
 
@@ -30,7 +32,19 @@ class Acknowledged:
 
 
 def test_kill_after_kill(tmp_path: Path) -> None:
-    chance = random.Random(20_260_101)
+    kill_after_kill(tmp_path, kills=KILLS, seed=20_260_101)
+
+
+@pytest.mark.campaign
+def test_many_kills(tmp_path: Path) -> None:
+    """`make campaign N=...`: so many kills, each time other moments; the seed is printed, and SEED repeats it."""
+    seed = int(os.environ.get("SEED", random.randrange(10**9)))
+    print(f"seed {seed}")
+    kill_after_kill(tmp_path, kills=int(os.environ["CAMPAIGN_N"]), seed=seed)
+
+
+def kill_after_kill(tmp_path: Path, *, kills: int, seed: int) -> None:
+    chance = random.Random(seed)
     said = Acknowledged()
     with Upstream() as upstream:
         upstream.script("m", *[Act(pause=0.005 * (turn % 3)) for turn in range(10_000)])
@@ -38,16 +52,16 @@ def test_kill_after_kill(tmp_path: Path) -> None:
         served = Process(place)
         try:
             agent = _agent(place, "payer", 10**12)
-            for number in range(KILLS):
+            for number in range(kills):
                 run(_load(served, agent, said, chance.uniform(0.05, 0.6), number))
                 served = Process(place)
                 _check(place, agent, said, upstream.hits())
         finally:
             if served.running:
                 assert served.stop() == 0
-        assert len(said.charged) > 5 * KILLS
-        assert len(said.streamed) > KILLS
-        assert len(said.funded) > KILLS
+        assert len(said.charged) > 5 * kills
+        assert len(said.streamed) > kills
+        assert len(said.funded) > kills
 
 
 def _agent(place: Setup, name: str, fund: int) -> dict[str, Any]:
