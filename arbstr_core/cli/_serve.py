@@ -22,7 +22,7 @@ from arbstr_core.cli._house import House, open_house
 from arbstr_core.config import Address, Settings
 from arbstr_core.flow import CallFlow
 from arbstr_core.types import ArbstrError, BadRequest, ChatCall, Endpoint
-from arbstr_core.web import ChatDoor, Front, ModelsDoor, control_plane, read_call
+from arbstr_core.web import ChatDoor, Front, HttpProtocol, ModelsDoor, control_plane, read_call
 
 _log = logging.getLogger("arbstr")
 
@@ -138,7 +138,7 @@ def _server(app: Any, address: Address, grace_seconds: float) -> uvicorn.Server:
             app,
             **where,
             loop="none",
-            http="httptools",
+            http=HttpProtocol,
             ws="none",
             lifespan="off",
             interface="asgi3",

@@ -4,6 +4,7 @@ from arbstr_core.web._admin import control_plane
 from arbstr_core.web._chat import ChatDoor
 from arbstr_core.web._front import Front
 from arbstr_core.web._models import ModelsDoor
+from arbstr_core.web._protocol import HttpProtocol
 from arbstr_core.web._request import read_call
 
-__all__ = ["ChatDoor", "Front", "ModelsDoor", "control_plane", "read_call"]
+__all__ = ["ChatDoor", "Front", "HttpProtocol", "ModelsDoor", "control_plane", "read_call"]
