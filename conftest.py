@@ -1,10 +1,14 @@
-"""Rules for every test of arbstr: none is skipped. What cannot run here has failed here."""
+"""For every test of arbstr: none is skipped, for what cannot run here has failed here; and PostgreSQL is here."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from postgres import Cluster
 
 _SENTENCE = "a test was skipped, and none may be: make what it needs available, or deselect it by its marker"
 
@@ -29,3 +33,22 @@ def pytest_make_collect_report(
         report.outcome = "failed"
         report.longrepr = f"{_SENTENCE} ({report.longrepr})"
     return report
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL server, started for the first test that asks; who stops or kills it starts it again."""
+    # Imported here: its driver takes longer to load than most tests take.
+    from postgres import Cluster
+
+    with Cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def postgres_url(postgres: Cluster) -> Iterator[str]:
+    """The url of a fresh database for one test."""
+    from postgres import database
+
+    with database(postgres) as url:
+        yield url
