@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 import msgspec
 
 from arbstr_core.types import CallFacts, Endpoint, ReplyCut, Secret
-from arbstr_core.wire import EventTooLarge, SseFramer
+from arbstr_core.wire import EventTooLarge, SseFramer, events_in
 
 
 class Outbound(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,22 +69,29 @@ class Reply:
         """True once the whole body is here, read or not, and its connection can serve the next call."""
         return False
 
-    async def events(self) -> AsyncIterator[Sequence[bytes]]:
-        """The whole events that arrived together, byte for byte, each with its blank line.
+    async def batches(self) -> AsyncIterator[bytes]:
+        """The whole events that arrived together, as they came; this is what the kernel reads a stream with.
 
         A last event that lacks its blank line gets one. Raises ReplyCut or ReplyTimedOut when the reply breaks off.
         """
         framer = SseFramer()
         async for chunk in self._chunks:
             try:
-                events = framer.feed(chunk)
+                batch = framer.feed(chunk)
             except EventTooLarge as large:
                 raise ReplyCut(str(large)) from large
-            if events:
-                yield events
+            if batch:
+                yield batch
         rest = framer.end()
         if rest:
             yield rest
+
+    async def events(self) -> AsyncIterator[Sequence[bytes]]:
+        """As `batches`, with each event by itself, byte for byte, and its blank line."""
+        async for batch in self.batches():
+            events = list(events_in(batch))
+            if events:
+                yield events
 
     async def read(self, limit: int) -> bytes:
         """The whole body of a reply that does not stream, at most `limit` bytes; raises ReplyCut beyond that."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import msgspec
 
@@ -21,7 +21,7 @@ from arbstr_core.types import (
     ReplyCut,
     ReplyTimedOut,
 )
-from arbstr_core.wire import Glimpse, event_data, glimpse
+from arbstr_core.wire import Glimpse, event_data, events_in, glimpse
 
 _log = logging.getLogger("arbstr.dispatch")
 
@@ -53,8 +53,8 @@ class FirstByte(msgspec.Struct, frozen=True):
     reply: Reply
     body: bytes = b""
     shown: Glimpse = Glimpse()
-    events: tuple[bytes, ...] = ()
-    rest: AsyncIterator[Sequence[bytes]] | None = None
+    events: bytes = b""
+    rest: AsyncIterator[bytes] | None = None
 
 
 async def first_byte(
@@ -104,27 +104,25 @@ async def _first_events(provider: Provider, reply: Reply, patience: Patience, id
     if not reply.streaming:
         body = await reply.read(_MAX_ERROR_BYTES)
         raise FailedAttempt(Outcome.BAD_REPLY, "asked for a stream, and did not answer with one", body=body)
-    rest = reply.events()
-    async for events in rest:
-        for position, event in enumerate(events):
+    rest = reply.batches()
+    async for batch in rest:
+        for event in events_in(batch):
             data = event_data(event)
             if data is None or data.startswith(b":"):
                 continue
             if data != b"[DONE]" and glimpse(data).error:
                 raise FailedAttempt(Outcome.REFUSED, "answered with an error event", body=data)
-            return FirstByte(
-                reply, events=tuple(events[position:]), rest=_owned(provider, rest, patience, idle_seconds)
-            )
+            return FirstByte(reply, events=batch, rest=_owned(provider, rest, patience, idle_seconds))
     raise FailedAttempt(Outcome.CUT, "the stream ended before its first event")
 
 
 async def _owned(
-    provider: Provider, events: AsyncIterator[Sequence[bytes]], patience: Patience, idle_seconds: float
-) -> AsyncIterator[Sequence[bytes]]:
+    provider: Provider, batches: AsyncIterator[bytes], patience: Patience, idle_seconds: float
+) -> AsyncIterator[bytes]:
     """The rest of a stream; its silence, or whatever its plugin raises, cuts it, and nothing else."""
     try:
         patience.extend(idle_seconds)
-        async for batch in events:
+        async for batch in batches:
             patience.stop()  # the time that the caller takes for it is not the provider's
             yield batch
             patience.extend(idle_seconds)

@@ -36,8 +36,8 @@ class OpenReply(msgspec.Struct, frozen=True, kw_only=True):
     reply: Reply
     body: bytes = b""
     shown: Glimpse = Glimpse()
-    events: tuple[bytes, ...] = ()
-    rest: AsyncIterator[Sequence[bytes]] | None = None
+    events: bytes = b""
+    rest: AsyncIterator[bytes] | None = None
 
     def facts(self) -> CallFacts:
         """What the provider knows of the call beyond its bytes. Raises ReplyCut where its plugin fails at that."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 
 from arbstr_core.dispatch import OpenReply
 from arbstr_core.flow._receipt import Ending, held_for, write_receipt
@@ -155,7 +155,7 @@ class Exchange:
         opened = self._opened
         assert opened is not None, "events before the first byte"
         complete = False
-        batch: Sequence[bytes] = opened.events
+        batch = opened.events
         try:
             while not complete:
                 kept, seen = self._meter.sift(batch)
@@ -192,10 +192,7 @@ class Exchange:
         try:
             try:
                 if self._whole and opened.rest is not None:
-                    # Where the body is all here, reading it to its end waits for nobody.
-                    async with asyncio.timeout(None if opened.reply.ended else _TRAILER_SECONDS):
-                        async for _ in opened.rest:
-                            pass
+                    await _read_out(opened)
             finally:
                 await opened.aclose()
         except (ProviderError, TimeoutError) as unended:
@@ -331,6 +328,18 @@ class Exchange:
             first_byte_ms=int((self._first_byte_at - self._began) * 1000) if self._first_byte_at else None,
             total_ms=int((now - self._began) * 1000),
         )
+
+
+async def _read_out(opened: OpenReply) -> None:
+    """Read a finished reply to its end; where that is here already, nobody has to be waited for."""
+    assert opened.rest is not None, "a stream has a rest"
+    if opened.reply.ended:
+        async for _ in opened.rest:
+            pass
+        return
+    async with asyncio.timeout(_TRAILER_SECONDS):
+        async for _ in opened.rest:
+            pass
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

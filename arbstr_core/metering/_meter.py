@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
-from itertools import takewhile
 
 from arbstr_core.types import CallFacts, ChatCall, Usage, UsageSource, ceil_div
-from arbstr_core.wire import Glimpse, event_data, glimpse, glimpses
+from arbstr_core.wire import Glimpse, event_data, events_in, glimpse, plain_text
 
 BYTES_PER_TOKEN = 4
 """How many bytes count as a token where nobody counted: in the agent's favour for text in most languages."""
@@ -38,25 +36,15 @@ class Meter:
         self.stops = 0
         """choices that said why they ended; each may have cost one token that shows no text"""
 
-    def sift(self, events: Sequence[bytes]) -> tuple[bytes, Seen]:
+    def sift(self, batch: bytes) -> tuple[bytes, Seen]:
         """Count events that came together: what of them goes to the caller, and whether the last one looked at passed,
         ended the stream, or is an error."""
-        datas = [event[6:-2] for event in takewhile(_one_line, events)] if len(events) > 1 else []
-        looked = glimpses(datas) if len(datas) > 1 else None
-        if looked is None or not _in_any_order(looked[1], len(datas)):
-            return self._sift_each(events)
-        plain_bytes, others = looked
-        self.text_bytes += plain_bytes
-        dropped = {place for place, shown in others if self._see(shown) is Seen.DROP}
-        first = events[: len(datas)]
-        if dropped:
-            first = [event for place, event in enumerate(first) if place not in dropped]
-        rest, seen = self._sift_each(events[len(datas) :])
-        return b"".join(first) + rest, seen
-
-    def _sift_each(self, events: Sequence[bytes]) -> tuple[bytes, Seen]:
-        kept = []
-        for event in events:
+        end, text_bytes = plain_text(batch)
+        self.text_bytes += text_bytes
+        if end == len(batch):
+            return batch, Seen.PASS
+        kept = [batch[:end]]
+        for event in events_in(batch[end:]):
             seen = self.see_event(event)
             if seen is Seen.PASS:
                 kept.append(event)
@@ -133,18 +121,6 @@ _INPUT = ("messages", "tools", "functions", "response_format")
 
 def _tokens(size: int) -> int:
     return ceil_div(size, BYTES_PER_TOKEN)
-
-
-def _in_any_order(others: Sequence[tuple[int, Glimpse]], count: int) -> bool:
-    """True where it makes no difference to count the plain events first: no error, and none comes after a usage."""
-    if any(shown.error for _, shown in others):
-        return False
-    reports = [place for place, shown in others if shown.usage is not None]
-    return not reports or sum(place >= reports[0] for place, _ in others) == count - reports[0]
-
-
-def _one_line(event: bytes) -> bool:
-    return event.startswith(b"data: {")
 
 
 def _possible(usage: Usage) -> Usage:

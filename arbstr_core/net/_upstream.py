@@ -136,9 +136,14 @@ class _HttpReply(Reply):
 
 
 async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    with _told(response):
-        async for chunk in response.content.iter_any():
-            yield chunk
+    content = response.content
+    while True:
+        # Entered for each piece: the caller may be told of its own errors where it stands, and not here.
+        with _told(response):
+            chunk = await content.readany()
+        if not chunk:
+            return
+        yield chunk
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 """The OpenAI wire as bytes: SSE framing, scanning and splicing of JSON, usage wherever it hides. Pure."""
 
+from arbstr_core.wire._content import Content, look_into, server_tools
 from arbstr_core.wire._json import DuplicateKey, MalformedJson, Span, members, splice
-from arbstr_core.wire._sse import DONE, EventTooLarge, SseFramer, event_data
-from arbstr_core.wire._usage import Glimpse, glimpse, glimpses
+from arbstr_core.wire._sse import DONE, EventTooLarge, SseFramer, event_data, events_in
+from arbstr_core.wire._usage import Glimpse, glimpse, plain_text
 
 __all__ = [
     "DONE",
+    "Content",
     "DuplicateKey",
     "EventTooLarge",
     "Glimpse",
@@ -13,8 +15,11 @@ __all__ = [
     "Span",
     "SseFramer",
     "event_data",
+    "events_in",
     "glimpse",
-    "glimpses",
+    "look_into",
     "members",
+    "plain_text",
+    "server_tools",
     "splice",
 ]

@@ -6,6 +6,7 @@ Source: WHATWG HTML, 9.2 "Server-sent events". Lines end in LF, CRLF or CR; a bl
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 DONE = b"data: [DONE]\n\n"
 
@@ -21,43 +22,59 @@ class EventTooLarge(ValueError):
 
 
 class SseFramer:
-    """Cuts a stream of bytes into whole events, byte for byte, whatever the packets were."""
+    """Cuts a stream of bytes after whole events, byte for byte, whatever the packets were."""
 
     def __init__(self) -> None:
         self._rest = b""
         self._looked = 0
         """how much of the rest is known to hold no blank line"""
 
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """The events that are whole now, each with its blank line."""
+    def feed(self, chunk: bytes) -> bytes:
+        """The events that are whole now, each with its blank line; empty where none is."""
         data = self._rest + chunk if self._rest else chunk
-        if b"\r" not in data:
-            parts = data.split(b"\n\n")
-            events = [part + b"\n\n" for part in parts[:-1] if part.strip(b"\n")]
-            rest = parts[-1]
-        else:
-            events, rest = self._split(data)
-        if len(rest) > MAX_EVENT_BYTES:
+        end = self._last_blank(data) if b"\r" in data else data.rfind(b"\n\n", self._looked) + 2
+        if end < 2:
+            end = 0
+        if len(data) - end > MAX_EVENT_BYTES:
             raise EventTooLarge(f"an event is larger than {MAX_EVENT_BYTES} bytes")
-        self._rest = rest
-        self._looked = 0 if events else max(0, len(rest) - 3)
-        return events
+        self._rest = data[end:]
+        self._looked = max(0, len(self._rest) - 3)
+        return data[:end]
 
-    def _split(self, data: bytes) -> tuple[list[bytes], bytes]:
+    def _last_blank(self, data: bytes) -> int:
         # A CR at the very end may be the first half of CRLF: wait for the next chunk.
-        events, start = [], 0
         limit = len(data) - 1 if data.endswith(b"\r") else len(data)
+        end = 0
         for blank in _BLANK.finditer(data, self._looked, limit):
-            event = data[start : blank.end()]
-            if event.strip(b"\r\n"):
-                events.append(event)
-            start = blank.end()
-        return events, data[start:]
+            end = blank.end()
+        return end
 
-    def end(self) -> list[bytes]:
-        """What is left at the end of the stream, its blank line added; nothing where nothing is."""
+    def end(self) -> bytes:
+        """What is left at the end of the stream, its blank line added; empty where nothing is."""
         rest, self._rest = self._rest.strip(b"\r\n"), b""
-        return [rest + b"\n\n"] if rest else []
+        return rest + b"\n\n" if rest else b""
+
+
+def events_in(batch: bytes) -> Iterator[bytes]:
+    """The events of what a framer gave, one by one, each with its blank line."""
+    start = 0
+    for end in _blanks_in(batch):
+        event = batch[start:end].lstrip(b"\r\n")
+        if event:
+            yield event
+        start = end
+
+
+def _blanks_in(batch: bytes) -> Iterator[int]:
+    """Where each blank line ends."""
+    if b"\r" in batch:
+        for blank in _BLANK.finditer(batch):
+            yield blank.end()
+        return
+    end = 0
+    while (found := batch.find(b"\n\n", end)) >= 0:
+        end = found + 2
+        yield end
 
 
 def event_data(event: bytes) -> bytes | None:

@@ -239,7 +239,7 @@ def test_a_plugin_that_fails_in_the_middle_cuts_the_reply(error: Exception) -> N
         found, _ = await opened(replies(CHUNK, CHUNK, error)[0])
         assert isinstance(found, OpenReply)
         assert found.rest is not None
-        assert [*found.events, *await anext(found.rest)] == [CHUNK, CHUNK]
+        assert found.events + await anext(found.rest) == CHUNK * 2
         with pytest.raises(ProviderError):
             await anext(found.rest)
 
@@ -260,7 +260,7 @@ def test_silence_in_the_middle_cuts_the_reply_and_the_callers_time_does_not_coun
         assert isinstance(found, OpenReply)
         assert found.rest is not None
         await asyncio.sleep(0.3)
-        assert await anext(found.rest) == [CHUNK]
+        assert await anext(found.rest) == CHUNK
         await asyncio.sleep(0.3)
         with pytest.raises(ReplyTimedOut):
             await anext(found.rest)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbstr_core.wire import DONE, EventTooLarge, SseFramer, event_data
+from arbstr_core.wire import DONE, EventTooLarge, SseFramer, event_data, events_in
 
 ENDS = ["\n", "\r\n", "\r"]
 LINES = st.sampled_from(
@@ -33,8 +33,8 @@ NOISE = st.lists(st.sampled_from([b"\r", b"\n", b"data: x", b":", b"\xc3", b"\xa
 
 def framed(*chunks: bytes) -> list[bytes]:
     framer = SseFramer()
-    events = [event for chunk in chunks for event in framer.feed(chunk)]
-    return events + framer.end()
+    batches = [framer.feed(chunk) for chunk in chunks]
+    return [event for batch in [*batches, framer.end()] for event in events_in(batch)]
 
 
 def split(stream: bytes, cuts: list[int]) -> list[bytes]:
