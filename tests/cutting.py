@@ -108,8 +108,6 @@ class _Answered:
         # A transaction that is ended by no COMMIT ends with its batch.
         complete = withheld and (kind == b"Z" or (kind == b"C" and body == b"COMMIT\0"))
         if kind == b"Z":
-            if self._awaited is not None and self._awaited[0] == self._batch:
-                self._awaited = None
             self._batch += 1
             self._completed = 0
         if complete:
@@ -312,9 +310,9 @@ class Cutter:
         while True:
             kind, body, whole = await _message(reader)
             statement = link.asked.message(kind, body)
+            if statement is not None and link in self._links and self._counts(statement):
+                self._commit(link)
             if link not in self._links:
-                return
-            if statement is not None and self._counts(statement) and not self._commit(link):
                 return
             await self._pass(writer, whole)
 
@@ -327,13 +325,13 @@ class Cutter:
                 return head + await link.client[0].readexactly(length - 8)
             link.client[1].write(b"N")
 
-    def _commit(self, link: _Link) -> bool:
-        """Count a commit that is about to pass, and do what is planned; whether there is still a link to pass it on."""
+    def _commit(self, link: _Link) -> None:
+        """Count a commit that is about to pass, and do what is planned."""
         self._commits += 1
         self._tell()
         plan = next((plan for plan in self._plans if plan.commit == self._commits), None)
         if plan is None:
-            return True
+            return
         self._plans.remove(plan)
         if plan.when is When.AFTER:
             link.answered.withhold(link.asked.batch, link.asked.execute, plan.what)
@@ -341,8 +339,6 @@ class Cutter:
             self._stall()
         else:
             self._cut(link)
-            return False
-        return True
 
     async def _answer(self, link: _Link) -> None:
         kept = b""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
-from cutting import Cutter, What, When, is_commit
+from cutting import Cutter, What, When, _Answered, is_commit
 
 INSERT = "INSERT INTO kept VALUES (%s)"
 
@@ -218,6 +218,26 @@ def test_a_commit_that_was_never_executed_is_no_commit_to_cut_after(
         connection.rollback()
         in_one_query(connection, 1)
     assert (kept(), cutter.commits, cutter.cuts) == ([1], 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("execute", "answers", "withheld"),
+    [
+        (0, [b"C BEGIN", b"C INSERT 0 1", b"C COMMIT"], [(True, False), (True, False), (True, True)]),
+        (0, [b"E", b"Z"], [(True, False), (True, True)]),
+        (2, [b"1", b"C BEGIN", b"D", b"C COMMIT"], [(False, False), (False, False), (False, False), (True, True)]),
+        (2, [b"C SELECT 1", b"C INSERT 0 1", b"Z"], [(False, False), (True, False), (True, True)]),
+        (2, [b"C BEGIN", b"E", b"Z", b"C COMMIT"], [(False, False), (False, False), (False, False), (False, False)]),
+    ],
+    ids=["one query", "one that fails", "the second execute", "no COMMIT ends it", "skipped"],
+)
+def test_what_is_withheld_and_until_when(execute: int, answers: list[bytes], withheld: list[tuple[bool, bool]]) -> None:
+    """Until the commit is done: a server may have sent what comes before it."""
+    answered = _Answered()
+    answered.message(b"R", b"")
+    answered.message(b"Z", b"I")
+    answered.withhold(1, execute, What.CUT)
+    assert [answered.message(each[:1], each[2:] + b"\0") for each in answers] == withheld
 
 
 def test_a_server_that_is_away_is_one_that_resets(postgres_url: str) -> None:

@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -30,7 +32,7 @@ def test_only_what_was_committed_outlives_the_server(cluster: Cluster, end: Call
         with psycopg.connect(url, autocommit=True) as setup:
             setup.execute("CREATE TABLE kept (x int)")
             setup.execute("INSERT INTO kept VALUES (1)")
-        with psycopg.connect(url) as open_one:
+        with psycopg.connect(url) as open_one, busy(url):
             open_one.execute("INSERT INTO kept VALUES (2)")
             children = [pid for (pid,) in open_one.execute("SELECT pid FROM pg_stat_activity")]
             assert open_one.info.backend_pid in children
@@ -70,6 +72,23 @@ def test_it_does_not_outlive_the_tests() -> None:
         assert time.monotonic() < limit
         time.sleep(0.01)
     subprocess.run(["rm", "-r", folder], check=True)
+
+
+@contextmanager
+def busy(url: str) -> Iterator[None]:
+    """Someone whose server process is at work, and does not notice by itself that the others are gone."""
+
+    def work() -> None:
+        with psycopg.connect(url, autocommit=True) as connection, suppress(psycopg.OperationalError):
+            connection.execute("DO $$ BEGIN LOOP END LOOP; END $$")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    with psycopg.connect(url, autocommit=True) as connection:
+        while not connection.execute("SELECT FROM pg_stat_activity WHERE query LIKE 'DO %'").fetchall():
+            assert thread.is_alive()
+    yield
+    thread.join(30)
 
 
 def alive(pid: int) -> bool:
