@@ -13,7 +13,7 @@ import uvloop
 
 from arbstr_core.plugins import LoopClock
 from arbstr_core.storage import Database
-from arbstr_core.vault import Granted, HoldRequest, Limits, ProviderCost, Settlement, Vault, schema
+from arbstr_core.vault import Granted, HoldRequest, Limits, NewAgent, ProviderCost, Settlement, Vault, schema
 
 TASKS = 64
 _CEILINGS = (1836, 3672)
@@ -60,13 +60,15 @@ async def _measure(folder: Path, seconds: float) -> LedgerRun:
         vault = Vault(database, boot_id="bench")
         limits = Limits(max_charge_msat=10**9, daily_msat=10**15)
         await vault.create_agent(
-            id="ag_bench",
-            name="bench",
-            realm="sim",
-            token_hash=bytes(32),
-            limits=limits,
-            fund_msat=10**13,
-            rail="simulated",
+            NewAgent(
+                id="ag_bench",
+                name="bench",
+                realm="sim",
+                token_hash=bytes(32),
+                limits=limits,
+                fund_msat=10**13,
+                rail="simulated",
+            )
         )
         began, used = time.perf_counter(), time.process_time()
         numbers = count()

@@ -181,7 +181,7 @@ class Served:
         found = _ok(await self.admin.get("/admin/audit/verify"))
         assert found["ok"], found
         assert (found["sum_msat"], found["open_holds"]) == (0, 0), found
-        per_hold = self.setup.rows("SELECT count(*) FROM transfer WHERE hold_id IS NOT NULL GROUP BY hold_id")
+        per_hold = self.setup.rows("SELECT count(*) FROM transfer WHERE hold_seq IS NOT NULL GROUP BY hold_seq")
         assert all(row == (1,) for row in per_hold), per_hold
         (holds,) = self.setup.rows("SELECT count(*) FROM hold")
         assert holds == (len(per_hold),)

@@ -14,7 +14,7 @@ from arbstr_core.cli._data import operator_token
 from arbstr_core.cli._house import made_house, open_house
 from arbstr_core.cli._serve import control_app
 from arbstr_core.config import Settings
-from arbstr_core.storage import database_path, is_held, read_announcement
+from arbstr_core.storage import is_held, lock_base, read_announcement
 from arbstr_core.types import ArbstrError
 
 _SECONDS = 120.0
@@ -53,7 +53,7 @@ async def operator_client(settings: Settings, *, market: bool = False) -> AsyncI
 
     Where no server runs, plugins are started only for what needs the `market`.
     """
-    path = database_path(settings.database_url, settings.data_dir)
+    path = lock_base(settings.database_url, settings.data_dir)
     headers = {"authorization": f"Bearer {operator_token(settings).reveal()}"}
     if is_held(path):
         async with _server_client(settings, headers) as http:
@@ -81,7 +81,7 @@ async def _quiet() -> AsyncIterator[None]:
 
 
 def _server_client(settings: Settings, headers: dict[str, str]) -> httpx.AsyncClient:
-    path = database_path(settings.database_url, settings.data_dir)
+    path = lock_base(settings.database_url, settings.data_dir)
     said = read_announcement(path)
     if said is None or not said.admin:
         raise Refused(f"{path} is in use by a process that does not serve yet; try again in a moment")

@@ -40,6 +40,22 @@ def refusal(refused: Refused, caller: Caller) -> CallRefused:
             )
         case RefusalReason.MAX_CHARGE:
             return _limit(refused, "max_charge", f"The call may cost up to {needed}; the limit for one is {left}")
+        case RefusalReason.HOURLY:
+            return _limit(refused, "hourly", f"The call may cost up to {needed}; {left} are left of this hour's limit")
+        case RefusalReason.EXPIRED:
+            return _limit(
+                refused, "expired", f"The limits of {refused.agent} have expired; its operator can set new ones"
+            )
+        case RefusalReason.MODEL:
+            return _limit(refused, "models", "The limits of this agent do not allow the model")
+        case RefusalReason.CONCURRENT:
+            return _limit(
+                refused, "concurrent", "As many calls are open as the agent may have at one time; wait for one"
+            )
+        case RefusalReason.RATE:
+            return _limit(
+                refused, "per_minute", "As many calls were made as the agent may make in a minute; wait a little"
+            )
         case RefusalReason.DAILY:
             return _limit(refused, "daily", f"The call may cost up to {needed}; {left} are left of today's limit")
         case RefusalReason.NO_LIMITS:

@@ -24,7 +24,7 @@ from arbstr_core.types import (
     PolicyRefused,
     Quote,
 )
-from arbstr_core.vault import AgentRecord, Limits, Vault
+from arbstr_core.vault import AgentRecord, Limits, NewAgent, Vault
 
 Json = dict[str, Any]
 
@@ -80,16 +80,18 @@ class AdminFlow:
         token = new_token()
         defaults = self._default_limits
         record = await self._need_vault().create_agent(
-            id=self._ids("ag_"),
-            name=name,
-            realm=where,
-            token_hash=token_hash(token),
-            limits=Limits(
-                max_charge_msat=defaults.max_charge_msat if max_charge_msat is None else max_charge_msat,
-                daily_msat=defaults.daily_msat if daily_msat is None else daily_msat,
-            ),
-            fund_msat=fund_msat,
-            rail=rail.name,
+            NewAgent(
+                id=self._ids("ag_"),
+                name=name,
+                realm=where,
+                token_hash=token_hash(token),
+                limits=Limits(
+                    max_charge_msat=defaults.max_charge_msat if max_charge_msat is None else max_charge_msat,
+                    daily_msat=defaults.daily_msat if daily_msat is None else daily_msat,
+                ),
+                fund_msat=fund_msat,
+                rail=rail.name,
+            )
         )
         return {**_agent(record), "token": token}
 

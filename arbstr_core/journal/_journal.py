@@ -9,14 +9,18 @@ import sqlalchemy as sa
 
 from arbstr_core.api import Clock
 from arbstr_core.storage import (
+    INTEGER,
+    TEXT,
     BulkInsert,
     Database,
+    Dialect,
     Migration,
     Operation,
     Schema,
     Transaction,
     bulk_insert,
-    create_table,
+    create,
+    narrow,
 )
 from arbstr_core.types import ArbstrError
 
@@ -27,27 +31,30 @@ _MOST_WAITING = 10_000
 """Rows beyond this are dropped, and counted: the request log is not worth the memory."""
 
 _METADATA = sa.MetaData()
-_REQUESTS = sa.Table(
+_REQUESTS = narrow(
     "request_log",
     _METADATA,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("at_ms", sa.Integer, nullable=False),
-    sa.Column("agent_id", sa.Text, nullable=False),
-    sa.Column("model", sa.Text, nullable=False),
-    sa.Column("provider", sa.Text, nullable=False),
-    sa.Column("status", sa.Integer, nullable=False),
-    sa.Column("outcome", sa.Text, nullable=False),
-    sa.Column("charged_msat", sa.Integer, nullable=False),
-    sa.Column("total_ms", sa.Integer, nullable=False),
-    sqlite_strict=True,
-    sqlite_with_rowid=False,
+    sa.Column("id", TEXT, primary_key=True),
+    sa.Column("at_ms", INTEGER, nullable=False),
+    sa.Column("agent_id", TEXT, nullable=False),
+    sa.Column("model", TEXT, nullable=False),
+    sa.Column("provider", TEXT, nullable=False),
+    sa.Column("status", INTEGER, nullable=False),
+    sa.Column("outcome", TEXT, nullable=False),
+    sa.Column("charged_msat", INTEGER, nullable=False),
+    sa.Column("total_ms", INTEGER, nullable=False),
 )
 _COLUMNS = ("id", "at_ms", "agent_id", "model", "provider", "status", "outcome", "charged_msat", "total_ms")
 
 
 def schema() -> Schema:
     """The migrations of this room."""
-    first = Migration(version=1, name="request log", sqlite=(create_table(_REQUESTS),))
+    first = Migration(
+        version=1,
+        name="request log",
+        sqlite=create(Dialect.SQLITE, _REQUESTS),
+        postgresql=create(Dialect.POSTGRESQL, _REQUESTS),
+    )
     return Schema(room="journal", migrations=(first,))
 
 

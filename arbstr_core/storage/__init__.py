@@ -1,50 +1,68 @@
-"""The database: one file, one process, one writer thread with group commit; migrations, encryption, plugins' stores."""
+"""The database: a SQLite file or PostgreSQL; one writer thread with group commit; migrations,
+encryption, plugins' stores."""
 
 from arbstr_core.storage._cipher import Cipher, open_cipher
-from arbstr_core.storage._database import Database
+from arbstr_core.storage._database import Database, is_postgresql, lock_base
+from arbstr_core.storage._ddl import Guard, append_only, create, fixed, kept, narrow, partial_index, wide
+from arbstr_core.storage._link import ConstraintFailed, Link, NotCommitted
 from arbstr_core.storage._lock import Announcement, is_held, read_announcement
 from arbstr_core.storage._migrations import Migration, Schema
-from arbstr_core.storage._sqlite import (
-    ConstraintFailed,
-    create_index,
-    create_table,
-    database_path,
-    immutable,
-    no_delete,
-    no_insert_over,
-    trigger,
+from arbstr_core.storage._sqlite import database_path
+from arbstr_core.storage._statements import (
+    BYTES,
+    INTEGER,
+    TEXT,
+    Bulk,
+    BulkInsert,
+    Dialect,
+    Load,
+    Rows,
+    Statement,
+    array,
+    bulk_insert,
+    constant,
 )
-from arbstr_core.storage._statements import Bulk, BulkInsert, Statement, bulk_insert, constant, field, one_row, rows_of
 from arbstr_core.storage._store import PluginStore
-from arbstr_core.storage._writer import Operation, Transaction, Writer
+from arbstr_core.storage._transaction import Operation, Transaction
+from arbstr_core.storage._writer import Writer
 
 __all__ = [
+    "BYTES",
+    "INTEGER",
+    "TEXT",
     "Announcement",
     "Bulk",
     "BulkInsert",
     "Cipher",
     "ConstraintFailed",
     "Database",
+    "Dialect",
+    "Guard",
+    "Link",
+    "Load",
     "Migration",
+    "NotCommitted",
     "Operation",
     "PluginStore",
+    "Rows",
     "Schema",
     "Statement",
     "Transaction",
     "Writer",
+    "append_only",
+    "array",
     "bulk_insert",
     "constant",
-    "create_index",
-    "create_table",
+    "create",
     "database_path",
-    "field",
-    "immutable",
+    "fixed",
     "is_held",
-    "no_delete",
-    "no_insert_over",
-    "one_row",
+    "is_postgresql",
+    "kept",
+    "lock_base",
+    "narrow",
     "open_cipher",
+    "partial_index",
     "read_announcement",
-    "rows_of",
-    "trigger",
+    "wide",
 ]

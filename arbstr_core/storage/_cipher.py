@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from arbstr_core.storage._database import Database
 from arbstr_core.storage._statements import Statement
 from arbstr_core.storage._tables import CIPHER_CHECK
-from arbstr_core.storage._writer import Operation, Transaction
+from arbstr_core.storage._transaction import Operation, Transaction
 from arbstr_core.types import StorageError
 
 _KEY_BYTES = 32
@@ -62,7 +62,7 @@ async def open_cipher(db: Database, path: Path, *, create: bool = True) -> Ciphe
     if key is None:
         if check is not None:
             raise StorageError(
-                f"{path} is missing and {db.path} is sealed with master key {check[0]}: put the file back"
+                f"{path} is missing and {db.name} is sealed with master key {check[0]}: put the file back"
             )
         if not create:
             raise StorageError(f"{path} is missing: run arbstr init")
@@ -72,7 +72,7 @@ async def open_cipher(db: Database, path: Path, *, create: bool = True) -> Ciphe
         await db.submit(_Adopt(cipher))
     elif check[0] != cipher.key_id or cipher.open(check[1], _PURPOSE) != _CHECK:
         raise StorageError(
-            f"{path} is not the master key of {db.path} (it is {cipher.key_id}, not {check[0]}): put that back"
+            f"{path} is not the master key of {db.name} (it is {cipher.key_id}, not {check[0]}): put that back"
         )
     return cipher
 

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any, Protocol
 
 import msgspec
 import sqlalchemy as sa
 
-from arbstr_core.storage._sqlite import create_table, storage_error
-from arbstr_core.storage._statements import Statement
+from arbstr_core.storage._ddl import create, narrow
+from arbstr_core.storage._statements import INTEGER, TEXT, Dialect
 from arbstr_core.types import StorageError
 
-_METADATA = sa.MetaData()
-_SCHEMA = sa.Table(
+_SCHEMA = narrow(
     "schema",
-    _METADATA,
-    sa.Column("room", sa.Text, primary_key=True),
-    sa.Column("version", sa.Integer, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("at_ms", sa.Integer, nullable=False),
-    sqlite_strict=True,
-    sqlite_with_rowid=False,
-)
-_APPLIED = Statement(sa.select(_SCHEMA.c.room, _SCHEMA.c.version).order_by(_SCHEMA.c.room, _SCHEMA.c.version))
-_NOTE = Statement(
-    sa.insert(_SCHEMA).values(
-        room=sa.bindparam("room"),
-        version=sa.bindparam("version"),
-        name=sa.bindparam("name"),
-        at_ms=sa.bindparam("at_ms"),
-    )
+    sa.MetaData(),
+    sa.Column("room", TEXT, primary_key=True),
+    sa.Column("version", INTEGER, primary_key=True),
+    sa.Column("name", TEXT, nullable=False),
+    sa.Column("at_ms", INTEGER, nullable=False),
 )
 
 
@@ -41,6 +28,11 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     name: str
     sqlite: tuple[str, ...]
+    postgresql: tuple[str, ...]
+
+    def statements(self, dialect: Dialect) -> tuple[str, ...]:
+        """What is applied on this database."""
+        return self.sqlite if dialect is Dialect.SQLITE else self.postgresql
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,45 +42,42 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
     migrations: tuple[Migration, ...]
 
 
-def migrate(connection: sqlite3.Connection, path: Path, schemas: Sequence[Schema], now_ms: int) -> None:
+class Migrating(Protocol):
+    """A connection that migrations run on, in a transaction of its own each."""
+
+    name: str
+    dialect: Dialect
+
+    def has_table(self, name: str) -> bool:
+        """True where there is such a table."""
+
+    def execute(self, sql: str) -> Sequence[tuple[Any, ...]]:
+        """Run one statement; its rows, where it has any."""
+
+    def together(self, statements: Sequence[str]) -> None:
+        """Run statements in one transaction. Raises StorageError."""
+
+
+def migrate(connection: Migrating, schemas: Sequence[Schema], now_ms: int) -> None:
     """Bring the database up to date, each step in a transaction of its own."""
-    try:
-        _prepare(connection)
-        applied = _applied(connection)
-        for schema in schemas:
-            _refuse_newer(path, schema, applied.get(schema.room, 0))
-        for schema in schemas:
-            for step in schema.migrations[applied.get(schema.room, 0) :]:
-                _apply(connection, schema.room, step, now_ms)
-    except sqlite3.Error as error:
-        raise storage_error(path, error) from error
+    if not connection.has_table("schema"):
+        connection.together(create(connection.dialect, _SCHEMA))
+    applied = {str(room): int(version) for room, version in connection.execute(_APPLIED)}
+    for schema in schemas:
+        _refuse_newer(connection.name, schema, applied.get(schema.room, 0))
+    for schema in schemas:
+        for step in schema.migrations[applied.get(schema.room, 0) :]:
+            noted = _NOTE.format(room=schema.room, version=step.version, name=step.name, now=now_ms)
+            connection.together((*step.statements(connection.dialect), noted))
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    found = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'schema'").fetchone()
-    if not found[0]:
-        connection.execute(create_table(_SCHEMA))
+_APPLIED = "SELECT room, max(version) FROM schema GROUP BY room"
+_NOTE = "INSERT INTO schema (room, version, name, at_ms) VALUES ('{room}', {version}, '{name}', {now})"
 
 
-def _applied(connection: sqlite3.Connection) -> dict[str, int]:
-    return dict(connection.execute(_APPLIED.sql).fetchall())
-
-
-def _refuse_newer(path: Path, schema: Schema, applied: int) -> None:
+def _refuse_newer(name: str, schema: Schema, applied: int) -> None:
     if applied > len(schema.migrations):
         raise StorageError(
-            f"{path} was written by a newer version ({schema.room} {applied}, this one knows "
+            f"{name} was written by a newer version ({schema.room} {applied}, this one knows "
             f"{len(schema.migrations)}): upgrade arbstr, or restore a backup"
         )
-
-
-def _apply(connection: sqlite3.Connection, room: str, step: Migration, now_ms: int) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for statement in step.sqlite:
-            connection.execute(statement)
-        connection.execute(_NOTE.sql, {"room": room, "version": step.version, "name": step.name, "at_ms": now_ms})
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")

@@ -1,16 +1,19 @@
-"""All that is SQLite's own: where the file is, how it is opened, its DDL and triggers, its errors."""
+"""All that is SQLite's own: where the file is, how it is opened, its transactions, its errors."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable
 
+from arbstr_core.api import Clock
+from arbstr_core.storage._link import ConstraintFailed, Link, NotCommitted
+from arbstr_core.storage._statements import Bulk, BulkInsert, Dialect, Parameters, Statement
+from arbstr_core.storage._transaction import Answer, Operation, Transaction
 from arbstr_core.types import StorageError
 
 _PREFIX = "sqlite:///"
@@ -30,19 +33,13 @@ _PRAGMAS = (
 )
 
 
-class ConstraintFailed(StorageError):
-    """A constraint or trigger of the database refused a change: the code that asked for it is wrong."""
-
-
 def database_path(url: str, data_dir: Path) -> Path:
     """The file that `sqlite:///NAME` means; NAME is below `data_dir` unless it is absolute."""
-    if url.startswith(("postgresql://", "postgres://")):
-        raise StorageError(
-            "[storage] url names PostgreSQL, which is not supported yet by this version: use sqlite:///NAME"
-        )
     name = url.removeprefix(_PREFIX)
     if not url.startswith(_PREFIX) or not name or name == ":memory:":
-        raise StorageError(f'[storage] url {url!r} is not a database: write "sqlite:///arbstr.db"')
+        raise StorageError(
+            f'[storage] url {url!r} is not a database: write "sqlite:///arbstr.db" or "postgresql://user@host/arbstr"'
+        )
     return data_dir / name
 
 
@@ -113,46 +110,136 @@ def storage_error(path: Path, error: sqlite3.Error) -> StorageError:
     return StorageError(f"{path}: {error}; {remedy}")
 
 
-def create_table(table: sa.Table) -> str:
-    """The DDL of `table`; declare it with `sqlite_strict=True`."""
-    return str(CreateTable(table).compile(dialect=sqlite.dialect())).strip()
+class SqliteTransaction(Transaction):
+    """A transaction that is alone in the file."""
+
+    dialect: ClassVar[Dialect] = Dialect.SQLITE
+
+    def __init__(self, cursor: sqlite3.Cursor, now_ms: int, operations: Sequence[Operation[Any]]) -> None:
+        super().__init__(now_ms, operations)
+        self._cursor = cursor
+
+    def run(self, statement: Statement, parameters: Parameters) -> int:
+        """Run a statement; the number of rows it changed."""
+        return self._cursor.execute(statement.sql(Dialect.SQLITE), parameters).rowcount
+
+    def bulk(self, statement: Bulk | BulkInsert, rows: Sequence[Any]) -> None:
+        """Run a statement over many rows at once."""
+        if not rows:
+            return
+        if isinstance(statement, BulkInsert):
+            for sql, values in statement.for_sqlite(rows):
+                self._cursor.execute(sql, values)
+        else:
+            self._cursor.execute(statement.sql(Dialect.SQLITE), statement.parameters(Dialect.SQLITE, rows))
+
+    def ask(self, statement: Statement, parameters: Parameters) -> Answer:
+        """Ask for rows, which are there at once."""
+        rows = self._cursor.execute(statement.sql(Dialect.SQLITE), parameters).fetchall()
+        return lambda: rows
 
 
-def create_index(index: sa.Index) -> str:
-    """The DDL of `index`."""
-    return str(CreateIndex(index).compile(dialect=sqlite.dialect())).strip()
+class SqliteLink(Link):
+    """The one writing connection to a file."""
+
+    faults = (sqlite3.Error, sqlite3.Warning)
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.name = str(path)
+        self._path = path
+        self._connection = connection
+        self._file = _identity(path)
+
+    def begin(self, clock: Clock, operations: Sequence[Operation[Any]]) -> SqliteTransaction:
+        """Take the file's write lock."""
+        # What has lost its name for a moment was in other hands: it stays lost. An open file's inode is not given anew.
+        if self._file is None or _identity(self._path) != self._file:
+            self._file = None
+            raise StorageError(
+                f"{self._path} was deleted or replaced while arbstr runs: nothing is written any more; "
+                "stop arbstr, put the right file back, and start it"
+            )
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise storage_error(self._path, error) from error
+        return SqliteTransaction(self._connection.cursor(), clock.now_ms(), operations)
+
+    def commit(self, tx: Transaction) -> None:
+        """Write it to the disk."""
+        # A COMMIT that failed is not tried again: the disk is full or broken, and nobody was told anything yet.
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self.roll_back()
+            raise NotCommitted(str(storage_error(self._path, error))) from error
+
+    def roll_back(self) -> None:
+        """Undo what is open."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def lost(self) -> bool:
+        """A file is never lost half-way; see `begin`."""
+        return False
+
+    def told(self, fault: BaseException) -> BaseException:
+        """The driver's errors with the file's name and the remedy."""
+        if not isinstance(fault, sqlite3.Error):
+            return fault
+        error = storage_error(self._path, fault)
+        error.__cause__ = fault
+        return error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
 
 
-def trigger(name: str, event: str, table: str, when: str, message: str) -> str:
-    """A trigger that refuses `event` ("INSERT", "UPDATE", "DELETE") on `table` when `when` holds (empty: always)."""
-    condition = f" WHEN {when}" if when else ""
-    return f"CREATE TRIGGER {name} BEFORE {event} ON {table}{condition} BEGIN SELECT RAISE(ABORT, '{message}'); END"
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file has the name `path`; None where none can be found."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
-def no_delete(table: sa.Table) -> str:
-    """The trigger that keeps every row of `table`."""
-    return trigger(f"{table.name}_no_delete", "DELETE", table.name, "", f"{table.name}: rows are never deleted")
+class SqliteMigrating:
+    """A connection that migrations run on."""
 
+    dialect = Dialect.SQLITE
 
-def no_insert_over(table: sa.Table) -> str:
-    """The trigger that refuses a row whose key is taken: INSERT OR REPLACE passes by the others."""
-    keys = " OR ".join(f"({' AND '.join(f'{c} = NEW.{c}' for c in key)})" for key in _keys(table))
-    when = f"EXISTS (SELECT 1 FROM {table.name} WHERE {keys})"
-    return trigger(f"{table.name}_no_insert_over", "INSERT", table.name, when, f"{table.name}: the key is taken")
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.name = str(path)
+        self._path = path
+        self._connection = connection
 
+    def has_table(self, name: str) -> bool:
+        """True where there is such a table."""
+        try:
+            found = self._connection.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (name,))
+            return found.fetchone() is not None
+        except sqlite3.Error as error:
+            raise storage_error(self._path, error) from error
 
-def immutable(table: sa.Table) -> tuple[str, str, str]:
-    """The triggers that make `table` append-only."""
-    message = f"{table.name}: rows are never changed"
-    no_update = trigger(f"{table.name}_no_update", "UPDATE", table.name, "", message)
-    return (no_update, no_delete(table), no_insert_over(table))
+    def execute(self, sql: str) -> Sequence[tuple[Any, ...]]:
+        """Run one statement."""
+        try:
+            return self._connection.execute(sql).fetchall()
+        except sqlite3.Error as error:
+            raise storage_error(self._path, error) from error
 
-
-def _keys(table: sa.Table) -> Iterable[list[str]]:
-    yield [column.name for column in table.primary_key.columns]
-    for constraint in sorted(table.constraints, key=lambda found: str(found.name)):
-        if isinstance(constraint, sa.UniqueConstraint):
-            yield [column.name for column in constraint.columns]
-    for index in sorted(table.indexes, key=lambda found: str(found.name)):
-        if index.unique:
-            yield [column.name for column in index.columns]
+    def together(self, statements: Sequence[str]) -> None:
+        """Run statements in one transaction."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                for statement in statements:
+                    self._connection.execute(statement)
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise storage_error(self._path, error) from error

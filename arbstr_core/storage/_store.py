@@ -10,7 +10,7 @@ from arbstr_core.storage._cipher import Cipher
 from arbstr_core.storage._database import Database
 from arbstr_core.storage._statements import Statement
 from arbstr_core.storage._tables import PLUGIN_STORE
-from arbstr_core.storage._writer import Operation, Transaction
+from arbstr_core.storage._transaction import Operation, Transaction
 
 _OWN = (PLUGIN_STORE.c.stem == sa.bindparam("stem"), PLUGIN_STORE.c.key == sa.bindparam("key"))
 _GET = Statement(sa.select(PLUGIN_STORE.c.value).where(*_OWN))

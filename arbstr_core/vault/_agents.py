@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import sqlalchemy as sa
 
 from arbstr_core.storage import Statement, bulk_insert
@@ -9,14 +10,20 @@ from arbstr_core.types import MAX_MSAT, BadRequest, Conflict, InsufficientFunds,
 from arbstr_core.vault import _audit
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._book import Book, Chart, VaultOperation, plain_text
-from arbstr_core.vault._rows import Account, Standing
-from arbstr_core.vault._values import Limits
+from arbstr_core.vault._limits import day_of
+from arbstr_core.vault._rows import Account, Node
+from arbstr_core.vault._values import Limits, NewAgent
+
+MAX_DEPTH = 4
+"""keys from the root down, the root among them"""
 
 _NAME_TAKEN = Statement(
     sa.select(t.AGENT.c.id).where((t.AGENT.c.name == sa.bindparam("name")) | (t.AGENT.c.id == sa.bindparam("id")))
 )
-_INSERT_AGENT = bulk_insert(t.AGENT, ("id", "name", "realm", "account_id", "enabled", "created_ms"))
-_INSERT_LIMITS = bulk_insert(t.LIMITS, ("agent_id", "version", "max_charge_msat", "daily_msat", "created_ms"))
+_INSERT_AGENT = bulk_insert(
+    t.AGENT, ("id", "name", "realm", "account_id", "parent_id", "depth", "enabled", "created_ms")
+)
+_INSERT_LIMITS = bulk_insert(t.LIMITS, ("agent_id", "version", "max_charge_msat", "daily_msat", "more", "created_ms"))
 _INSERT_TOKEN = Statement(
     sa.insert(t.TOKEN).values(hash=sa.bindparam("hash"), agent_id=sa.bindparam("agent"), created_ms=sa.bindparam("now"))
 )
@@ -33,133 +40,176 @@ _ENABLE = Statement(sa.update(t.AGENT).where(t.AGENT.c.id == sa.bindparam("agent
 
 
 class CreateAgent(VaultOperation[None]):
-    """An agent with its account, token, first limits and first money, all or nothing."""
+    """An agent with its token and first limits; with an account and first money of its own, or on that of its parent.
+    All or nothing."""
 
-    def __init__(
-        self,
-        chart: Chart,
-        *,
-        id: str,
-        name: str,
-        realm: str,
-        token_hash: bytes,
-        limits: Limits,
-        fund_msat: int,
-        rail: str,
-    ) -> None:
+    def __init__(self, chart: Chart, agent: NewAgent) -> None:
         super().__init__(chart)
-        _check_amount(fund_msat)
-        plain_text("an agent", id, name, realm, rail)
-        self._id = id
-        self._name = name
-        self._realm = realm
-        self._token_hash = token_hash
-        self._limits = limits
-        self._fund_msat = fund_msat
-        self._rail = rail
+        _check_amount(agent.fund_msat)
+        check_limits(agent.limits)
+        plain_text("an agent", agent.id, agent.name, agent.realm, agent.rail)
+        if agent.parent is not None and agent.fund_msat:
+            raise ValueError(f"{agent.id} has no account of its own to fund")
+        self._agent = agent
+        self.agents = () if agent.parent is None else (agent.parent,)
+        self.accounts = _funding_accounts(agent.realm, agent.rail) if agent.fund_msat else ()
 
     def change(self, book: Book) -> None:
         """Create it."""
-        if book.tx.one(_NAME_TAKEN, {"name": self._name, "id": self._id}) is not None:
-            raise Conflict(f"there is an agent {self._name!r} already: choose another name")
-        account = book.open_account(f"agent:{self._id}", self._realm, "agent")
-        fixed = (self._id, self._name, self._realm, account.id)
+        agent = self._agent
+        if book.tx.one(_NAME_TAKEN, {"name": agent.name, "id": agent.id}) is not None:
+            raise Conflict(f"there is an agent {agent.name!r} already: choose another name")
+        parent = None if agent.parent is None else known_node(book, agent.parent)
+        if parent is not None and parent.depth >= MAX_DEPTH:
+            raise BadRequest(
+                f"{parent.id} is {parent.depth} keys below its root, and {MAX_DEPTH} is the most: use a key higher up",
+                param="parent",
+            )
+        account = book.open_account(f"agent:{agent.id}", agent.realm, "agent").id if parent is None else parent.account
+        depth = 1 if parent is None else parent.depth + 1
+        fixed = (agent.id, agent.name, agent.realm, account, agent.parent, depth)
         book.tx.bulk(_INSERT_AGENT, [(*fixed, 1, book.now_ms)])
-        book.note("agent.create", self._id, _audit.canonical(*fixed, book.now_ms))
-        _add_token(book, self._id, self._token_hash)
-        self._set_limits(book)
-        limits = self._limits
-        standing = Standing(
-            *(self._id, self._realm, account.id, 1, 0, 0, 1, limits.max_charge_msat, limits.daily_msat, None)
-        )
-        book.adopt(standing)
-        if self._fund_msat:
-            _fund(book, standing, self._fund_msat, self._rail, f"create:{self._id}")
+        book.note("agent.create", agent.id, _audit.canonical(*fixed, book.now_ms), actor=agent.actor)
+        _add_token(book, agent.id, agent.token_hash, agent.actor)
+        node = Node(agent.id, agent.parent, agent.realm, account, depth, 1, None, None, None, None, None)
+        book.nodes[node.id] = node
+        write_limits(book, node, agent.limits, agent.actor)
+        if agent.fund_msat:
+            _fund(book, node, agent.fund_msat, agent.rail, f"create:{agent.id}")
 
-    def _set_limits(self, book: Book) -> None:
-        row = (self._id, 1, self._limits.max_charge_msat, self._limits.daily_msat, book.now_ms)
-        book.tx.bulk(_INSERT_LIMITS, [row])
-        book.note("limits.set", self._id, _audit.canonical(*row))
+
+class SetLimits(VaultOperation[int]):
+    """A new version of an agent's limits; the number of the version. The same again changes nothing."""
+
+    def __init__(self, chart: Chart, agent: str, limits: Limits, actor: str) -> None:
+        super().__init__(chart)
+        check_limits(limits)
+        self.agents = (agent,)
+        self._limits = limits
+        self._actor = actor
+
+    def change(self, book: Book) -> int:
+        """Write it."""
+        return write_limits(book, known_node(book, self.agents[0]), self._limits, self._actor)
+
+
+def check_limits(limits: Limits) -> None:
+    """Raises ValueError for what no limit can be."""
+    for name in limits.__struct_fields__:
+        value = getattr(limits, name)
+        if isinstance(value, int) and not 0 <= value <= MAX_MSAT:
+            raise ValueError(f"{name} = {value} is not a limit")
+    if limits.zone is not None:
+        day_of(limits.zone, 0)
+
+
+def write_limits(book: Book, node: Node, limits: Limits, actor: str) -> int:
+    """The next version of an agent's limits."""
+    rest = msgspec.structs.replace(limits, version=0, max_charge_msat=None, daily_msat=None)
+    more = None if rest == Limits() else msgspec.json.encode(rest).decode()
+    before = node.limits_version
+    if before is not None and (node.max_charge, node.daily, node.more) == (
+        limits.max_charge_msat,
+        limits.daily_msat,
+        more,
+    ):
+        return before
+    version = (before or 0) + 1
+    row = (node.id, version, limits.max_charge_msat, limits.daily_msat, more, book.now_ms)
+    book.tx.bulk(_INSERT_LIMITS, [row])
+    book.note("limits.set", node.id, _audit.canonical(*row), actor=actor)
+    node.limits_version, node.max_charge, node.daily, node.more = version, *row[2:5]
+    return version
 
 
 class Fund(VaultOperation[None]):
     """Money for an agent, out of the operator's equity; once a key."""
 
-    def __init__(self, chart: Chart, agent: str, amount_msat: int, rail: str, key: str) -> None:
+    def __init__(self, chart: Chart, agent: str, realm: str, amount_msat: int, rail: str, key: str) -> None:
         super().__init__(chart)
         _check_amount(amount_msat)
         if not amount_msat:
             raise ValueError("0 msat is no amount to fund an agent with")
         plain_text("a funding", rail, key)
         self.agents = (agent,)
+        self.accounts = _funding_accounts(realm, rail)
         self._amount_msat = amount_msat
         self._rail = rail
         self._key = key
 
     def change(self, book: Book) -> None:
         """Fund it."""
-        _fund(book, _standing(book, self.agents[0]), self._amount_msat, self._rail, self._key)
+        _fund(book, known_node(book, self.agents[0]), self._amount_msat, self._rail, self._key)
 
 
 class SetEnabled(VaultOperation[None]):
     """Switch an agent on or off."""
 
-    def __init__(self, chart: Chart, agent: str, enabled: bool) -> None:
+    def __init__(self, chart: Chart, agent: str, enabled: bool, actor: str) -> None:
         super().__init__(chart)
         self.agents = (agent,)
         self._enabled = int(enabled)
+        self._actor = actor
 
     def change(self, book: Book) -> None:
         """Switch it; what it already is changes nothing."""
-        standing = _standing(book, self.agents[0])
-        if standing.enabled != self._enabled:
-            standing.enabled = self._enabled
-            book.tx.run(_ENABLE, {"agent": standing.id, "on": self._enabled})
-            book.note("agent.enabled", standing.id, _audit.canonical(standing.id, self._enabled))
+        node = known_node(book, self.agents[0])
+        if node.enabled != self._enabled:
+            node.enabled = self._enabled
+            book.tx.run(_ENABLE, {"agent": node.id, "on": self._enabled})
+            book.note("agent.enabled", node.id, _audit.canonical(node.id, self._enabled), actor=self._actor)
 
 
 class RotateToken(VaultOperation[None]):
     """A new token for an agent; the old ones end."""
 
-    def __init__(self, chart: Chart, agent: str, token_hash: bytes) -> None:
+    def __init__(self, chart: Chart, agent: str, token_hash: bytes, actor: str) -> None:
         super().__init__(chart)
         self.agents = (agent,)
         self._token_hash = token_hash
+        self._actor = actor
 
     def change(self, book: Book) -> None:
         """Revoke, then add."""
-        agent = _standing(book, self.agents[0]).id
+        agent = known_node(book, self.agents[0]).id
         for (old,) in book.tx.all(_LIVE_TOKENS, {"agent": agent}):
             book.tx.run(_REVOKE, {"old": old, "now": book.now_ms})
-            book.note("token.revoke", agent, _audit.canonical(_audit.digest(old), agent, book.now_ms))
-        _add_token(book, agent, self._token_hash)
+            book.note(
+                "token.revoke", agent, _audit.canonical(_audit.digest(old), agent, book.now_ms), actor=self._actor
+            )
+        _add_token(book, agent, self._token_hash, self._actor)
 
 
-def _add_token(book: Book, agent: str, token_hash: bytes) -> None:
+def _add_token(book: Book, agent: str, token_hash: bytes, actor: str) -> None:
     if book.tx.one(_TOKEN_TAKEN, {"hash": token_hash}) is not None:
         raise Conflict("the token is in use already: make another")
     book.tx.run(_INSERT_TOKEN, {"hash": token_hash, "agent": agent, "now": book.now_ms})
-    book.note("token.add", agent, _audit.canonical(_audit.digest(token_hash), agent, book.now_ms))
+    book.note("token.add", agent, _audit.canonical(_audit.digest(token_hash), agent, book.now_ms), actor=actor)
 
 
-def _standing(book: Book, agent: str) -> Standing:
-    standing = book.standings.get(agent)
-    if standing is None:
+def known_node(book: Book, agent: str) -> Node:
+    """The agent with this id. Raises NotFound."""
+    node = book.nodes.get(agent)
+    if node is None:
         raise NotFound(f"there is no agent {agent}")
-    return standing
+    return node
 
 
-def _fund(book: Book, standing: Standing, amount: int, rail: str, key: str) -> None:
-    memo = f"{standing.id} from {rail}"
+def _funding_accounts(realm: str, rail: str) -> tuple[tuple[str, str], ...]:
+    return (("equity:operator", realm), (f"asset:{rail}", realm))
+
+
+def _fund(book: Book, node: Node, amount: int, rail: str, key: str) -> None:
+    memo = f"{node.id} from {rail}"
     before = book.posted(key)
     if before is not None:
-        if before != (amount, memo):
+        if before[1:] != (amount, memo):
             raise Conflict(f"key {key!r} was used for another funding: use a new one")
         return
-    equity = book.account("equity:operator", standing.realm, "equity")
-    if standing.realm == Network.SIM:
+    equity = book.account("equity:operator", node.realm, "equity")
+    if node.realm == Network.SIM:
         # Simulated money is made where it is needed.
-        asset = book.account(f"asset:{rail}", standing.realm, "asset")
+        asset = book.account(f"asset:{rail}", node.realm, "asset")
         made = book.available(asset)
         if made + amount > MAX_MSAT:
             raise BadRequest(
@@ -168,7 +218,7 @@ def _fund(book: Book, standing: Standing, amount: int, rail: str, key: str) -> N
             )
         book.post(
             "capital",
-            standing.realm,
+            node.realm,
             amount,
             [(asset, "debit", amount), (equity, "credit", amount)],
             key=f"capital:{key}",
@@ -176,14 +226,12 @@ def _fund(book: Book, standing: Standing, amount: int, rail: str, key: str) -> N
     left = book.available(equity)
     if amount > left:
         raise InsufficientFunds(
-            f"the equity in realm {standing.realm} is {left} msat, less than {amount} msat: add capital first",
+            f"the equity in realm {node.realm} is {left} msat, less than {amount} msat: add capital first",
             needed_msat=amount,
             available_msat=left,
         )
-    payee = Account(standing.account, "agent", 1)
-    book.post(
-        "fund", standing.realm, amount, [(equity, "debit", amount), (payee, "credit", amount)], key=key, memo=memo
-    )
+    payee = Account(node.account, "agent", 1)
+    book.post("fund", node.realm, amount, [(equity, "debit", amount), (payee, "credit", amount)], key=key, memo=memo)
 
 
 def _check_amount(msat: int) -> None:

@@ -1,21 +1,19 @@
 """The book: what one transaction knows and changes of the money.
 
 It loads at once what all operations of the transaction name, lets them run in order against memory, and writes the sum
-of it just before COMMIT. The writer is alone and holds the database's write lock, so nothing moves in between; the
-database's own constraints check the result all the same.
+of it just before COMMIT. On SQLite the writer is alone and holds the file's write lock; on PostgreSQL it holds the
+locks of the accounts' rows. So nothing moves in between; the database's own constraints check the result all the same.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-import msgspec
-
-from arbstr_core.storage import Operation, Transaction
-from arbstr_core.vault import _audit, _rows
-from arbstr_core.vault._rows import Account, Held, Standing
+from arbstr_core.storage import INTEGER, TEXT, Dialect, Operation, Transaction, array
+from arbstr_core.vault import _audit, _numbers, _rows
+from arbstr_core.vault._rows import Account, Held, Node, Purse
 
 T = TypeVar("T")
 
@@ -26,7 +24,9 @@ Entry = tuple[Account, str, int]
 """(account, "debit" or "credit", msat)"""
 
 _DEBIT_NORMAL = frozenset({"asset", "cost"})
-_CONSTRAINED = frozenset({"agent", "asset", "equity"})
+_CONSTRAINED = frozenset({"agent", "seller", "temp", "asset", "equity"})
+_NOBODY = "arbstr"
+"""The actor of what the ledger does by itself"""
 
 
 def plain_text(what: str, *texts: str) -> None:
@@ -36,10 +36,13 @@ def plain_text(what: str, *texts: str) -> None:
 
 
 class VaultOperation(Operation[T]):
-    """A change of money. It says beforehand which agents and holds it is about, so that a batch loads them at once."""
+    """A change of money. It says beforehand which agents, holds and accounts it is about, so that a batch loads (and
+    locks) them at once."""
 
     agents: tuple[str, ...] = ()
     holds: tuple[str, ...] = ()
+    accounts: tuple[tuple[str, str], ...] = ()
+    """by (name, realm)"""
 
     def __init__(self, chart: Chart) -> None:
         self._chart = chart
@@ -58,51 +61,120 @@ class VaultOperation(Operation[T]):
 
 
 class Book:
-    """See the module. Amounts msat; sequence numbers are handed out here, so that rows can refer to each other."""
+    """See the module. Amounts msat; numbers are handed out here, so that rows can refer to each other."""
 
     def __init__(self, tx: Transaction, chart: Chart) -> None:
         self.tx = tx
         self.now_ms = tx.now_ms
-        self.window = tx.now_ms - tx.now_ms % DAY_MS
+        self.day = tx.now_ms - tx.now_ms % DAY_MS
         self._chart = chart
         self._own_chart: Chart = {}
-        operations = [operation for operation in tx.operations if isinstance(operation, VaultOperation)]
-        self.standings = self._load_standings({name for operation in operations for name in operation.agents})
-        self._of_account = {standing.account: standing for standing in self.standings.values()}
+        self.nodes: dict[str, Node] = {}
+        self.purses: dict[int, Purse] = {}
         self.holds: dict[str, Held] = {}
-        self.load_holds({name for operation in operations for name in operation.holds})
-        self._load_ends()
         self._deltas: dict[int, list[int]] = {}
-        self._used: dict[tuple[str, int], int] = {}
+        self._used: dict[tuple[str, str, int], int] = {}
+        self._buckets: dict[tuple[str, str, int], int] = {}
+        self._open_delta: dict[str, int] = {}
         self._new_holds: list[Sequence[Any]] = []
-        self._new_buckets: list[Sequence[Any]] = []
+        self._windows: list[Sequence[Any]] = []
         self._ended: list[Sequence[Any]] = []
         self._transfers: list[Sequence[Any]] = []
         self._entries: list[Sequence[Any]] = []
         self._receipts: list[Sequence[Any]] = []
-        self._audit: list[Sequence[Any]] = []
-        self._keys: dict[str, tuple[int, str]] = {}
+        self._notes: list[tuple[str, str, str, str]] = []
+        self._vouched: list[tuple[str, int, str]] = []
+        self._keys: dict[str, tuple[int, int, str]] = {}
+        self._load([each for each in tx.operations if isinstance(each, VaultOperation)])
 
-    def _load_standings(self, ids: Iterable[str]) -> dict[str, Standing]:
-        wanted = sorted(ids)
-        if not wanted:
-            return {}
-        row = self.tx.one(_rows.LOAD_STANDINGS, {"ids": msgspec.json.encode(wanted).decode(), "window": self.window})
-        return {found.id: found for found in _rows.STANDINGS.decode(row[0])} if row else {}
+    # What is loaded
+
+    def _load(self, operations: Sequence[VaultOperation[Any]]) -> None:
+        tx = self.tx
+        agents = sorted({name for operation in operations for name in operation.agents})
+        holds = sorted({name for operation in operations for name in operation.holds})
+        nodes, found, purses = self._asked(agents, holds, operations)
+        if tx.dialect is Dialect.POSTGRESQL:
+            self._next_hold = _numbers.drawn_from(tx, _rows.HOLD_NUMBERS, len(agents) and len(operations))
+            self._next_transfer = _numbers.drawn_from(tx, _rows.TRANSFER_NUMBERS, len(holds))
+        else:
+            row = tx.one(_rows.LOAD_ENDS, {})
+            assert row is not None, "a SELECT of aggregates gave no row"
+            self._next_hold, self._next_transfer = _numbers.counting_from(row[0]), _numbers.counting_from(row[1])
+            self._head = _audit.Head(seq=row[2], hash=row[3] or _audit.GENESIS)
+        self.nodes = {node.id: node for node in nodes()}
+        self.holds = {hold.id: hold for hold in found()}
+        self.purses = {purse.account: purse for purse in purses()}
+
+    def _asked(
+        self, agents: list[str], holds: list[str], operations: Sequence[VaultOperation[Any]]
+    ) -> tuple[Callable[[], list[Node]], Callable[[], list[Held]], Callable[[], list[Purse]]]:
+        tx = self.tx
+        if tx.dialect is Dialect.SQLITE:
+            return self._asked_nodes(agents), tx.asked(_rows.LOAD_HOLDS, holds), self._purses_of_loaded
+        known = [self._chart.get(key) for operation in operations for key in operation.accounts]
+        accounts = sorted({account.id for account in known if account is not None})
+        locked = tx.ask(_rows.LOCK, _named(agents, holds, accounts))
+        nodes, found = self._asked_nodes(agents), tx.asked(_rows.LOAD_HOLDS, holds)
+        return nodes, found, lambda: [Purse(*row) for row in locked()]
+
+    def _asked_nodes(self, agents: list[str]) -> Callable[[], list[Node]]:
+        return self.tx.asked(_rows.LOAD_NODES, agents, {"window": self.day})
+
+    def _purses_of_loaded(self) -> list[Purse]:
+        accounts = {node.account for node in self.nodes.values()} | {hold.account for hold in self.holds.values()}
+        return self.tx.load(_rows.LOAD_PURSES, sorted(accounts))
+
+    def chain(self, agent: str) -> list[Node]:
+        """The agent and its parents, the agent first. Empty where it does not exist."""
+        found: list[Node] = []
+        name: str | None = agent
+        while name is not None:
+            node = self.nodes.get(name) or self._late_node(name)
+            if node is None:
+                break
+            found.append(node)
+            name = node.parent
+        return found
+
+    def _late_node(self, agent: str) -> Node | None:
+        for node in self._asked_nodes([agent])():
+            self.nodes[node.id] = node
+        return self.nodes.get(agent)
 
     def load_holds(self, ids: Iterable[str]) -> None:
-        """Make known the holds with these ids, where they exist."""
-        wanted = sorted(ids)
-        if wanted:
-            row = self.tx.one(_rows.LOAD_HOLDS, {"ids": msgspec.json.encode(wanted).decode()})
-            self.holds.update({found.id: found for found in _rows.HOLDS.decode(row[0])} if row else {})
+        """Make known the holds with these ids, where they exist, and lock their accounts."""
+        wanted = sorted(set(ids) - self.holds.keys())
+        if self.tx.dialect is Dialect.POSTGRESQL and wanted:
+            for row in self.tx.all(_rows.LOCK, _named((), wanted, ())):
+                self.purses.setdefault(row[0], Purse(*row))
+        self.holds.update({found.id: found for found in self.tx.load(_rows.LOAD_HOLDS, wanted)})
 
-    def _load_ends(self) -> None:
-        row = self.tx.one(_rows.LOAD_ENDS, {})
-        if row is None:
-            raise AssertionError("a SELECT of aggregates gave no row")
-        self._hold_seq, self._transfer_seq, self._receipt_seq, seq, last = row
-        self._head = _audit.Head(seq=seq, hash=last or _audit.GENESIS)
+    def purse(self, account: int) -> Purse:
+        """An account's counters, with what this transaction did to them."""
+        found = self.purses.get(account)
+        if found is None:
+            if self.tx.dialect is Dialect.POSTGRESQL:
+                rows = self.tx.all(_rows.LOCK, _named((), (), (account,)))
+                found = Purse(*rows[0])
+            else:
+                found = self.tx.load(_rows.LOAD_PURSES, [account])[0]
+            self.purses[account] = found
+        return found
+
+    def asked_for(self, hold_id: str) -> tuple[str, str, str]:
+        """(agent, model, candidates) of a hold."""
+        for fixed in self._new_holds:
+            if fixed[1] == hold_id:
+                return fixed[2], fixed[9], fixed[10]
+        row = self.tx.one(_rows.FIND_REQUEST, {"id": hold_id})
+        assert row is not None, f"hold {hold_id} is known and not there"
+        return row[0], row[1], row[2]
+
+    def posted(self, key: str) -> tuple[int, int, str] | None:
+        """(seq, amount, memo) of the transfer with this key, if there is one."""
+        row = self._keys.get(key) or self.tx.one(_rows.FIND_TRANSFER, {"key": key})
+        return (row[0], row[1], row[2]) if row else None
 
     # Accounts
 
@@ -121,76 +193,91 @@ class Book:
 
     def open_account(self, name: str, realm: str, kind: str) -> Account:
         """A new account; the name must be free."""
-        row = self.tx.one(_rows.LAST_ACCOUNT, {})
-        account = Account((row[0] if row else 0) + 1, kind, int(kind in _CONSTRAINED))
+        account = Account(_numbers.of_accounts(self.tx)(), kind, int(kind in _CONSTRAINED))
         fixed = (account.id, name, realm, kind, account.constrained)
-        self.tx.bulk(_rows.OPEN_ACCOUNT, [(*fixed, 0, 0)])
+        self.tx.bulk(_rows.OPEN_ACCOUNT, [(*fixed, 0, 0, 0, 0)])
         self.note("account.open", f"{name}@{realm}", _audit.canonical(*fixed))
         self._own_chart[(name, realm)] = account
+        if account.constrained:
+            self.purses[account.id] = Purse(account.id, 0, 0, 0, 0)
         return account
-
-    def adopt(self, standing: Standing) -> None:
-        """Make known an agent that this transaction creates."""
-        self.standings[standing.id] = standing
-        self._of_account[standing.account] = standing
 
     def available(self, account: Account) -> int:
         """What a constrained account has left, with what this transaction did to it."""
-        row = self.tx.one(_rows.COUNTERS, {"id": account.id})
-        posted, held = self._deltas.get(account.id, (0, 0))
-        return (row[0] if row else 0) + posted - held
+        purse = self.purse(account.id)
+        return purse.posted - purse.held
 
-    def _move(self, account: int, *, posted: int = 0, held: int = 0) -> None:
+    def _move(self, account: int, *, posted: int = 0, held: int = 0) -> Purse:
         delta = self._deltas.setdefault(account, [0, 0])
         delta[0] += posted
         delta[1] += held
-        standing = self._of_account.get(account)
-        if standing is not None:
-            standing.posted += posted
-            standing.held += held
+        purse = self.purse(account)
+        purse.posted += posted
+        purse.held += held
+        return purse
 
-    def _use(self, agent: str, window: int, msat: int) -> None:
-        key = (agent, window)
-        self._used[key] = self._used.get(key, 0) + msat
-        standing = self.standings.get(agent)
-        if standing is not None and window == self.window and standing.used is not None:
-            standing.used += msat
+    # Buckets of limits
+
+    def use(self, agent: str, kind: str, window: int, amount: int) -> None:
+        """Add to a bucket, which is there."""
+        key = (agent, kind, window)
+        if key in self._buckets:
+            self._buckets[key] += amount
+        else:
+            self._used[key] = self._used.get(key, 0) + amount
+        node = self.nodes.get(agent)
+        if node is not None and kind == "day" and window == self.day and node.used is not None:
+            node.used += amount
+
+    def open_bucket(self, agent: str, kind: str, window: int) -> None:
+        """A bucket that is not there yet."""
+        self._buckets.setdefault((agent, kind, window), 0)
+        node = self.nodes.get(agent)
+        if node is not None and kind == "day" and window == self.day and node.used is None:
+            node.used = 0
+
+    def used(self, agent: str, kind: str, since: int) -> dict[int, int]:
+        """What the buckets of a kind hold from the window that begins at `since` on, by window."""
+        rows = self.tx.all(_rows.USED, {"agent": agent, "kind": kind, "since": since})
+        found: dict[int, int] = {int(row[0]): int(row[1]) for row in rows}
+        for more in (self._used, self._buckets):
+            for (whose, which, window), amount in more.items():
+                if (whose, which) == (agent, kind) and window >= since:
+                    found[window] = found.get(window, 0) + amount
+        return found
+
+    def opened_here(self, agent: str) -> int:
+        """By how many the open holds of an agent and its children have grown in this transaction."""
+        return self._open_delta.get(agent, 0)
+
+    def _count_open(self, agent: str, by: int) -> None:
+        for node in self.chain(agent):
+            self._open_delta[node.id] = self._open_delta.get(node.id, 0) + by
 
     # Holds and transfers
 
-    def open_hold(
-        self,
-        standing: Standing,
-        *,
-        id: str,
-        amount: int,
-        granted: int,
-        model: str,
-        candidates: str,
-        digest: str,
-        boot_id: str,
-    ) -> Held:
-        """Set money aside. That it fits was decided by the caller; the database checks it once more."""
-        if standing.used is None:
-            self._new_buckets.append((standing.id, "daily", self.window, 0))
-            standing.used = 0
-        self._hold_seq += 1
-        hold = Held(
-            *(self._hold_seq, id, standing.id, standing.account, standing.realm, amount, "held", self.window),
-            *(granted, digest, 0),
+    def open_hold(self, held: Held, *, model: str, candidates: str, windows: Sequence[tuple[str, str, int]]) -> Held:
+        """Set money aside; `held.seq` is given here. That it fits was decided by the caller; the database checks it
+        once more. `windows` are the buckets it counts in beside its own day's."""
+        held.seq = self._next_hold()
+        purse = self._move(held.account, held=held.amount)
+        previous, purse.last_hold = purse.last_hold, held.seq
+        fixed = (
+            *(held.seq, held.id, held.agent, held.account, held.kind, held.amount, held.boot, held.window),
+            *(held.windows, model, candidates, held.granted, previous, held.approval, self.now_ms),
         )
-        head = (hold.seq, id, standing.id, standing.account, "call", amount)
-        tail = (boot_id, self.window, model)
-        last = (granted, digest, self.now_ms)
-        self._new_holds.append((*head, "held", *tail, candidates, *last))
-        self.holds[id] = hold
-        self._move(standing.account, held=amount)
-        self._use(standing.id, self.window, amount)
-        self.note("hold", id, _audit.canonical(*head, *tail, _audit.digest(candidates), *last))
-        return hold
+        self._new_holds.append((*fixed, "held", held.dispatched, held.seen))
+        self._windows.extend((held.seq, *window) for window in windows)
+        self.holds[held.id] = held
+        self._count_open(held.agent, 1)
+        self.use(held.agent, "day", held.window, held.amount)
+        for agent, kind, window in windows:
+            self.use(agent, kind, window, held.amount)
+        self._vouched.append(("hold", held.seq, _audit.of_hold(fixed)))
+        return held
 
     def end_hold(self, hold: Held, kind: str, charge: int, entries: Sequence[Entry], receipt: str) -> None:
-        """End a hold once: its outcome, its entries, its receipt, and the rest back to balance and limit."""
+        """End a hold once: its outcome, its entries, its receipt, and the rest back to balance and limits."""
         if hold.state != "held" or not 0 <= charge <= hold.amount:
             raise AssertionError(
                 f"hold {hold.id} of {hold.amount} msat is {hold.state}: a charge of {charge} msat is wrong"
@@ -198,11 +285,15 @@ class Book:
         hold.state = "settled" if kind == "settle" else "released"
         hold.charged = charge
         self._ended.append((hold.seq, hold.state, self.now_ms))
+        if hold.agent in self.nodes:
+            self._count_open(hold.agent, -1)
         self._move(hold.account, held=-hold.amount)
-        self._use(hold.agent, hold.window, charge - hold.amount)
-        self._receipt_seq += 1
-        self._receipts.append((self._receipt_seq, hold.id, hold.agent, receipt, self.now_ms))
-        self.post(kind, hold.realm, charge, entries, hold_id=hold.id, receipt=receipt)
+        self.use(hold.agent, "day", hold.window, charge - hold.amount)
+        if hold.windows:
+            for agent, which, window in self.tx.all(_rows.WINDOWS, {"seq": hold.seq}):
+                self.use(agent, which, window, charge - hold.amount)
+        self._receipts.append((hold.seq, receipt, self.now_ms))
+        self.post(kind, hold.realm, charge, entries, hold_seq=hold.seq, receipt=receipt)
 
     def post(
         self,
@@ -211,50 +302,78 @@ class Book:
         amount: int,
         entries: Sequence[Entry],
         *,
-        hold_id: str | None = None,
+        hold_seq: int | None = None,
         key: str | None = None,
         memo: str = "",
+        refers_to: int | None = None,
         receipt: str | None = None,
-    ) -> None:
-        """Append a transfer with its entries, which must balance; entries of nothing are left out."""
+    ) -> int:
+        """Append a transfer with its entries, which must balance; entries of nothing are left out. Its number."""
         kept = [entry for entry in entries if entry[2]]
         if sum(msat if side == "debit" else -msat for _, side, msat in kept):
-            raise AssertionError(f"the entries of {kind} {hold_id or key} do not balance")
-        self._transfer_seq += 1
-        transfer = (self._transfer_seq, kind, realm, hold_id, key, amount, None, self.now_ms, memo)
+            raise AssertionError(f"the entries of {kind} {hold_seq or key} do not balance")
+        seq = self._next_transfer()
+        transfer = (seq, kind, realm, hold_seq, key, amount, refers_to, self.now_ms, memo)
         self._transfers.append(transfer)
         if key is not None:
-            self._keys[key] = (amount, memo)
-        rows = [(account.id, side, msat) for account, side, msat in kept]
-        self._entries.extend((self._transfer_seq, n, *row) for n, row in enumerate(rows, 1))
-        for account, side, msat in kept:
-            if account.constrained:
-                grows = (side == "debit") == (account.kind in _DEBIT_NORMAL)
-                self._move(account.id, posted=msat if grows else -msat)
-        self.note(kind, hold_id or key or "", _audit.covers_transfer(transfer, rows, receipt))
+            self._keys[key] = (seq, amount, memo)
+        rows = [self._entry(seq, *entry) for entry in kept]
+        self._entries.extend((seq, n, *row) for n, row in enumerate(rows, 1))
+        self._vouched.append(("transfer", seq, _audit.of_transfer(transfer, rows, receipt)))
+        return seq
 
-    def posted(self, key: str) -> tuple[int, str] | None:
-        """(amount, memo) of the transfer with this key, if there is one."""
-        row = self._keys.get(key) or self.tx.one(_rows.FIND_TRANSFER, {"key": key})
-        return (row[0], row[1]) if row else None
+    def _entry(self, seq: int, account: Account, side: str, msat: int) -> tuple[int, str, int, int | None]:
+        """(account_id, side, amount, previous_seq), and the account's counters moved."""
+        if not account.constrained:
+            return account.id, side, msat, None
+        grows = (side == "debit") == (account.kind in _DEBIT_NORMAL)
+        purse = self._move(account.id, posted=msat if grows else -msat)
+        previous = purse.last_transfer
+        if previous != seq:
+            purse.last_transfer = seq
+        return account.id, side, msat, previous
 
-    def note(self, action: str, subject: str, data: str) -> None:
-        """Append an audit row to the chain."""
+    # The audit
+
+    def note(self, action: str, subject: str, data: str, *, actor: str = _NOBODY) -> None:
+        """What is to be said in the audit, with the transaction's end."""
+        self._notes.append((actor, action, subject, data))
+
+    def _audited(self) -> None:
+        if self._vouched:
+            first, last = self._vouched[0], self._vouched[-1]
+            subject = f"{first[0]} {first[1]} to {last[0]} {last[1]}"
+            self.note(_audit.LEDGER, subject, _audit.canonical(*self._vouched))
+        if self.tx.dialect is Dialect.POSTGRESQL:
+            self.tx.bulk(_rows.INSERT_PENDING, [(self.now_ms, *note) for note in self._notes])
+        else:
+            self.tx.bulk(_rows.INSERT_AUDIT, [self._linked(note) for note in self._notes])
+
+    def _linked(self, note: tuple[str, str, str, str]) -> tuple[Any, ...]:
         head = self._head
         head.seq += 1
-        row = (head.seq, _audit.EPOCH, _audit.FORMAT, self.now_ms, action, subject, data)
+        row = (head.seq, _audit.EPOCH, _audit.FORMAT, self.now_ms, *note)
         head.hash = _audit.link(head.hash, row)
-        self._audit.append((*row, head.hash))
+        return (*row, head.hash)
 
     def write(self) -> None:
-        """Write everything; holds change state only after their outcome is there, which a trigger looks at."""
+        """Write everything; holds change state only after their outcome is there, which a guard looks at."""
         tx = self.tx
         tx.bulk(_rows.INSERT_HOLDS, self._new_holds)
-        tx.bulk(_rows.INSERT_BUCKETS, self._new_buckets)
+        tx.bulk(_rows.INSERT_WINDOWS, self._windows)
+        tx.bulk(_rows.INSERT_BUCKETS, [(*key, used) for key, used in self._buckets.items()])
         tx.bulk(_rows.USE_BUCKETS, [(*key, used) for key, used in self._used.items() if used])
-        tx.bulk(_rows.MOVE_COUNTERS, [(account, *delta) for account, delta in self._deltas.items() if any(delta)])
+        tx.bulk(_rows.MOVE_COUNTERS, [self._moved(account, delta) for account, delta in self._deltas.items()])
         tx.bulk(_rows.INSERT_TRANSFERS, self._transfers)
         tx.bulk(_rows.INSERT_ENTRIES, self._entries)
         tx.bulk(_rows.INSERT_RECEIPTS, self._receipts)
         tx.bulk(_rows.END_HOLDS, self._ended)
-        tx.bulk(_rows.INSERT_AUDIT, self._audit)
+        self._audited()
+
+    def _moved(self, account: int, delta: Sequence[int]) -> tuple[int, int, int, int, int]:
+        purse = self.purses[account]
+        return account, delta[0], delta[1], purse.last_hold, purse.last_transfer
+
+
+def _named(agents: Sequence[str], holds: Sequence[str], accounts: Sequence[int]) -> dict[str, str]:
+    return {"agents": array(TEXT, agents), "holds": array(TEXT, holds), "accounts": array(INTEGER, accounts)}

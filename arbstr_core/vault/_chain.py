@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from arbstr_core.vault import _audit
 from arbstr_core.vault import _tables as t
-from arbstr_core.vault._rows import AUDIT_COLUMNS, TRANSFER_COLUMNS
+from arbstr_core.vault._rows import AUDIT_COLUMNS, HOLD_FIXED, TRANSFER_COLUMNS
 
 _PAGE = 1_000
 _Row = tuple[Any, ...]
@@ -20,19 +20,19 @@ def first_broken_link(connection: sa.Connection) -> str | None:
     """The first audit row that does not follow from the one before, or does not match what it covers."""
     head = _audit.Head()
     state = _Mutable()
+    vouched = {"hold": 0, "transfer": 0}
     for page in _pages(connection):
-        covered = _covered(connection, page)
         for row in page:
             if row[0] != head.seq + 1:
                 return f"audit row {row[0]}: the sequence has a gap before it"
             if _audit.link(head.hash, row[:-1]) != row[-1]:
                 return f"audit row {row[0]}: its hash does not follow from the row before"
-            action, subject, data = row[4:7]
-            if action in covered and covered[action].get(subject) != data:
-                return f"audit row {row[0]}: {action} {subject} is not what it was when it was written"
-            state.note(action, data)
             head = _audit.Head(seq=row[0], hash=row[-1])
-    return state.first_difference(connection)
+            state.note(row[5], row[7])
+        wrong = _first_changed(connection, page, vouched) or _first_other(connection, page)
+        if wrong is not None:
+            return wrong
+    return _unvouched(connection, vouched) or state.first_difference(connection)
 
 
 def _pages(connection: sa.Connection) -> Iterator[list[_Row]]:
@@ -47,59 +47,71 @@ def _pages(connection: sa.Connection) -> Iterator[list[_Row]]:
         last = page[-1][0]
 
 
-def _covered(connection: sa.Connection, page: list[_Row]) -> dict[str, dict[str, str]]:
-    """The canonical text of what the rows of a page vouch for, as it stands now: by action, by subject."""
-    subjects: dict[str, list[str]] = {}
+def _first_changed(connection: sa.Connection, page: list[_Row], vouched: dict[str, int]) -> str | None:
+    """The first hold or transfer that is not what it was when it was written."""
     for row in page:
-        subjects.setdefault(row[4], []).append(row[5])
-    transfers: dict[str, dict[str, str]] = {}
-    for kind in ("settle", "release", "capital", "fund"):
-        if kind in subjects:
-            transfers[kind] = _transfers(connection, kind, subjects[kind])
-    rows = {
-        "hold": (_holds, subjects.get("hold", [])),
-        "agent.create": (_agents, subjects.get("agent.create", [])),
-        "account.open": (_accounts, subjects.get("account.open", [])),
-    }
-    return transfers | {action: make(connection, names) for action, (make, names) in rows.items()}
+        if row[5] != _audit.LEDGER:
+            continue
+        said: list[tuple[str, int, str]] = msgspec.json.decode(row[7])
+        for kind, digests in (("hold", _holds), ("transfer", _transfers)):
+            numbers = [seq for which, seq, _ in said if which == kind]
+            vouched[kind] += len(numbers)
+            now = digests(connection, numbers)
+            for which, seq, digest in said:
+                if which == kind and now.get(seq) != digest:
+                    return f"{kind} {seq} is not what audit row {row[0]} says that it was"
+    return None
 
 
-def _holds(connection: sa.Connection, ids: list[str]) -> dict[str, str]:
-    hold = t.HOLD.c
-    head = (hold.seq, hold.id, hold.agent_id, hold.account_id, hold.kind, hold.amount_msat)
-    tail = (hold.boot_id, hold.window_start_ms, hold.model)
-    query = sa.select(*head, *tail, hold.candidates, hold.granted, hold.digest, hold.created_ms).where(hold.id.in_(ids))
-    return {
-        row[1]: _audit.canonical(*row[:9], _audit.digest(row[9]), *row[10:])
-        for row in map(tuple, connection.execute(query))
-    }
+def _holds(connection: sa.Connection, numbers: list[int]) -> dict[int, str]:
+    columns = [t.HOLD.c[name] for name in HOLD_FIXED]
+    rows = connection.execute(sa.select(*columns).where(t.HOLD.c.seq.in_(numbers)))
+    return {row[0]: _audit.of_hold(tuple(row)) for row in rows}
 
 
-def _transfers(connection: sa.Connection, kind: str, subjects: list[str]) -> dict[str, str]:
-    column = t.TRANSFER.c.hold_id if kind in ("settle", "release") else t.TRANSFER.c.key
+def _transfers(connection: sa.Connection, numbers: list[int]) -> dict[int, str]:
     columns = [t.TRANSFER.c[name] for name in TRANSFER_COLUMNS]
-    rows = connection.execute(sa.select(column, *columns).where(column.in_(subjects), t.TRANSFER.c.kind == kind)).all()
-    entries = _entries(connection, [row[1] for row in rows])
-    receipts = connection.execute(sa.select(t.RECEIPT.c.id, t.RECEIPT.c.body).where(t.RECEIPT.c.id.in_(subjects)))
-    bodies: dict[str, str] = {row[0]: row[1] for row in receipts}
-    return {row[0]: _audit.covers_transfer(tuple(row[1:]), entries.get(row[1], []), bodies.get(row[0])) for row in rows}
-
-
-def _entries(connection: sa.Connection, seqs: list[int]) -> dict[int, list[_Row]]:
-    entry = t.ENTRY.c
-    query = sa.select(entry.transfer_seq, entry.account_id, entry.side, entry.amount_msat).where(
-        entry.transfer_seq.in_(seqs)
+    query = sa.select(*columns, t.RECEIPT.c.body).select_from(
+        t.TRANSFER.outerjoin(t.RECEIPT, t.RECEIPT.c.hold_seq == t.TRANSFER.c.hold_seq)
     )
+    rows = connection.execute(query.where(t.TRANSFER.c.seq.in_(numbers))).all()
+    entries = _entries(connection, numbers)
+    return {row[0]: _audit.of_transfer(tuple(row[:-1]), entries.get(row[0], []), row[-1]) for row in rows}
+
+
+def _entries(connection: sa.Connection, numbers: list[int]) -> dict[int, list[_Row]]:
+    entry = t.ENTRY.c
+    columns = (entry.transfer_seq, entry.account_id, entry.side, entry.amount_msat, entry.previous_seq)
+    query = sa.select(*columns).where(entry.transfer_seq.in_(numbers)).order_by(entry.transfer_seq, entry.n)
     found: dict[int, list[_Row]] = {}
-    for row in connection.execute(query.order_by(entry.transfer_seq, entry.n)):
+    for row in connection.execute(query):
         found.setdefault(row[0], []).append(tuple(row[1:]))
     return found
 
 
+def _unvouched(connection: sa.Connection, vouched: dict[str, int]) -> str | None:
+    for table in (t.HOLD, t.TRANSFER):
+        there = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar() or 0
+        if there != vouched[table.name]:
+            return f"there are {there} rows of {table.name}, and the audit speaks of {vouched[table.name]}"
+    return None
+
+
+def _first_other(connection: sa.Connection, page: list[_Row]) -> str | None:
+    """The first agent or account that is not what it was when it was made."""
+    for action, now in (("agent.create", _agents), ("account.open", _accounts)):
+        said = {row[6]: (row[0], row[7]) for row in page if row[5] == action}
+        there = now(connection, list(said))
+        for subject, (seq, data) in said.items():
+            if there.get(subject) != data:
+                return f"audit row {seq}: {action} {subject} is not what it was when it was written"
+    return None
+
+
 def _agents(connection: sa.Connection, ids: list[str]) -> dict[str, str]:
     agent = t.AGENT.c
-    query = sa.select(agent.id, agent.name, agent.realm, agent.account_id, agent.created_ms).where(agent.id.in_(ids))
-    return {row[0]: _audit.canonical(*row) for row in connection.execute(query)}
+    columns = (agent.id, agent.name, agent.realm, agent.account_id, agent.parent_id, agent.depth, agent.created_ms)
+    return {row[0]: _audit.canonical(*row) for row in connection.execute(sa.select(*columns).where(agent.id.in_(ids)))}
 
 
 def _accounts(connection: sa.Connection, names: list[str]) -> dict[str, str]:

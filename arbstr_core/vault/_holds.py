@@ -1,14 +1,12 @@
-"""Holds: how much is granted, how they end, and what happens to those that nobody ended."""
+"""Holds: how much is granted, and how they end."""
 
 from __future__ import annotations
 
-import msgspec
-
-from arbstr_core.storage import Transaction
 from arbstr_core.types import MAX_MSAT, NotFound
-from arbstr_core.vault import _audit, _rows
+from arbstr_core.vault import _rows
 from arbstr_core.vault._book import Book, Chart, Entry, VaultOperation, plain_text
-from arbstr_core.vault._rows import Held, Standing
+from arbstr_core.vault._limits import Bound, Spending
+from arbstr_core.vault._rows import Held, Node
 from arbstr_core.vault._values import (
     Closed,
     Granted,
@@ -20,8 +18,6 @@ from arbstr_core.vault._values import (
     Settlement,
 )
 
-_SWEPT_AT_ONCE = 256
-
 
 class OpenHold(VaultOperation[Granted | Refused]):
     """Set aside what the longest prefix of the candidates needs, as far as balance and limits allow."""
@@ -30,66 +26,65 @@ class OpenHold(VaultOperation[Granted | Refused]):
         super().__init__(chart)
         if not request.ceilings or not all(0 <= ceiling <= MAX_MSAT for ceiling in request.ceilings):
             raise ValueError(f"hold {request.id}: ceilings {request.ceilings} are not amounts")
+        if not 0 <= request.seen_msat <= request.ceilings[0]:
+            raise ValueError(f"hold {request.id}: {request.seen_msat} msat seen is no part of {request.ceilings[0]}")
         self.agents = (request.agent,)
         self.holds = (request.id,)
         self._request = request
         self._boot_id = boot_id
         self._candidates = request.candidates.decode()
         plain_text("a request to hold", request.id, request.model, self._candidates)
-        self._digest = _audit.digest(
-            msgspec.json.encode((request.agent, request.ceilings, request.model, self._candidates))
-        )
 
     def change(self, book: Book) -> Granted | Refused:
         """Decide and hold."""
         request = self._request
         before = book.holds.get(request.id)
         if before is not None:
-            return self._again(before)
-        standing = book.standings.get(request.agent)
-        refused, room = _room(standing, request.ceilings[0])
-        if refused is not None or standing is None:
-            return Refused(
-                reason=refused or RefusalReason.UNKNOWN_AGENT, needed_msat=request.ceilings[0], left_msat=room
-            )
-        amount, granted = _prefix(request.ceilings, room)
-        book.open_hold(
-            standing,
-            id=request.id,
-            amount=amount,
-            granted=granted,
-            model=request.model,
-            candidates=self._candidates,
-            digest=self._digest,
-            boot_id=self._boot_id,
+            return self._again(book, before)
+        chain = book.chain(request.agent)
+        if not chain:
+            return self._refused(book, Bound(RefusalReason.UNKNOWN_AGENT, 0, request.agent), None)
+        spending = Spending(book, chain, request)
+        bound = spending.refused() or _too_tight(spending.bounds, request.ceilings[0])
+        if bound is not None:
+            return self._refused(book, bound, chain[0])
+        spending.count_request()
+        return self._hold(book, chain[0], spending)
+
+    def _hold(self, book: Book, node: Node, spending: Spending) -> Granted:
+        request = self._request
+        amount, granted = _prefix(request.ceilings, min(bound.left for bound in spending.bounds))
+        windows = [(window.agent, window.kind, window.start) for window in spending.windows]
+        held = Held(
+            *(0, request.id, node.id, node.account, node.realm, request.kind, amount, "held", spending.day),
+            *(len(windows), granted, None, self._boot_id, request.seen_msat, book.now_ms, 0),
         )
+        book.open_hold(held, model=request.model, candidates=self._candidates, windows=windows)
         return Granted(id=request.id, amount_msat=amount, candidates=granted)
 
-    def _again(self, before: Held) -> Granted | Refused:
+    def _refused(self, book: Book, bound: Bound, node: Node | None) -> Refused:
+        return Refused(
+            reason=bound.reason,
+            needed_msat=self._request.ceilings[0],
+            left_msat=bound.left,
+            agent=bound.agent,
+            resets_ms=bound.resets_ms,
+            open_msat=book.purse(node.account).held if node is not None else 0,
+        )
+
+    def _again(self, book: Book, before: Held) -> Granted | Refused:
         # A hold that has ended is not granted again: nothing would stand behind the call.
-        if before.digest == self._digest and before.state == HoldState.HELD:
+        asked = (self._request.agent, self._request.model, self._candidates)
+        covered = max(self._request.ceilings[: before.granted])
+        same = before.state == HoldState.HELD and before.amount == covered and book.asked_for(before.id) == asked
+        if same:
             return Granted(id=before.id, amount_msat=before.amount, candidates=before.granted)
-        return Refused(reason=RefusalReason.CONFLICT, needed_msat=self._request.ceilings[0], left_msat=0)
+        return self._refused(book, Bound(RefusalReason.CONFLICT, 0, self._request.agent), None)
 
 
-def _room(standing: Standing | None, needed: int) -> tuple[RefusalReason | None, int]:
-    """Why `needed` does not fit, or None; and the msat that the reason, or else the tightest bound, has left."""
-    if standing is None:
-        return RefusalReason.UNKNOWN_AGENT, 0
-    if not standing.enabled:
-        return RefusalReason.DISABLED, 0
-    if standing.max_charge is None or standing.daily is None:
-        return RefusalReason.NO_LIMITS, 0
-    today = max(0, standing.daily - (standing.used or 0))
-    bounds = (
-        (RefusalReason.MAX_CHARGE, standing.max_charge),
-        (RefusalReason.DAILY, today),
-        (RefusalReason.INSUFFICIENT, standing.posted - standing.held),
-    )
-    for reason, left in bounds:
-        if needed > left:
-            return reason, left
-    return None, min(left for _, left in bounds)
+def _too_tight(bounds: list[Bound], needed: int) -> Bound | None:
+    """The first bound that leaves less than is needed."""
+    return next((bound for bound in bounds if bound.left < needed), None)
 
 
 def _prefix(ceilings: tuple[int, ...], room: int) -> tuple[int, int]:
@@ -118,15 +113,15 @@ class Settle(VaultOperation[Closed]):
 
     def change(self, book: Book) -> Closed:
         """Settle, or give the outcome there is already."""
-        hold = _known(book, self._settlement.id)
+        hold = known_hold(book, self._settlement.id)
         if hold.state != HoldState.HELD:
-            return _closed(hold, first=False)
+            return closed(hold, first=False)
         charge = self._settlement.charge_msat
-        entries = _charge_entries(book, hold, charge)
+        entries = charge_entries(book, hold, charge)
         for cost in self._settlement.costs:
             entries += _cost_entries(book, hold.realm, cost, charge)
         book.end_hold(hold, "settle", charge, entries, self._receipt)
-        return _closed(hold, first=True)
+        return closed(hold, first=True)
 
 
 class Release(VaultOperation[Closed]):
@@ -142,55 +137,28 @@ class Release(VaultOperation[Closed]):
 
     def change(self, book: Book) -> Closed:
         """Release, or give the outcome there is already."""
-        hold = _known(book, self.holds[0])
+        hold = known_hold(book, self.holds[0])
         if hold.state != HoldState.HELD:
-            return _closed(hold, first=False)
+            return closed(hold, first=False)
         book.end_hold(hold, "release", 0, (), self._receipt)
-        return _closed(hold, first=True)
+        return closed(hold, first=True)
 
 
-class SweepOrphans(VaultOperation[int]):
-    """Release some of the holds of processes that are gone; how many it were."""
-
-    must = True
-
-    def __init__(self, chart: Chart, boot_id: str) -> None:
-        super().__init__(chart)
-        self._boot_id = boot_id
-
-    def change(self, book: Book) -> int:
-        """Release them."""
-        ids = self._orphans(book.tx)
-        book.load_holds(name for name in ids if name not in book.holds)
-        swept = 0
-        for name in ids:
-            hold = book.holds[name]
-            if hold.state == HoldState.HELD:
-                book.end_hold(hold, "release", 0, (), _orphan_receipt(hold))
-                swept += 1
-        return swept
-
-    def _orphans(self, tx: Transaction) -> list[str]:
-        return [row[0] for row in tx.all(_rows.ORPHANS, {"boot_id": self._boot_id, "most": _SWEPT_AT_ONCE})]
-
-
-def _orphan_receipt(hold: Held) -> str:
-    reason = "released at start: the process that held it had ended before the call did"
-    return msgspec.json.encode({"id": hold.id, "reasons": [reason]}).decode()
-
-
-def _known(book: Book, hold_id: str) -> Held:
+def known_hold(book: Book, hold_id: str) -> Held:
+    """The hold with this id. Raises NotFound."""
     hold = book.holds.get(hold_id)
     if hold is None:
         raise NotFound(f"there is no hold {hold_id}")
     return hold
 
 
-def _closed(hold: Held, *, first: bool) -> Closed:
+def closed(hold: Held, *, first: bool) -> Closed:
+    """How a hold ended."""
     return Closed(id=hold.id, state=HoldState(hold.state), charged_msat=hold.charged, first=first)
 
 
-def _charge_entries(book: Book, hold: Held, charge: int) -> list[Entry]:
+def charge_entries(book: Book, hold: Held, charge: int) -> list[Entry]:
+    """What the agent pays for a call."""
     if not charge:
         return []
     payer = _rows.Account(hold.account, "agent", 1)

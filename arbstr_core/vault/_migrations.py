@@ -1,86 +1,149 @@
-"""How the tables of money are made, and the triggers that keep what they hold from being rewritten."""
+"""How the tables of money are made, and the guards that keep what they hold from being rewritten."""
 
 from __future__ import annotations
 
-from arbstr_core.storage import (
-    Migration,
-    Schema,
-    create_index,
-    create_table,
-    immutable,
-    no_delete,
-    no_insert_over,
-    trigger,
-)
+import msgspec
+import sqlalchemy as sa
+
+from arbstr_core.storage import Dialect, Guard, Migration, Schema, append_only, create, fixed, kept
 from arbstr_core.vault import _tables as t
 
-_IN_ORDER = (t.ACCOUNT, t.AGENT, t.TOKEN, t.LIMITS, t.BUCKET, t.HOLD, t.TRANSFER, t.ENTRY, t.RECEIPT, t.AUDIT)
-_APPEND_ONLY = (t.LIMITS, t.TRANSFER, t.ENTRY, t.RECEIPT, t.AUDIT)
-_KEPT = (t.ACCOUNT, t.AGENT, t.TOKEN, t.BUCKET, t.HOLD)
-_INDEXES = (t.TOKEN_OF_AGENT, t.OPEN_HOLD, t.TRANSFER_OF_HOLD, t.TRANSFER_KEY)
+_IN_ORDER = (
+    *(t.ACCOUNT, t.AGENT, t.TOKEN, t.LIMITS, t.BUCKET, t.HOLD, t.HOLD_WINDOW, t.TRANSFER, t.ENTRY, t.RECEIPT),
+    *(t.CLAIM, t.REPLAY, t.APPROVAL, t.OUTBOX, t.ALERT, t.BOOT, t.JOB, t.AUDIT, t.CHECKPOINT),
+)
+_INDEXES = (
+    *(t.CHILDREN, t.TOKEN_OF_AGENT, t.OPEN_HOLD, t.TRANSFER_OF_HOLD, t.TRANSFER_KEY),
+    *(t.APPROVAL_OF, t.UNDELIVERED, t.AUDIT_SUBJECT),
+)
+_APPEND_ONLY = (t.LIMITS, t.HOLD_WINDOW, t.TRANSFER, t.ENTRY, t.RECEIPT, t.AUDIT, t.CHECKPOINT)
+_KEPT = (t.ACCOUNT, t.AGENT, t.TOKEN, t.BUCKET, t.HOLD, t.APPROVAL)
 
-# Columns of rows that may change, which themselves may not.
-_FIXED = {
-    "account": ("id", "name", "realm", "kind", "constrained"),
-    "agent": ("id", "name", "realm", "account_id", "parent_id", "created_ms"),
-    "token": ("hash", "agent_id", "created_ms"),
-    "bucket": ("agent_id", "kind", "window_start_ms"),
-}
+# Columns that never change, of rows that do.
+_FIXED = (
+    (t.ACCOUNT, ("id", "name", "realm", "kind", "constrained")),
+    (t.AGENT, ("id", "name", "realm", "account_id", "parent_id", "depth", "created_ms")),
+    (t.TOKEN, ("hash", "agent_id", "created_ms")),
+    (t.BUCKET, ("agent_id", "kind", "window_start_ms")),
+    (
+        t.APPROVAL,
+        ("id", "agent_id", "account_id", "kind", "digest", "ceiling_msat", "models", "limits_version", "created_ms"),
+    ),
+)
 _FIXED_OF_HOLD = (
-    "seq",
-    "id",
-    "agent_id",
-    "account_id",
-    "kind",
-    "amount_msat",
-    "boot_id",
-    "window_start_ms",
-    "model",
-    "candidates",
-    "granted",
-    "digest",
-    "created_ms",
+    *("seq", "id", "agent_id", "account_id", "kind", "amount_msat", "boot_id", "window_start_ms", "windows"),
+    *("model", "candidates", "granted", "previous_seq", "approval_id", "created_ms"),
 )
 
 
 def schema() -> Schema:
     """The migrations of this room."""
-    tables = tuple(create_table(table) for table in _IN_ORDER)
-    indexes = tuple(create_index(index) for index in _INDEXES)
-    first = Migration(version=1, name="agents, holds, transfers, audit", sqlite=tables + indexes + triggers())
+    first = Migration(
+        version=1,
+        name="agents, holds, transfers, audit",
+        sqlite=(*create(Dialect.SQLITE, *_IN_ORDER, *_INDEXES), *_put_up(Dialect.SQLITE)),
+        postgresql=(
+            *create(Dialect.POSTGRESQL, *_IN_ORDER, t.AUDIT_PENDING, *_INDEXES),
+            *(f"CREATE SEQUENCE {name}" for name in ("hold_numbers", "transfer_numbers", "account_numbers")),
+            *_put_up(Dialect.POSTGRESQL),
+        ),
+    )
     return Schema(room="vault", migrations=(first,))
 
 
-def triggers() -> tuple[str, ...]:
-    """Every trigger; `verify` looks for each, word for word."""
-    append_only = [text for table in _APPEND_ONLY for text in immutable(table)]
-    kept = [text for table in _KEPT for text in (no_delete(table), no_insert_over(table))]
-    fixed = [
-        trigger(f"{table}_fixed", "UPDATE", table, _changed(columns), f"{table}: this column never changes")
-        for table, columns in _FIXED.items()
-    ]
-    return (*append_only, *kept, *fixed, *_guards())
+def _put_up(dialect: Dialect) -> tuple[str, ...]:
+    return tuple(statement for guard in guards() for statement in guard.made(dialect))
 
 
-def _changed(columns: tuple[str, ...]) -> str:
-    return " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in columns)
+def guards() -> tuple[Guard, ...]:
+    """Every guard; `verify` looks for each, word for word."""
+    made = [guard for table in _APPEND_ONLY for guard in append_only(table)]
+    made += [guard for table in _KEPT for guard in kept(table)]
+    made += [fixed(table, *columns) for table, columns in _FIXED]
+    by_name = {guard.name: guard for guard in (*made, *_own())}
+    return tuple(by_name.values())
 
 
-def _guards() -> tuple[str, ...]:
-    other_realm = (
-        "(SELECT realm FROM account WHERE id = NEW.account_id)"
-        " IS NOT (SELECT realm FROM transfer WHERE seq = NEW.transfer_seq)"
-    )
-    above_hold = (
-        "NEW.hold_id IS NOT NULL AND NOT EXISTS"
-        " (SELECT 1 FROM hold WHERE id = NEW.hold_id AND state = 'held' AND amount_msat >= NEW.amount_msat)"
-    )
+def _own() -> tuple[Guard, ...]:
     return (
-        trigger("entry_realm", "INSERT", "entry", other_realm, "entry: the account is of another realm"),
-        trigger("hold_ended", "UPDATE", "hold", "OLD.state <> 'held'", "hold: it has ended"),
-        trigger("hold_fixed", "UPDATE", "hold", _changed(_FIXED_OF_HOLD), "hold: this column never changes"),
-        trigger(
-            "charge_within_hold", "INSERT", "transfer", above_hold, "transfer: above its hold, or the hold has ended"
+        _entry_realm(),
+        _charge_within_hold(),
+        _hold_changes(),
+        _refers(t.HOLD, "agent a ON a.id = fresh.agent_id AND a.account_id = fresh.account_id"),
+        _refers(t.HOLD_WINDOW, "hold a ON a.seq = fresh.hold_seq"),
+        _refers(t.RECEIPT, "hold a ON a.seq = fresh.hold_seq"),
+        _refers(t.BUCKET, "agent a ON a.id = fresh.agent_id"),
+        Guard(
+            name="token_revoked",
+            table="token",
+            event="UPDATE",
+            message="token: it is revoked",
+            when="OLD.revoked_ms IS NOT NULL",
         ),
-        trigger("token_revoked", "UPDATE", "token", "OLD.revoked_ms IS NOT NULL", "token: it is revoked"),
+        Guard(
+            name="approval_decided",
+            table="approval",
+            event="UPDATE",
+            message="approval: it has been decided",
+            when="OLD.state IN ('denied', 'expired', 'used') OR (OLD.decided_ms IS NOT NULL"
+            " AND (NEW.decided_ms IS DISTINCT FROM OLD.decided_ms OR NEW.decided_by IS DISTINCT FROM OLD.decided_by))",
+        ),
+    )
+
+
+def _entry_realm() -> Guard:
+    """One guard for two: an entry of another realm, and one whose key is taken."""
+    taken = next(guard for guard in kept(t.ENTRY) if guard.event == "INSERT")
+    other = (
+        "(SELECT realm FROM account WHERE id = NEW.account_id)"
+        " IS DISTINCT FROM (SELECT realm FROM transfer WHERE seq = NEW.transfer_seq)"
+    )
+    fresh = (
+        "SELECT 1 FROM fresh LEFT JOIN account a ON a.id = fresh.account_id"
+        " LEFT JOIN transfer x ON x.seq = fresh.transfer_seq WHERE a.realm IS DISTINCT FROM x.realm"
+    )
+    return msgspec.structs.replace(
+        taken,
+        message="entry: the account is of another realm, or the key is taken",
+        when=f"{other} OR {taken.when}",
+        fresh=fresh,
+    )
+
+
+def _refers(table: sa.Table, other: str) -> Guard:
+    """What a row refers to is there; on SQLite, where foreign keys say that, the key is free."""
+    taken = next(guard for guard in kept(table) if guard.event == "INSERT")
+    return msgspec.structs.replace(
+        taken,
+        message=f"{table.name}: what it refers to is not there, or the key is taken",
+        fresh=f"SELECT 1 FROM fresh LEFT JOIN {other} WHERE a IS NULL",
+    )
+
+
+def _charge_within_hold() -> Guard:
+    """One guard for two: a charge above its hold, and a transfer whose key is taken."""
+    taken = next(guard for guard in kept(t.TRANSFER) if guard.event == "INSERT")
+    fits = "h.state = 'held' AND h.amount_msat >="
+    above = (
+        "NEW.hold_seq IS NOT NULL AND NOT EXISTS"
+        f" (SELECT 1 FROM hold h WHERE h.seq = NEW.hold_seq AND {fits} NEW.amount_msat)"
+    )
+    fresh = (
+        "SELECT 1 FROM fresh WHERE hold_seq IS NOT NULL AND NOT EXISTS"
+        f" (SELECT 1 FROM hold h WHERE h.seq = fresh.hold_seq AND {fits} fresh.amount_msat)"
+    )
+    return msgspec.structs.replace(
+        taken,
+        message="transfer: above its hold, or the hold has ended, or the key is taken",
+        when=f"{above} OR {taken.when}",
+        fresh=fresh,
+    )
+
+
+def _hold_changes() -> Guard:
+    changed = fixed(t.HOLD, *_FIXED_OF_HOLD)
+    return msgspec.structs.replace(
+        changed,
+        message="hold: it has ended, or this column never changes, or less was seen than before",
+        when=f"OLD.state <> 'held' OR NEW.seen_msat < OLD.seen_msat OR {changed.when}",
     )

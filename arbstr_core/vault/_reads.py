@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from arbstr_core.vault import _tables as t
+from arbstr_core.vault._limits import more_of
 from arbstr_core.vault._rows import latest_limits
-from arbstr_core.vault._values import AgentRecord, HoldState, Limits, ReceiptRecord
+from arbstr_core.vault._values import AgentRecord, HoldState, ReceiptRecord
 
 _AGENT = sa.select(
     t.AGENT.c.id,
@@ -22,6 +24,9 @@ _AGENT = sa.select(
     t.LIMITS.c.version,
     t.LIMITS.c.max_charge_msat,
     t.LIMITS.c.daily_msat,
+    t.LIMITS.c.more,
+    t.AGENT.c.parent_id,
+    t.AGENT.c.depth,
 ).select_from(t.AGENT.join(t.ACCOUNT, t.ACCOUNT.c.id == t.AGENT.c.account_id).outerjoin(t.LIMITS, latest_limits()))
 
 
@@ -56,8 +61,8 @@ def receipt(connection: sa.Connection, id: str) -> ReceiptRecord | None:
         )
         .select_from(
             t.HOLD.join(t.AGENT, t.AGENT.c.id == hold.agent_id)
-            .outerjoin(t.TRANSFER, t.TRANSFER.c.hold_id == hold.id)
-            .outerjoin(t.RECEIPT, t.RECEIPT.c.id == hold.id)
+            .outerjoin(t.TRANSFER, t.TRANSFER.c.hold_seq == hold.seq)
+            .outerjoin(t.RECEIPT, t.RECEIPT.c.hold_seq == hold.seq)
         )
         .where(hold.id == id)
     )
@@ -77,7 +82,10 @@ def receipt(connection: sa.Connection, id: str) -> ReceiptRecord | None:
 
 
 def _record(row: Sequence[Any]) -> AgentRecord:
-    limits = Limits(version=row[7], max_charge_msat=row[8], daily_msat=row[9]) if row[7] is not None else None
+    limits = None
+    if row[7] is not None:
+        rest = more_of(row[10])
+        limits = msgspec.structs.replace(rest, version=row[7], max_charge_msat=row[8], daily_msat=row[9])
     return AgentRecord(
         id=row[0],
         name=row[1],
@@ -88,4 +96,6 @@ def _record(row: Sequence[Any]) -> AgentRecord:
         held_msat=row[6],
         available_msat=row[5] - row[6],
         limits=limits,
+        parent=row[11],
+        depth=row[12],
     )

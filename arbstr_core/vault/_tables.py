@@ -1,8 +1,9 @@
 """The tables of money. Amounts are integer msat, times Unix milliseconds.
 
 Rows that only grow have ever-growing keys, so that a call writes to the right edge of each tree and never costs more
-because of history. Wide rows (holds, receipts) have an integer key of their own; narrow ones live in their key.
-Kinds are open, since SQLite cannot widen a CHECK without making the table anew.
+because of history; what belongs to one account is found by walking back from its newest row (`previous_seq`), not by an
+index, which would have to be written in as many places as there are accounts. Wide rows have an integer key of their
+own; narrow ones live in their key. Kinds are open, since SQLite cannot widen a CHECK without making the table anew.
 """
 
 from __future__ import annotations
@@ -11,158 +12,309 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from arbstr_core.storage import BYTES, INTEGER, TEXT, narrow, partial_index, wide
+
 METADATA = sa.MetaData()
-_NARROW: dict[str, Any] = {"sqlite_strict": True, "sqlite_with_rowid": False}
-_WIDE: dict[str, Any] = {"sqlite_strict": True}
+PENDING = sa.MetaData()
+"""What only PostgreSQL has"""
 
 
-def _needed(name: str, kind: type[sa.types.TypeEngine[Any]], *more: Any) -> sa.Column[Any]:
+def _needed(name: str, kind: sa.types.TypeEngine[Any], *more: Any) -> sa.Column[Any]:
     return sa.Column(name, kind, *more, nullable=False)
 
 
-ACCOUNT = sa.Table(
+def _key(name: str, kind: sa.types.TypeEngine[Any], *more: Any) -> sa.Column[Any]:
+    return sa.Column(name, kind, *more, primary_key=True, autoincrement=False)
+
+
+def _amount(name: str, *, nullable: bool = False) -> sa.Column[Any]:
+    return sa.Column(name, INTEGER, sa.CheckConstraint(f"{name} >= 0"), nullable=nullable)
+
+
+def _switch(name: str) -> sa.Column[Any]:
+    return _needed(name, INTEGER, sa.CheckConstraint(f"{name} IN (0, 1)"))
+
+
+ACCOUNT = wide(
     "account",
     METADATA,
-    sa.Column("id", sa.Integer, primary_key=True),
-    _needed("name", sa.Text),
-    _needed("realm", sa.Text),
-    _needed("kind", sa.Text),
-    _needed("constrained", sa.Integer, sa.CheckConstraint("constrained IN (0, 1)")),
-    _needed("posted_msat", sa.Integer),
-    _needed("held_msat", sa.Integer, sa.CheckConstraint("held_msat >= 0")),
+    _key("id", INTEGER),
+    _needed("name", TEXT),
+    _needed("realm", TEXT),
+    _needed("kind", TEXT),
+    _switch("constrained"),
+    _needed("posted_msat", INTEGER),
+    _amount("held_msat"),
+    # The newest row of its chains: see `previous_seq` of hold and entry. 0 for none.
+    _needed("last_hold", INTEGER),
+    _needed("last_transfer", INTEGER),
     sa.UniqueConstraint("name", "realm"),
     sa.CheckConstraint("constrained = 0 OR posted_msat - held_msat >= 0", name="available"),
     # Only accounts with a constraint keep counters: the others are sums over entries, so that none of them is hot.
     sa.CheckConstraint("constrained = 1 OR (posted_msat = 0 AND held_msat = 0)", name="counters"),
-    **_WIDE,
 )
 
-AGENT = sa.Table(
+AGENT = narrow(
     "agent",
     METADATA,
-    sa.Column("id", sa.Text, primary_key=True),
-    _needed("name", sa.Text),
-    _needed("realm", sa.Text),
-    _needed("account_id", sa.Integer, sa.ForeignKey("account.id")),
-    sa.Column("parent_id", sa.Text, sa.ForeignKey("agent.id")),
-    _needed("enabled", sa.Integer, sa.CheckConstraint("enabled IN (0, 1)")),
-    _needed("created_ms", sa.Integer),
+    _key("id", TEXT),
+    _needed("name", TEXT),
+    _needed("realm", TEXT),
+    _needed("account_id", INTEGER, sa.ForeignKey("account.id")),
+    sa.Column("parent_id", TEXT, sa.ForeignKey("agent.id")),
+    _needed("depth", INTEGER, sa.CheckConstraint("depth BETWEEN 1 AND 4")),
+    _switch("enabled"),
+    _needed("created_ms", INTEGER),
     sa.UniqueConstraint("name"),
-    **_NARROW,
+    sa.CheckConstraint("(parent_id IS NULL) = (depth = 1)", name="root"),
 )
+CHILDREN = partial_index("child_of_agent", AGENT.c.parent_id, where=AGENT.c.parent_id.is_not(None))
 
-TOKEN = sa.Table(
+TOKEN = narrow(
     "token",
     METADATA,
-    sa.Column("hash", sa.LargeBinary, primary_key=True),
-    _needed("agent_id", sa.Text, sa.ForeignKey("agent.id")),
-    _needed("created_ms", sa.Integer),
-    sa.Column("revoked_ms", sa.Integer),
-    **_NARROW,
+    _key("hash", BYTES),
+    _needed("agent_id", TEXT, sa.ForeignKey("agent.id")),
+    _needed("created_ms", INTEGER),
+    sa.Column("revoked_ms", INTEGER),
 )
 TOKEN_OF_AGENT = sa.Index("token_of_agent", TOKEN.c.agent_id)
 
-LIMITS = sa.Table(
+LIMITS = narrow(
     "limits",
     METADATA,
-    sa.Column("agent_id", sa.Text, sa.ForeignKey("agent.id"), primary_key=True),
-    sa.Column("version", sa.Integer, primary_key=True),
-    sa.Column("max_charge_msat", sa.Integer, sa.CheckConstraint("max_charge_msat >= 0")),
-    sa.Column("daily_msat", sa.Integer, sa.CheckConstraint("daily_msat >= 0")),
-    _needed("created_ms", sa.Integer),
-    **_NARROW,
+    _key("agent_id", TEXT, sa.ForeignKey("agent.id")),
+    _key("version", INTEGER, sa.CheckConstraint("version > 0")),
+    _amount("max_charge_msat", nullable=True),
+    _amount("daily_msat", nullable=True),
+    # All other limits, as JSON; NULL where none is set, as with most agents.
+    sa.Column("more", TEXT),
+    _needed("created_ms", INTEGER),
 )
 
-BUCKET = sa.Table(
+BUCKET = narrow(
     "bucket",
     METADATA,
-    sa.Column("agent_id", sa.Text, sa.ForeignKey("agent.id"), primary_key=True),
-    sa.Column("kind", sa.Text, primary_key=True),
-    sa.Column("window_start_ms", sa.Integer, primary_key=True),
-    _needed("used_msat", sa.Integer, sa.CheckConstraint("used_msat >= 0")),
-    **_NARROW,
+    _key("agent_id", TEXT, sa.ForeignKey("agent.id")),
+    _key("kind", TEXT),
+    _key("window_start_ms", INTEGER),
+    # msat, or a count where the kind counts.
+    _needed("used", INTEGER, sa.CheckConstraint("used >= 0")),
+    guarded=True,
 )
 
-HOLD = sa.Table(
+HOLD = wide(
     "hold",
     METADATA,
-    sa.Column("seq", sa.Integer, primary_key=True),
-    _needed("id", sa.Text),
-    _needed("agent_id", sa.Text, sa.ForeignKey("agent.id")),
-    _needed("account_id", sa.Integer, sa.ForeignKey("account.id")),
-    _needed("kind", sa.Text),
-    _needed("amount_msat", sa.Integer, sa.CheckConstraint("amount_msat >= 0")),
-    _needed("state", sa.Text, sa.CheckConstraint("state IN ('held', 'settled', 'released')")),
-    _needed("boot_id", sa.Text),
-    _needed("window_start_ms", sa.Integer),
-    _needed("model", sa.Text),
-    _needed("candidates", sa.Text),
-    # How many of the candidates the hold covers, and the digest of the request: the same id again must say the same.
-    _needed("granted", sa.Integer, sa.CheckConstraint("granted > 0")),
-    _needed("digest", sa.Text),
-    _needed("created_ms", sa.Integer),
-    sa.Column("dispatched_ms", sa.Integer),
-    sa.Column("ended_ms", sa.Integer),
+    _key("seq", INTEGER),
+    _needed("id", TEXT),
+    _needed("agent_id", TEXT, sa.ForeignKey("agent.id")),
+    _needed("account_id", INTEGER, sa.ForeignKey("account.id")),
+    _needed("kind", TEXT),
+    _amount("amount_msat"),
+    _needed("state", TEXT, sa.CheckConstraint("state IN ('held', 'settled', 'released')")),
+    _needed("boot_id", TEXT),
+    # The day of the agent's limit that it counts in, for ever; and how many more windows there are, in hold_window.
+    _needed("window_start_ms", INTEGER),
+    _needed("windows", INTEGER),
+    _needed("model", TEXT),
+    _needed("candidates", TEXT),
+    # How many of the candidates the hold covers.
+    _needed("granted", INTEGER, sa.CheckConstraint("granted > 0")),
+    # The hold of the same account before this one; 0 for none.
+    _needed("previous_seq", INTEGER),
+    sa.Column("approval_id", TEXT),
+    _needed("created_ms", INTEGER),
+    # What follows changes while it is held: what a heartbeat saw.
+    sa.Column("dispatched_ms", INTEGER),
+    _amount("seen_msat"),
+    sa.Column("seen_ms", INTEGER),
+    sa.Column("ended_ms", INTEGER),
     sa.UniqueConstraint("id"),
     sa.CheckConstraint("(state = 'held') = (ended_ms IS NULL)", name="ended"),
-    **_WIDE,
+    sa.CheckConstraint("seen_msat <= amount_msat", name="seen"),
+    guarded=True,
 )
-OPEN_HOLD = sa.Index("open_hold", HOLD.c.boot_id, sqlite_where=HOLD.c.state == "held")
+OPEN_HOLD = partial_index("open_hold", HOLD.c.account_id, where=HOLD.c.state == "held")
 
-TRANSFER = sa.Table(
+HOLD_WINDOW = narrow(
+    "hold_window",
+    METADATA,
+    _key("hold_seq", INTEGER, sa.ForeignKey("hold.seq")),
+    _key("agent_id", TEXT, sa.ForeignKey("agent.id")),
+    _key("kind", TEXT),
+    _needed("window_start_ms", INTEGER),
+    guarded=True,
+)
+
+TRANSFER = wide(
     "transfer",
     METADATA,
-    sa.Column("seq", sa.Integer, primary_key=True),
-    _needed("kind", sa.Text),
-    _needed("realm", sa.Text),
-    sa.Column("hold_id", sa.Text, sa.ForeignKey("hold.id")),
-    sa.Column("key", sa.Text),
-    _needed("amount_msat", sa.Integer, sa.CheckConstraint("amount_msat >= 0")),
-    sa.Column("refers_to", sa.Integer, sa.ForeignKey("transfer.seq")),
-    _needed("at_ms", sa.Integer),
-    _needed("memo", sa.Text),
-    sa.CheckConstraint("(hold_id IS NULL) <> (key IS NULL)", name="one_cause"),
+    _key("seq", INTEGER),
+    _needed("kind", TEXT),
+    _needed("realm", TEXT),
+    sa.Column("hold_seq", INTEGER, sa.ForeignKey("hold.seq")),
+    sa.Column("key", TEXT),
+    _amount("amount_msat"),
+    sa.Column("refers_to", INTEGER, sa.ForeignKey("transfer.seq")),
+    _needed("at_ms", INTEGER),
+    _needed("memo", TEXT),
+    sa.CheckConstraint("(hold_seq IS NULL) <> (key IS NULL)", name="one_cause"),
     sa.CheckConstraint("kind <> 'release' OR amount_msat = 0", name="release_is_empty"),
-    **_WIDE,
+    guarded=True,
 )
-TRANSFER_OF_HOLD = sa.Index(
-    "transfer_of_hold", TRANSFER.c.hold_id, unique=True, sqlite_where=TRANSFER.c.hold_id.is_not(None)
+TRANSFER_OF_HOLD = partial_index(
+    "transfer_of_hold", TRANSFER.c.hold_seq, unique=True, where=TRANSFER.c.hold_seq.is_not(None)
 )
-TRANSFER_KEY = sa.Index("transfer_key", TRANSFER.c.key, unique=True, sqlite_where=TRANSFER.c.key.is_not(None))
+TRANSFER_KEY = partial_index("transfer_key", TRANSFER.c.key, unique=True, where=TRANSFER.c.key.is_not(None))
 
-ENTRY = sa.Table(
+ENTRY = narrow(
     "entry",
     METADATA,
-    sa.Column("transfer_seq", sa.Integer, sa.ForeignKey("transfer.seq"), primary_key=True),
-    sa.Column("n", sa.Integer, primary_key=True),
-    _needed("account_id", sa.Integer, sa.ForeignKey("account.id")),
-    _needed("side", sa.Text, sa.CheckConstraint("side IN ('debit', 'credit')")),
-    _needed("amount_msat", sa.Integer, sa.CheckConstraint("amount_msat > 0")),
-    **_NARROW,
+    _key("transfer_seq", INTEGER, sa.ForeignKey("transfer.seq")),
+    _key("n", INTEGER),
+    _needed("account_id", INTEGER, sa.ForeignKey("account.id")),
+    _needed("side", TEXT, sa.CheckConstraint("side IN ('debit', 'credit')")),
+    _needed("amount_msat", INTEGER, sa.CheckConstraint("amount_msat > 0")),
+    # The transfer before this one with an entry of the same account; 0 for none, NULL for accounts without counters.
+    sa.Column("previous_seq", INTEGER),
+    guarded=True,
 )
 
-RECEIPT = sa.Table(
+RECEIPT = wide(
     "receipt",
     METADATA,
-    sa.Column("seq", sa.Integer, primary_key=True),
-    _needed("id", sa.Text),
-    _needed("agent_id", sa.Text, sa.ForeignKey("agent.id")),
-    _needed("body", sa.Text),
-    _needed("at_ms", sa.Integer),
-    sa.UniqueConstraint("id"),
-    **_WIDE,
+    _key("hold_seq", INTEGER, sa.ForeignKey("hold.seq")),
+    _needed("body", TEXT),
+    _needed("at_ms", INTEGER),
+    guarded=True,
 )
 
-AUDIT = sa.Table(
+CLAIM = narrow(
+    "claim",
+    METADATA,
+    # Ten minutes to a slot, so that old ones are dropped together.
+    _key("slot", INTEGER),
+    _key("account_id", INTEGER, sa.ForeignKey("account.id")),
+    # HMAC of the endpoint and the caller's Idempotency-Key, or of the endpoint and the body.
+    _key("digest", BYTES),
+    _needed("hold_id", TEXT),
+    # HMAC of the body; only with a key of the caller's own.
+    sa.Column("body", BYTES),
+    _needed("at_ms", INTEGER),
+)
+
+REPLAY = wide(
+    "replay",
+    METADATA,
+    _key("hold_seq", INTEGER, sa.ForeignKey("hold.seq")),
+    # The answer (status, headers, body), sealed with the master key.
+    _needed("sealed", BYTES),
+    _needed("at_ms", INTEGER),
+)
+
+APPROVAL = narrow(
+    "approval",
+    METADATA,
+    _key("id", TEXT),
+    _needed("agent_id", TEXT, sa.ForeignKey("agent.id")),
+    _needed("account_id", INTEGER, sa.ForeignKey("account.id")),
+    _needed("kind", TEXT),
+    # HMAC of what is asked for: the same again is the same approval.
+    _needed("digest", BYTES),
+    _amount("ceiling_msat"),
+    _needed("models", TEXT),
+    _needed("limits_version", INTEGER),
+    _needed("state", TEXT, sa.CheckConstraint("state IN ('pending', 'granted', 'denied', 'expired', 'held', 'used')")),
+    _needed("created_ms", INTEGER),
+    _needed("expires_ms", INTEGER),
+    sa.Column("decided_ms", INTEGER),
+    sa.Column("decided_by", TEXT),
+    sa.Column("hold_id", TEXT),
+)
+APPROVAL_OF = partial_index(
+    "approval_of",
+    APPROVAL.c.account_id,
+    APPROVAL.c.digest,
+    where=APPROVAL.c.state.in_(("pending", "granted", "held")),
+    unique=True,
+)
+
+OUTBOX = wide(
+    "outbox",
+    METADATA,
+    _key("seq", INTEGER),
+    _needed("event", TEXT),
+    _needed("body", TEXT),
+    _needed("created_ms", INTEGER),
+    _needed("due_ms", INTEGER),
+    _needed("attempts", INTEGER),
+    sa.Column("delivered_ms", INTEGER),
+    _needed("last_error", TEXT),
+)
+UNDELIVERED = partial_index("undelivered", OUTBOX.c.due_ms, where=OUTBOX.c.delivered_ms.is_(None))
+
+ALERT = narrow(
+    "alert",
+    METADATA,
+    _key("agent_id", TEXT, sa.ForeignKey("agent.id")),
+    _key("kind", TEXT),
+    _needed("last_ms", INTEGER),
+)
+
+BOOT = narrow(
+    "boot",
+    METADATA,
+    _key("id", TEXT),
+    _needed("started_ms", INTEGER),
+    _needed("lease_until_ms", INTEGER),
+    sa.Column("ended_ms", INTEGER),
+)
+
+JOB = narrow(
+    "job",
+    METADATA,
+    # One process at a time does each: sweeper, sealer, sender.
+    _key("name", TEXT),
+    _needed("boot_id", TEXT),
+    _needed("until_ms", INTEGER),
+    # Grows with each new holder: what an old one still writes is refused.
+    _needed("fence", INTEGER),
+)
+
+AUDIT = wide(
     "audit",
     METADATA,
-    sa.Column("seq", sa.Integer, primary_key=True),
-    _needed("epoch", sa.Integer),
-    _needed("format", sa.Integer),
-    _needed("at_ms", sa.Integer),
-    _needed("action", sa.Text),
-    _needed("subject", sa.Text),
-    _needed("data", sa.Text),
-    _needed("hash", sa.Text),
-    **_WIDE,
+    _key("seq", INTEGER),
+    _needed("epoch", INTEGER),
+    _needed("format", INTEGER),
+    _needed("at_ms", INTEGER),
+    _needed("actor", TEXT),
+    _needed("action", TEXT),
+    _needed("subject", TEXT),
+    _needed("data", TEXT),
+    _needed("hash", BYTES),
+)
+# The ledger's own rows come one with each transaction, and nobody looks for those by subject.
+AUDIT_SUBJECT = partial_index("audit_subject", AUDIT.c.subject, AUDIT.c.seq, where=AUDIT.c.action != "ledger")
+
+CHECKPOINT = wide(
+    "checkpoint",
+    METADATA,
+    _key("audit_seq", INTEGER),
+    _needed("at_ms", INTEGER),
+    _needed("body", TEXT),
+    _needed("key_id", TEXT),
+    _needed("signature", BYTES),
+)
+
+AUDIT_PENDING = wide(
+    "audit_pending",
+    PENDING,
+    sa.Column("id", INTEGER, sa.Identity(always=True), primary_key=True),
+    _needed("at_ms", INTEGER),
+    _needed("actor", TEXT),
+    _needed("action", TEXT),
+    _needed("subject", TEXT),
+    _needed("data", TEXT),
 )

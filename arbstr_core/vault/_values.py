@@ -7,12 +7,41 @@ import enum
 import msgspec
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What an agent may spend; with either amount missing it may spend nothing. Versions are never edited."""
+class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an agent may spend. Versions are never edited.
+
+    With no largest charge or no daily limit it may spend nothing; any other that is not set does not apply. What an
+    agent's children spend counts as its own.
+    """
 
     version: int = 0
     max_charge_msat: int | None = None
+    """largest single charge"""
     daily_msat: int | None = None
+    """in a day of `zone`"""
+    zone: str | None = None
+    """IANA name, as Europe/Berlin; None: UTC"""
+    hourly_msat: int | None = None
+    """in any sixty minutes"""
+    max_fee_msat: int | None = None
+    """largest routing fee of one payout"""
+    per_minute: int | None = None
+    """requests in any minute"""
+    concurrent: int | None = None
+    """open holds at one time"""
+    models: tuple[str, ...] | None = None
+    """models that may be asked for"""
+    expires_ms: int | None = None
+    """Unix milliseconds from which on nothing is held"""
+    approval_seconds: int | None = None
+    """how long a call above the largest charge waits for an operator; None: it is refused at once"""
+    alert_floor_msat: int | None = None
+    """below this much the operator is told"""
+    alert_cooldown_seconds: int = 3600
+    attempts_msat: int | None = None
+    """what failed attempts may cost us in an hour before falling back after dispatch stops"""
+    payouts_unapproved_msat: int | None = None
+    """payouts up to this need no approval; None: each does"""
 
 
 class AgentRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,12 +56,30 @@ class AgentRecord(msgspec.Struct, frozen=True, kw_only=True):
     held_msat: int
     available_msat: int
     limits: Limits | None
+    parent: str | None = None
+    depth: int = 1
+
+
+class NewAgent(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent to be made. With a `parent` it is a child key: it spends from its root's account, within both limits."""
+
+    id: str
+    name: str
+    realm: str
+    token_hash: bytes
+    """SHA-256 of its token"""
+    limits: Limits
+    parent: str | None = None
+    fund_msat: int = 0
+    rail: str = ""
+    actor: str = "operator"
 
 
 class HoldRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Money to set aside for one call. `ceilings` are the candidates', in the order of the plan.
 
     Covering the first n candidates takes the largest of their ceilings. `candidates` is JSON, kept with the hold.
+    `seen_msat` is what the call costs once it is dispatched, even if nothing of its answer is ever seen.
     """
 
     id: str
@@ -40,6 +87,8 @@ class HoldRequest(msgspec.Struct, frozen=True, kw_only=True):
     ceilings: tuple[int, ...]
     candidates: bytes
     model: str
+    seen_msat: int = 0
+    kind: str = "call"
 
 
 class Granted(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,8 +107,13 @@ class RefusalReason(enum.StrEnum):
     UNKNOWN_AGENT = "unknown_agent"
     DISABLED = "disabled"
     NO_LIMITS = "no_limits"
+    EXPIRED = "expired"
+    MODEL = "model"
+    CONCURRENT = "concurrent"
+    RATE = "rate"
     MAX_CHARGE = "max_charge"
     DAILY = "daily"
+    HOURLY = "hourly"
     INSUFFICIENT = "insufficient"
 
 
@@ -69,6 +123,12 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     reason: RefusalReason
     needed_msat: int
     left_msat: int
+    agent: str = ""
+    """whose limit it is: the caller's or a parent's"""
+    resets_ms: int | None = None
+    """when a limit leaves more by itself, Unix milliseconds"""
+    open_msat: int = 0
+    """what open holds of the same account have set aside; it may come back"""
 
 
 class ProviderCost(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,15 +7,17 @@ import asyncio
 from arbstr_core.storage import Database
 from arbstr_core.types import NotFound
 from arbstr_core.vault import _reads
-from arbstr_core.vault._agents import CreateAgent, Fund, RotateToken, SetEnabled
+from arbstr_core.vault._agents import CreateAgent, Fund, RotateToken, SetEnabled, SetLimits
 from arbstr_core.vault._book import Chart
-from arbstr_core.vault._holds import OpenHold, Release, Settle, SweepOrphans
+from arbstr_core.vault._holds import OpenHold, Release, Settle
+from arbstr_core.vault._orphans import SweepOrphans
 from arbstr_core.vault._values import (
     AgentRecord,
     Closed,
     Granted,
     HoldRequest,
     Limits,
+    NewAgent,
     ReceiptRecord,
     Refused,
     Settlement,
@@ -30,9 +32,10 @@ class Vault:
     Writes raise Overloaded (not settles and releases), VaultUnavailable, or StorageError.
     """
 
-    def __init__(self, db: Database, *, boot_id: str) -> None:
+    def __init__(self, db: Database, *, boot_id: str, charge_orphans_in_full: bool = False) -> None:
         self._db = db
         self._boot_id = boot_id
+        self._full = charge_orphans_in_full
         self._chart: Chart = {}
 
     def hold(self, request: HoldRequest) -> asyncio.Future[Granted | Refused]:
@@ -48,45 +51,39 @@ class Vault:
         return self._db.submit(Release(self._chart, hold_id, receipt))
 
     async def sweep_orphans(self) -> int:
-        """Release the holds that other processes left open; to be called before serving."""
+        """End the holds that other processes left open; to be called before serving."""
         total = 0
-        while swept := await self._db.submit(SweepOrphans(self._chart, self._boot_id)):
+        while swept := await self._db.submit(SweepOrphans(self._chart, self._boot_id, full=self._full)):
             total += swept
         return total
 
-    async def create_agent(
-        self, *, id: str, name: str, realm: str, token_hash: bytes, limits: Limits, fund_msat: int = 0, rail: str = ""
-    ) -> AgentRecord:
-        """Make an agent; raises Conflict where the name is taken. `token_hash` is the SHA-256 of its token."""
-        operation = CreateAgent(
-            self._chart,
-            id=id,
-            name=name,
-            realm=realm,
-            token_hash=token_hash,
-            limits=limits,
-            fund_msat=fund_msat,
-            rail=rail,
-        )
-        await self._db.submit(operation)
-        return await self._agent(id)
+    async def create_agent(self, agent: NewAgent) -> AgentRecord:
+        """Make an agent; raises Conflict where the name is taken."""
+        await self._db.submit(CreateAgent(self._chart, agent))
+        return await self._agent(agent.id)
+
+    async def set_limits(self, agent_id: str, limits: Limits, *, actor: str = "operator") -> AgentRecord:
+        """A new version of an agent's limits, as a whole: what is not in it does not apply any more."""
+        await self._db.submit(SetLimits(self._chart, agent_id, limits, actor))
+        return await self._agent(agent_id)
 
     async def fund(self, agent_id: str, amount_msat: int, *, rail: str, key: str) -> AgentRecord:
         """Give an agent money out of the operator's equity, once for each `key`.
 
         In realm `sim` the money is made; elsewhere more than the equity raises InsufficientFunds.
         """
-        await self._db.submit(Fund(self._chart, agent_id, amount_msat, rail, key))
+        realm = (await self._agent(agent_id)).realm
+        await self._db.submit(Fund(self._chart, agent_id, realm, amount_msat, rail, key))
         return await self._agent(agent_id)
 
-    async def set_enabled(self, agent_id: str, enabled: bool) -> AgentRecord:
-        """Switch an agent on or off; off refuses new holds."""
-        await self._db.submit(SetEnabled(self._chart, agent_id, enabled))
+    async def set_enabled(self, agent_id: str, enabled: bool, *, actor: str = "operator") -> AgentRecord:
+        """Switch an agent on or off; off refuses new holds, its children's too."""
+        await self._db.submit(SetEnabled(self._chart, agent_id, enabled, actor))
         return await self._agent(agent_id)
 
-    async def rotate_token(self, agent_id: str, token_hash: bytes) -> None:
+    async def rotate_token(self, agent_id: str, token_hash: bytes, *, actor: str = "operator") -> None:
         """Give an agent a new token and revoke those it had."""
-        await self._db.submit(RotateToken(self._chart, agent_id, token_hash))
+        await self._db.submit(RotateToken(self._chart, agent_id, token_hash, actor))
 
     async def agent_by_token(self, token_hash: bytes) -> AgentRecord | None:
         """Whose token this is; None where it is unknown or revoked."""

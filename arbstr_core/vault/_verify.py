@@ -10,8 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from arbstr_core.storage import Dialect
 from arbstr_core.vault._chain import first_broken_link
-from arbstr_core.vault._migrations import triggers
+from arbstr_core.vault._migrations import guards
 from arbstr_core.vault._values import Verification
 
 _SIGNED = "CASE side WHEN 'debit' THEN amount_msat ELSE -amount_msat END"
@@ -33,20 +34,20 @@ _CHECKS: tuple[tuple[str, str], ...] = (
     ),
     (
         "hold {0} is {1}, and that is not what its transfer says",
-        """SELECT h.id, h.state FROM hold h LEFT JOIN transfer x ON x.hold_id = h.id
+        """SELECT h.id, h.state FROM hold h LEFT JOIN transfer x ON x.hold_seq = h.seq
         WHERE coalesce(x.kind, 'held')
         <> CASE h.state WHEN 'settled' THEN 'settle' WHEN 'released' THEN 'release' ELSE 'held' END
         OR x.amount_msat > h.amount_msat""",
     ),
     (
         "hold {0}: the agent was not charged what its transfer says",
-        """SELECT h.id FROM hold h JOIN transfer x ON x.hold_id = h.id
+        """SELECT h.id FROM hold h JOIN transfer x ON x.hold_seq = h.seq
         LEFT JOIN entry e ON e.transfer_seq = x.seq AND e.account_id = h.account_id AND e.side = 'debit'
         WHERE coalesce(e.amount_msat, 0) <> x.amount_msat""",
     ),
     (
         "hold {0} has ended and there is no receipt for it",
-        "SELECT id FROM hold WHERE state <> 'held' AND NOT EXISTS (SELECT 1 FROM receipt r WHERE r.id = hold.id)",
+        "SELECT id FROM hold h WHERE state <> 'held' AND NOT EXISTS (SELECT 1 FROM receipt r WHERE r.hold_seq = h.seq)",
     ),
     (
         "account {0}: posted is {1} msat, its entries make {2}",
@@ -72,27 +73,24 @@ _CHECKS: tuple[tuple[str, str], ...] = (
     ),
     (
         "agent {0}, day {1}: {2} msat of the daily limit are used, its calls make {3}",
-        """WITH calls AS (SELECT h.agent_id, h.window_start_ms,
+        """WITH counted AS (SELECT h.seq, h.agent_id, h.window_start_ms FROM hold h
+          UNION ALL SELECT w.hold_seq, w.agent_id, w.window_start_ms FROM hold_window w WHERE w.kind = 'day'),
+        calls AS (SELECT k.agent_id, k.window_start_ms,
           sum(CASE h.state WHEN 'held' THEN h.amount_msat ELSE coalesce(x.amount_msat, 0) END) AS msat
-          FROM hold h LEFT JOIN transfer x ON x.hold_id = h.id GROUP BY 1, 2),
-        days AS (SELECT agent_id, window_start_ms FROM calls UNION SELECT agent_id, window_start_ms FROM bucket)
-        SELECT d.agent_id, d.window_start_ms, coalesce(b.used_msat, 0) AS used, coalesce(c.msat, 0) AS made FROM days d
-        LEFT JOIN calls c USING (agent_id, window_start_ms) LEFT JOIN bucket b USING (agent_id, window_start_ms)
-        WHERE used <> made""",
+          FROM counted k JOIN hold h ON h.seq = k.seq LEFT JOIN transfer x ON x.hold_seq = h.seq GROUP BY 1, 2),
+        days AS (SELECT agent_id, window_start_ms, used FROM bucket WHERE kind = 'day')
+        SELECT coalesce(d.agent_id, c.agent_id), coalesce(d.window_start_ms, c.window_start_ms),
+          coalesce(d.used, 0), coalesce(c.msat, 0) FROM days d
+        FULL JOIN calls c ON c.agent_id = d.agent_id AND c.window_start_ms = d.window_start_ms
+        WHERE coalesce(d.used, 0) <> coalesce(c.msat, 0)""",
     ),
     (
         "agent {0}, day {1}: {2} msat are used, above every daily limit it had",
-        f"""SELECT agent_id, window_start_ms, used_msat FROM bucket b
-        WHERE used_msat > (SELECT coalesce(max(daily_msat), 0)
+        f"""SELECT agent_id, window_start_ms, used FROM bucket b
+        WHERE kind = 'day' AND used > (SELECT coalesce(max(daily_msat), 0)
         FROM limits l WHERE l.agent_id = b.agent_id AND l.created_ms < b.window_start_ms + {_DAY_MS})""",
     ),
-    ("hold {0} has no audit row", "SELECT id FROM hold EXCEPT SELECT subject FROM audit WHERE action = 'hold'"),
-    (
-        "transfer {0} has no audit row",
-        """SELECT coalesce(hold_id, key) FROM transfer
-        EXCEPT SELECT subject FROM audit WHERE action IN ('settle', 'release', 'capital', 'fund')""",
-    ),
-    ("receipt {0} belongs to no ended hold", "SELECT id FROM receipt EXCEPT SELECT hold_id FROM transfer"),
+    ("receipt {0} belongs to no ended hold", "SELECT hold_seq FROM receipt EXCEPT SELECT hold_seq FROM transfer"),
     (
         "agent {0} has no audit row",
         "SELECT id FROM agent EXCEPT SELECT subject FROM audit WHERE action = 'agent.create'",
@@ -136,8 +134,8 @@ def _first_bad(connection: sa.Connection) -> str | None:
 def _missing_trigger(connection: sa.Connection) -> str | None:
     rows = connection.exec_driver_sql("SELECT sql FROM sqlite_schema WHERE type = 'trigger'")
     present = {row[0] for row in rows}
-    missing = [text for text in triggers() if text not in present]
-    return f"trigger {missing[0].split()[2]} is not there, or was changed" if missing else None
+    missing = [guard.name for guard in guards() if not set(guard.made(Dialect.SQLITE)) <= present]
+    return f"trigger {missing[0]} is not there, or was changed" if missing else None
 
 
 def _scalar(connection: sa.Connection, query: str) -> int:

@@ -115,7 +115,9 @@ def _check(place: Setup, agent: dict[str, Any], said: Acknowledged, executed: in
     assert (ledger["ok"], ledger["sum_msat"], ledger["open_holds"]) == (True, 0, 0), ledger
     holds = {row[0]: row[1:] for row in place.rows("SELECT id, state, amount_msat FROM hold")}
     ends: dict[str, tuple[str, int]] = {}
-    for hold, kind, msat in place.rows("SELECT hold_id, kind, amount_msat FROM transfer WHERE hold_id IS NOT NULL"):
+    for hold, kind, msat in place.rows(
+        "SELECT h.id, x.kind, x.amount_msat FROM transfer x JOIN hold h ON h.seq = x.hold_seq"
+    ):
         assert hold not in ends, "a hold that ended twice"
         ends[hold] = (kind, msat)
     assert ends.keys() == holds.keys()

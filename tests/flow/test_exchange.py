@@ -38,7 +38,7 @@ from arbstr_core.types import (
     Usage,
     VaultUnavailable,
 )
-from arbstr_core.vault import Closed, Granted, HoldRequest, Limits, Refused, Settlement, Vault, schema
+from arbstr_core.vault import Closed, Granted, HoldRequest, Limits, NewAgent, Refused, Settlement, Vault, schema
 
 PRICE = MsatPrice(input=1_000_000, cached_input=1_000_000, output=1_000_000)
 CALLER = Caller(agent="ag_a", name="a", realm="sim")
@@ -121,8 +121,8 @@ class Bench:
     def end(self) -> tuple[str, int, dict[str, Any]]:
         """How the one call ended: state, charge, receipt."""
         ((state, charged, body),) = self.rows(
-            "SELECT h.state, t.amount_msat, r.body FROM hold h JOIN transfer t ON t.hold_id = h.id "
-            "JOIN receipt r ON r.id = h.id"
+            "SELECT h.state, t.amount_msat, r.body FROM hold h JOIN transfer t ON t.hold_seq = h.seq "
+            "JOIN receipt r ON r.hold_seq = h.seq"
         )
         return state, charged, json.loads(body)
 
@@ -135,13 +135,15 @@ async def bench(folder: Path, does: Callable[[Outbound], Awaitable[Reply]]) -> A
         vault = Faulty(database, boot_id="boot")
         limits = Limits(max_charge_msat=10**9, daily_msat=10**9)
         await vault.create_agent(
-            id="ag_a",
-            name="a",
-            realm="sim",
-            token_hash=hashlib.sha256(b"a").digest(),
-            limits=limits,
-            fund_msat=10**8,
-            rail="sim",
+            NewAgent(
+                id="ag_a",
+                name="a",
+                realm="sim",
+                token_hash=hashlib.sha256(b"a").digest(),
+                limits=limits,
+                fund_msat=10**8,
+                rail="sim",
+            )
         )
         plugin = Plugin(does)
         pricing = Pricing(margin_ppm=0, fx=None)
@@ -317,7 +319,7 @@ def test_cancelled_at_any_moment(tmp_path: Path, turns: int, stream: bool) -> No
             if turns:
                 await exchange.finish()
                 assert made.rows("SELECT count(*) FROM hold WHERE state = 'held'") == [(0,)]
-            assert made.rows("SELECT count(*) FROM transfer WHERE hold_id IS NOT NULL")[0][0] <= 1
+            assert made.rows("SELECT count(*) FROM transfer WHERE hold_seq IS NOT NULL")[0][0] <= 1
 
     asyncio.run(story())
 

@@ -14,10 +14,15 @@ import pytest
 from arbstr_core.storage import Database, Migration, Schema, database_path, is_held, read_announcement
 from arbstr_core.types import StorageError
 
-FIRST = Migration(version=1, name="first", sqlite=("CREATE TABLE one (id INTEGER PRIMARY KEY) STRICT",))
-SECOND = Migration(version=2, name="second", sqlite=("CREATE TABLE two (id INTEGER PRIMARY KEY) STRICT",))
+FIRST = Migration(version=1, name="first", sqlite=("CREATE TABLE one (id INTEGER PRIMARY KEY) STRICT",), postgresql=())
+SECOND = Migration(
+    version=2, name="second", sqlite=("CREATE TABLE two (id INTEGER PRIMARY KEY) STRICT",), postgresql=()
+)
 BROKEN = Migration(
-    version=2, name="broken", sqlite=("CREATE TABLE two (id INTEGER PRIMARY KEY) STRICT", "CREATE nonsense")
+    version=2,
+    name="broken",
+    sqlite=("CREATE TABLE two (id INTEGER PRIMARY KEY) STRICT", "CREATE nonsense"),
+    postgresql=(),
 )
 
 HOLDER = """

@@ -16,25 +16,29 @@ import sqlalchemy as sa
 
 from arbstr_core.storage import (
     ConstraintFailed,
+    Dialect,
     Migration,
     Operation,
     Schema,
     Statement,
     bulk_insert,
     constant,
-    create_table,
+    create,
+    wide,
 )
 from arbstr_core.types import Overloaded, StorageError, VaultUnavailable
 
-NOTE = sa.Table(
+NOTE = wide(
     "note",
     sa.MetaData(),
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("text", sa.Text, sa.CheckConstraint("text <> 'bad'"), nullable=False),
     sa.Column("at_ms", sa.Integer, nullable=False),
-    sqlite_strict=True,
 )
-NOTES = Schema(room="notes", migrations=(Migration(version=1, name="notes", sqlite=(create_table(NOTE),)),))
+MAKE_NOTES = Migration(
+    version=1, name="notes", sqlite=create(Dialect.SQLITE, NOTE), postgresql=create(Dialect.POSTGRESQL, NOTE)
+)
+NOTES = Schema(room="notes", migrations=(MAKE_NOTES,))
 INSERT = bulk_insert(NOTE, ("id", "text", "at_ms"))
 COUNT = Statement(sa.select(sa.func.count()).select_from(NOTE))
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from arbstr_core.storage import Database
-from arbstr_core.vault import AgentRecord, HoldRequest, Limits, ProviderCost, Settlement, Vault, schema
+from arbstr_core.vault import AgentRecord, HoldRequest, Limits, NewAgent, ProviderCost, Settlement, Vault, schema
 
 RECEIPT = b'{"reasons":["cheapest"]}'
 
@@ -61,13 +61,15 @@ class Bench:
     ) -> AgentRecord:
         """An agent with simulated money."""
         return await vault.create_agent(
-            id=f"ag_{name}",
-            name=name,
-            realm="sim",
-            token_hash=self.token(name),
-            limits=Limits(max_charge_msat=max_charge, daily_msat=daily),
-            fund_msat=fund,
-            rail="simulated",
+            NewAgent(
+                id=f"ag_{name}",
+                name=name,
+                realm="sim",
+                token_hash=self.token(name),
+                limits=Limits(max_charge_msat=max_charge, daily_msat=daily),
+                fund_msat=fund,
+                rail="simulated",
+            )
         )
 
     def token(self, name: str) -> bytes:

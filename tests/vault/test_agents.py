@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from arbstr_core.types import Conflict, InsufficientFunds, NotFound
-from arbstr_core.vault import Limits
+from arbstr_core.vault import Limits, NewAgent
 
 
 def run(bench, story):
@@ -39,17 +39,19 @@ def test_a_taken_name_makes_nothing(bench):
         await bench.agent(vault)
         with pytest.raises(Conflict, match="alice"):
             await vault.create_agent(
-                id="ag_other",
-                name="alice",
-                realm="sim",
-                token_hash=b"t" * 32,
-                limits=Limits(),
-                fund_msat=5,
-                rail="simulated",
+                NewAgent(
+                    id="ag_other",
+                    name="alice",
+                    realm="sim",
+                    token_hash=b"t" * 32,
+                    limits=Limits(),
+                    fund_msat=5,
+                    rail="simulated",
+                )
             )
         with pytest.raises(Conflict, match="token"):
             await vault.create_agent(
-                id="ag_other", name="bob", realm="sim", token_hash=bench.token("alice"), limits=Limits()
+                NewAgent(id="ag_other", name="bob", realm="sim", token_hash=bench.token("alice"), limits=Limits())
             )
         assert len(await vault.agents()) == 1
 
@@ -61,13 +63,15 @@ def test_two_of_one_name_at_once_and_one_wins(bench):
         made = await asyncio.gather(
             *(
                 vault.create_agent(
-                    id=f"ag_{n}",
-                    name="alice",
-                    realm="sim",
-                    token_hash=b"%032d" % n,
-                    limits=Limits(),
-                    fund_msat=n,
-                    rail="r",
+                    NewAgent(
+                        id=f"ag_{n}",
+                        name="alice",
+                        realm="sim",
+                        token_hash=b"%032d" % n,
+                        limits=Limits(),
+                        fund_msat=n,
+                        rail="r",
+                    )
                 )
                 for n in range(5)
             ),
@@ -100,19 +104,23 @@ def test_funding_counts_once_a_key(bench):
 
 def test_real_money_is_not_made(bench):
     async def story(vault):
-        await vault.create_agent(id="ag_r", name="real", realm="regtest", token_hash=b"r" * 32, limits=Limits())
+        await vault.create_agent(
+            NewAgent(id="ag_r", name="real", realm="regtest", token_hash=b"r" * 32, limits=Limits())
+        )
         with pytest.raises(InsufficientFunds, match="equity in realm regtest is 0 msat"):
             await vault.fund("ag_r", 1, rail="lnd", key="k")
         assert (await vault.agent("real")).posted_msat == 0
         with pytest.raises(InsufficientFunds):
             await vault.create_agent(
-                id="ag_s",
-                name="second",
-                realm="regtest",
-                token_hash=b"s" * 32,
-                limits=Limits(),
-                fund_msat=1,
-                rail="lnd",
+                NewAgent(
+                    id="ag_s",
+                    name="second",
+                    realm="regtest",
+                    token_hash=b"s" * 32,
+                    limits=Limits(),
+                    fund_msat=1,
+                    rail="lnd",
+                )
             )
         assert await vault.agent("second") is None
 
