@@ -9,7 +9,7 @@ import httpx
 
 from arbstr_core.api._replies import Outbound, Reply
 from arbstr_core.api._tools import Tools
-from arbstr_core.types import ConnectFailed, Offer, ProviderError, Secret
+from arbstr_core.types import ConnectFailed, NotSupported, Offer, ProviderError, Secret
 
 
 class Living:
@@ -41,6 +41,14 @@ class Provider(Living, ABC):
         Raises ConnectFailed or ReplyTimedOut. It may be cancelled at any await. It must not retry: the kernel does,
         within what was held.
         """
+
+    async def count_input(self, call: Outbound, offer: Offer) -> int:
+        """The input tokens that `call` will be billed for, exactly; asked only where `offer.exact_tokenizer` is true.
+
+        Less would be held than is billed if it were only an estimate. Raises NotSupported unless overridden, or a
+        ProviderError; then the bound of the offer stands.
+        """
+        raise NotSupported(f"{self.name} does not count the input of a call")
 
 
 class OpenAIProvider(Provider):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 
 from arbstr_core.api import Clock, Provider, Reply
 from arbstr_core.dispatch._attempt import FailedAttempt, first_byte, let_go
+from arbstr_core.dispatch._outbound import outbound
 from arbstr_core.dispatch._patience import Patiences
 from arbstr_core.dispatch._standing import Standings
 from arbstr_core.types import (
+    ArbstrError,
     Attempt,
     CallFacts,
     ChatCall,
@@ -23,6 +27,11 @@ from arbstr_core.types import (
     UpstreamTimedOut,
 )
 from arbstr_core.wire import Glimpse
+
+_log = logging.getLogger("arbstr.dispatch")
+
+_COUNT_SECONDS = 1.0
+"""How long a provider may take to count the input of a call; its caller waits."""
 
 
 class OpenReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +115,23 @@ class Dispatch:
             if failed_for_good := _clients_own(failures[-1], quote, attempts):
                 raise failed_for_good
         raise _none_answered(failures, tuple(attempts))
+
+    async def count_input(self, call: ChatCall, quote: Quote) -> int | None:
+        """The input tokens of `call` by the provider's own tokenizer; None where it has none, or does not say in
+        time."""
+        offer = quote.offer
+        if not offer.exact_tokenizer:
+            return None
+        try:
+            async with asyncio.timeout(_COUNT_SECONDS):
+                counted = await self._providers[offer.provider].count_input(outbound(call, quote), offer)
+        except (ArbstrError, TimeoutError) as failed:
+            _log.info("%s does not count the input: %s", offer.provider, failed or type(failed).__name__)
+            return None
+        except Exception as bug:  # noqa: BLE001 - the bound of the offer stands, whatever its plugin raised
+            _log.exception("%s failed to count the input: %s", offer.provider, type(bug).__name__)
+            return None
+        return counted if type(counted) is int and counted > 0 else None
 
     def broke_off(self, quote: Quote) -> None:
         """A reply that had begun did not reach its end: it counts against the provider."""

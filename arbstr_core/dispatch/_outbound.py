@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 
 from arbstr_core.api import Outbound
-from arbstr_core.types import ChatCall, Quote
+from arbstr_core.types import ChatCall, LimitField, Quote
 from arbstr_core.wire import members, splice
 
-_LIMITS = ("max_tokens", "max_completion_tokens")
+_NAMES: dict[LimitField, tuple[tuple[str, ...], str | None]] = {
+    LimitField.MAX_TOKENS: (("max_tokens",), "max_completion_tokens"),
+    LimitField.MAX_COMPLETION_TOKENS: (("max_completion_tokens",), "max_tokens"),
+    LimitField.BOTH: (("max_tokens", "max_completion_tokens"), None),
+}
+"""Under which names the limit goes out, and which one does not: an endpoint may know, or take, only one of them."""
 _JSON = {"content-type": "application/json", "accept": "application/json"}
 _EVENTS = {"content-type": "application/json", "accept": "text/event-stream"}
 
@@ -20,13 +25,14 @@ def outbound(call: ChatCall, quote: Quote) -> Outbound:
     if offer.upstream != call.model:
         values["model"] = json.dumps(offer.upstream).encode()
     limit = str(quote.output_limit).encode()
-    named = [field for field in _LIMITS if field in call.members]
-    for field in named or (offer.output_field,):
-        if call.raw(field) != limit:
-            values[field] = limit
+    names, without = _NAMES[offer.limit_field]
+    for name in names:
+        if call.raw(name) != limit:
+            values[name] = limit
     if call.stream and not call.include_usage:
         values["stream_options"] = _with_usage(call.raw("stream_options"))
-    body = splice(call.body, call.members, values) if values else call.body
+    changed = values or (without is not None and without in call.members)
+    body = splice(call.body, call.members, values, without) if changed else call.body
     return Outbound(endpoint=call.endpoint, headers=_EVENTS if call.stream else _JSON, body=body, stream=call.stream)
 
 

@@ -34,7 +34,8 @@ class Pricing:
         wrong = _wrong(cost, learned=offer.as_of_ms > 0 and not isinstance(price, Free))
         if wrong:
             return wrong
-        return Listing(offer=offer, price=cost.with_margin(self._margin_ppm), cost_price=cost, fx=fx)
+        margin = self._margin_ppm
+        return Listing(offer=offer, price=cost.with_margin(margin), cost_price=cost, fx=fx, margin_ppm=margin)
 
 
 def _in_msat(price: UsdPrice, fx: FxRate) -> MsatPrice:

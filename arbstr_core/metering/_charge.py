@@ -21,10 +21,12 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
 def bill(quote: Quote, usage: Usage, facts: CallFacts, *, held_msat: int, text_bytes: int, stops: int) -> Bill:
     """Price `usage` at the quote's frozen price.
 
-    Clamped to the hold, to the input the ceiling counted with, and to what the bytes seen can be: a token is at
-    least a byte, but for one that ends each choice; hidden reasoning only where the offer declares it.
+    Clamped to the hold, to the input and output the ceiling counted with, and to what the bytes seen can be: a token
+    is at least a byte, but for one that ends each choice; hidden reasoning only where the offer declares it.
     """
-    most_output = usage.output_tokens if quote.offer.hidden_reasoning else text_bytes + stops
+    most_output = quote.output_limit * quote.choices
+    if not quote.offer.hidden_reasoning:
+        most_output = min(most_output, text_bytes + stops)
     believed = Usage(
         input_tokens=min(usage.input_tokens, quote.input_limit),
         cached_input_tokens=min(usage.cached_input_tokens, usage.input_tokens, quote.input_limit),
@@ -34,6 +36,7 @@ def bill(quote: Quote, usage: Usage, facts: CallFacts, *, held_msat: int, text_b
     charge = Msat(min(asked, held_msat))
     cost = _price(quote.cost_price, usage) if facts.cost_msat is None else max(facts.cost_msat, Msat(0))
     assert 0 <= charge <= held_msat, "a charge is within its hold"
+    assert charge == 0 or not quote.price.free, "a free offer is charged nothing"
     return Bill(charge_msat=charge, cost_msat=min(cost, _MOST_COST), note=_note(usage, believed, asked, held_msat))
 
 
@@ -51,6 +54,6 @@ def _note(usage: Usage, believed: Usage, asked: int, held: int) -> str:
     if (usage.input_tokens, usage.output_tokens) != (believed.input_tokens, believed.output_tokens):
         return (
             f"the provider reports {usage.input_tokens} + {usage.output_tokens} tokens; "
-            f"charged for {believed.input_tokens} + {believed.output_tokens}, the most its bytes can be"
+            f"charged for {believed.input_tokens} + {believed.output_tokens}, the most that its limits and bytes allow"
         )
     return ""

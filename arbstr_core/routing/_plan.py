@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from arbstr_core.api import RoutingPolicy, Strategy
+from arbstr_core.routing._fields import demands
 from arbstr_core.routing._quote import priced, unfit
 from arbstr_core.types import (
     Caller,
@@ -54,7 +55,8 @@ class Router:
         excluded = list(out)
         quotes = self._qualified(call, listings, excluded)
         if not quotes:
-            raise NothingQualifies(_sentence("no offer qualifies", call, excluded), out=tuple(excluded), param="model")
+            sentence = _sentence("no offer qualifies", call, excluded)
+            raise NothingQualifies(sentence, out=tuple(excluded), param=_to_blame(excluded))
         reasons: list[str] = []
         chosen: str | None = None
         decided_by: str | None = None
@@ -86,12 +88,13 @@ class Router:
 
     def _qualified(self, call: ChatCall, listings: Sequence[Listing], excluded: list[Excluded]) -> tuple[Quote, ...]:
         quotes = []
+        asked = demands(call)
         for listing in listings:
-            why = unfit(listing.offer, call)
-            if why is None:
-                quotes.append(priced(listing, call, self._output_tokens))
+            out = unfit(listing, call, asked)
+            if out is None:
+                quotes.append(priced(listing, call, asked, self._output_tokens))
             else:
-                excluded.append(_excluded(listing.offer.provider, listing.offer.model, why))
+                excluded.append(out)
         return tuple(quotes)
 
     def _ordered(self, call: ChatCall, quotes: Sequence[Quote], standing: Standing, name: str) -> list[Quote]:
@@ -149,6 +152,11 @@ def _within(quotes: tuple[Quote, ...], floor: Tier, ceiling: Tier, excluded: lis
 
 def _excluded(provider: str, model: str, reason: str) -> Excluded:
     return Excluded(provider=provider, model=model, reason=reason)
+
+
+def _to_blame(out: Sequence[Excluded]) -> str:
+    """The field without which, or with another value of which, there would be an offer; the model where none is."""
+    return next((row.field for row in out if row.field is not None), "model")
 
 
 def _sentence(start: str, call: ChatCall, out: Sequence[Excluded]) -> str:

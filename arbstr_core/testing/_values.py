@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from arbstr_core.api import Caller, ChatCall, Endpoint, Msat, MsatPrice, Offer, Outbound, Price, Quote
-from arbstr_core.wire import members
+from arbstr_core.wire import look_into, members, server_tools
 
 A_PRICE = MsatPrice(input=500_000, cached_input=250_000, output=1_000_000)
 """500, 250 and 1000 sat per million tokens."""
@@ -68,6 +68,7 @@ def a_call(
     if output_limit is not None:
         content["max_tokens"] = output_limit
     body = msgspec.json.encode(content)
+    inside = look_into(msgspec.json.encode(said))
     return ChatCall(
         id="req_kit",
         endpoint=Endpoint.CHAT,
@@ -76,6 +77,10 @@ def a_call(
         members=members(body),
         stream=stream,
         output_limit=output_limit,
+        attachments=inside.attachments,
+        attached_bytes=inside.attached_bytes,
+        elsewhere=inside.elsewhere,
+        inside=inside.inside | server_tools(msgspec.json.encode(content.get("tools") or [])),
         hints=hints or {},
         arrived_ms=1_750_000_000_000,
     )

@@ -29,7 +29,10 @@ class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
     """A request as it came: its bytes, and the few fields arbstr reads.
 
     `members` maps each top-level key of `body` to the (start, end) of its value in `body`. `output_limit` is the
-    caller's limit in tokens a choice, None where it sent none. `hints` are the caller's `x-arbstr-*` headers in
+    caller's limit in tokens a choice, None where it sent none. `attachments` are pictures and sounds inside the body,
+    `attached_bytes` of it; `elsewhere` is the first place that refers to content that is not in the body. `inside`
+    names what else in there may cost something: `tools.TYPE` for a tool that runs at the provider, and
+    `cache_control`. `hints` are the caller's `x-arbstr-*` headers in
     lower case. `arrived_ms` is Unix time in milliseconds.
     """
 
@@ -43,6 +46,10 @@ class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
     output_limit: int | None = None
     choices: int = 1
     features: frozenset[Feature] = frozenset()
+    attachments: int = 0
+    attached_bytes: int = 0
+    elsewhere: str | None = None
+    inside: frozenset[str] = frozenset()
     hints: Mapping[str, str] = {}
     arrived_ms: int = 0
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from arbstr_core.types._fields import FieldRule, LimitField, Passthrough
 from arbstr_core.types._money import FxRate, Msat, MsatPrice, Price
 
 
@@ -49,7 +50,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
     `upstream` is the provider's own name for `model`. `input_factor` (tokens a byte of body) and `input_overhead`
     (tokens a call) bound what the provider may count as input. `context_window` and `max_output_tokens` are in
-    tokens, None where unknown. `output_field` is the request field that limits output when the caller sent none.
+    tokens, None where unknown.
     """
 
     provider: str
@@ -66,11 +67,17 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     seller: str | None = None
     input_factor: float = 1.0
     input_overhead: int = 256
-    output_field: str = "max_tokens"
+    attachment_tokens: int = 2048
+    """the most that one picture or sound inside the body may count as, beyond its bytes"""
+    exact_tokenizer: bool = False
+    """True where the provider's `count_input` says exactly what it will count as input"""
+    limit_field: LimitField = LimitField.MAX_TOKENS
     max_choices: int | None = None
     """the most `n` that its usage can be trusted with; None for any"""
-    refused_fields: frozenset[str] = frozenset()
-    """request fields that would cost more than the ceiling knows of: a call that has one is not for this offer"""
+    fields: Mapping[str, FieldRule] = {}
+    """rules for request fields, by name in lower case; `tools.TYPE` is for tools that run at the provider,
+    `cache_control` for that mark anywhere in messages and tools"""
+    passthrough: Passthrough = Passthrough.KNOWN
     hidden_reasoning: bool = False
     """True where the provider bills output tokens that it never shows"""
     as_of_ms: int = 0
@@ -89,13 +96,15 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     price: MsatPrice
     cost_price: MsatPrice
     fx: FxRate | None = None
+    margin_ppm: int = 0
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True):
     """An offer priced for one call. `price` is the agent's (margin included), `cost_price` the provider's, in msat.
 
     `cost_msat` is what the call is expected to cost the agent, `ceiling_msat` the most it can.
-    `input_limit` is the most input the ceiling counts with, in tokens; `output_limit` what to send, in tokens a choice.
+    `input_limit` is the most input the ceiling counts with, in tokens; `output_limit` what to send, in tokens a choice;
+    `choices` how many of those may be billed.
     """
 
     offer: Offer
@@ -105,15 +114,17 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     ceiling_msat: Msat
     input_limit: int
     output_limit: int
+    choices: int = 1
     fx: FxRate | None = None
 
 
-class Excluded(msgspec.Struct, frozen=True, kw_only=True):
-    """An offer that is out, and why, in a sentence."""
+class Excluded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An offer that is out, and why, in a sentence. `field` is the field of the request that is to blame, if one is."""
 
     provider: str
     model: str
     reason: str
+    field: str | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

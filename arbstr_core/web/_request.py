@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from arbstr_core.types import BadRequest, ChatCall, Endpoint, Feature
-from arbstr_core.wire import DuplicateKey, MalformedJson, Span, members
+from arbstr_core.wire import Content, DuplicateKey, MalformedJson, Span, look_into, members, server_tools
 
 _MOST_OUTPUT = 100_000_000
 _MOST_CHOICES = 128
@@ -48,6 +48,12 @@ def read_call(body: bytes, *, call_id: str, endpoint: Endpoint, hints: Mapping[s
     if not messages.startswith(b"["):
         raise BadRequest("messages must be a list", param="messages")
     stream = bool(read("stream", bool, "true or false"))
+    tools = read("tools", list[msgspec.Raw], "a list")
+    try:
+        content = look_into(messages)
+        inside = content.inside | server_tools(read.raw("tools")) if tools else content.inside
+    except MalformedJson as bad:
+        raise BadRequest(f"The messages or tools cannot be read: {bad}", param="messages") from None
     return ChatCall(
         id=call_id,
         endpoint=endpoint,
@@ -58,7 +64,11 @@ def read_call(body: bytes, *, call_id: str, endpoint: Endpoint, hints: Mapping[s
         include_usage=_wants_usage(read) and stream,
         output_limit=_output_limit(read),
         choices=_choices(read),
-        features=_features(read, messages),
+        features=_features(read, content, bool(tools)),
+        attachments=content.attachments,
+        attached_bytes=content.attached_bytes,
+        elsewhere=content.elsewhere,
+        inside=inside,
         hints=hints,
         arrived_ms=arrived_ms,
     )
@@ -67,8 +77,8 @@ def read_call(body: bytes, *, call_id: str, endpoint: Endpoint, hints: Mapping[s
 def _refuse_lookalikes(spans: Mapping[str, Span]) -> None:
     """Some servers match names without case, and the last one wins: billed one way, served another."""
     for key in spans:
-        if key not in _READ and key.lower() in _READ:
-            raise BadRequest(f"The request has the field {key!r}; write it {key.lower()!r}", param=key)
+        if key not in _READ and key.casefold() in _READ:
+            raise BadRequest(f"The request has the field {key!r}; write it {key.casefold()!r}", param=key)
 
 
 class _Reader:
@@ -128,16 +138,16 @@ def _choices(read: _Reader) -> int:
     return int(choices)
 
 
-def _features(read: _Reader, messages: bytes) -> frozenset[Feature]:
-    """What the call needs beyond text. A quote inside a JSON string is escaped, so these bytes are never text."""
+def _features(read: _Reader, content: Content, tools: bool) -> frozenset[Feature]:
+    """What the call needs beyond text."""
     needed = set()
-    if read("tools", list[msgspec.Raw], "a list") or read("functions", list[msgspec.Raw], "a list"):
+    if tools or read("functions", list[msgspec.Raw], "a list"):
         needed.add(Feature.TOOLS)
     form = read("response_format", _Format, "an object with a type")
     if form is not None and form.type.startswith("json"):
         needed.add(Feature.JSON)
-    if b'"image_url"' in messages:
+    if content.vision:
         needed.add(Feature.VISION)
-    if b'"input_audio"' in messages:
+    if content.audio:
         needed.add(Feature.AUDIO)
     return frozenset(needed)

@@ -65,11 +65,15 @@ def members(body: bytes) -> dict[str, Span]:
     return spans
 
 
-def splice(body: bytes, spans: Mapping[str, Span], values: Mapping[str, bytes]) -> bytes:
+def splice(body: bytes, spans: Mapping[str, Span], values: Mapping[str, bytes], without: str | None = None) -> bytes:
     """`body` with the values of some top-level keys replaced, and keys it lacks added in front; the rest untouched.
 
-    `spans` is what `members(body)` gave; `values` are JSON.
+    `spans` is what `members(body)` gave; `values` are JSON. The member `without` is left out; then the space between
+    the others is not kept.
     """
+    if without is not None and without in spans:
+        kept = {key: body[start:end] for key, (start, end) in spans.items() if key != without} | dict(values)
+        return b"{" + b",".join(msgspec.json.encode(key) + b":" + value for key, value in kept.items()) + b"}"
     added = [b'"' + key.encode() + b'":' + value for key, value in values.items() if key not in spans]
     changed = sorted((spans[key], value) for key, value in values.items() if key in spans)
     start = body.index(b"{") + 1

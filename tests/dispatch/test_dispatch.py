@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from arbstr_core.types import (
     AddressRefused,
     Attempt,
     ConnectFailed,
+    LimitField,
+    NotSupported,
     Outcome,
     ProviderError,
     Quote,
@@ -311,17 +314,69 @@ def test_standing_follows_what_happened() -> None:
     asyncio.run(story())
 
 
+SENT = [{}, {"max_tokens": 50}, {"max_completion_tokens": 50}, {"max_tokens": None, "max_completion_tokens": 7}]
+
+
+@pytest.mark.parametrize("sent", SENT)
+@pytest.mark.parametrize(
+    ("takes", "names"),
+    [
+        (LimitField.MAX_TOKENS, {"max_tokens"}),
+        (LimitField.MAX_COMPLETION_TOKENS, {"max_completion_tokens"}),
+        (LimitField.BOTH, {"max_tokens", "max_completion_tokens"}),
+    ],
+)
+def test_the_limit_goes_out_under_the_name_that_binds(sent: dict[str, int], takes: LimitField, names: set[str]) -> None:
+    """Whatever the caller called it: an endpoint ignores the name it does not know, or refuses both at once."""
+    call = a_call(fields={**sent, "seed": 1e-3, "user": "é"})
+    body = outbound(call, a_quote(an_offer(limit_field=takes), output_limit=7)).body
+    limits = {"max_tokens", "max_completion_tokens"}
+    found = json.loads(body)
+    assert {key: value for key, value in found.items() if key in limits} == dict.fromkeys(names, 7)
+    assert {key: found[key] for key in found.keys() - limits} == {
+        key: value for key, value in json.loads(call.body).items() if key not in limits
+    }
+
+
 def test_the_body_that_goes_out() -> None:
     named = a_quote(an_offer(model="model-a", upstream="theirs"), output_limit=7)
     assert outbound(a_call(output_limit=9), named).body.startswith(b'{"model":"theirs"')
     assert b'"max_tokens":7' in outbound(a_call(output_limit=9), named).body
     same = a_call(output_limit=7)
     assert outbound(same, a_quote(output_limit=7)).body is same.body
-    both = a_call(fields={"max_tokens": None, "max_completion_tokens": 50})
-    assert b'"max_tokens":7,"max_completion_tokens":7' in outbound(both, named).body
-    field = a_quote(an_offer(output_field="max_completion_tokens"), output_limit=7)
-    assert b'"max_completion_tokens":7' in outbound(a_call(), field).body
     for options in (None, {}, {"include_usage": False}, {"include_usage": None, "x": 1}):
         call = a_call(stream=True, fields={} if options is None else {"stream_options": options})
         assert b'"include_usage":true' in outbound(call, named).body
         assert outbound(call, named).headers["accept"] == "text/event-stream"
+
+
+@pytest.mark.parametrize(
+    ("says", "known"),
+    [(31, 31), (0, None), (-1, None), (True, None), ("31", None), (NotSupported("x"), None), (ConnectFailed("x"), None),
+     (ValueError("a bug"), None)],
+)  # fmt: skip
+def test_the_providers_own_count_is_taken_where_it_is_one(says: Any, known: int | None) -> None:
+    class Counts(Plugin):
+        async def count_input(self, call: Outbound, offer: Offer) -> int:
+            self.asked += 1
+            if isinstance(says, Exception):
+                raise says
+            return says  # type: ignore[no-any-return]
+
+    async def story() -> None:
+        plugin = Counts("p0", good)
+        made = Dispatch({"p0": plugin}, FakeClock(), first_byte_seconds=5, idle_seconds=5)
+        exact = a_quote(an_offer(provider="p0", exact_tokenizer=True))
+        assert await made.count_input(a_call(), exact) == known
+        assert await made.count_input(a_call(), a_quote(an_offer(provider="p0"))) is None
+        assert plugin.asked == 1, "who does not say that it is exact is not asked"
+
+    asyncio.run(story())
+
+
+def test_a_provider_that_counts_nothing_says_so() -> None:
+    async def story() -> None:
+        with pytest.raises(NotSupported, match="p0"):
+            await Plugin("p0", good).count_input(outbound(a_call(), a_quote()), an_offer())
+
+    asyncio.run(story())

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from arbstr_core.api import RoutingPolicy, Strategy
-from arbstr_core.routing import Router, priced, unfit
+from arbstr_core.routing import Router, priced
 from arbstr_core.testing import a_call, a_caller, an_offer
 from arbstr_core.types import (
     Caller,
@@ -152,7 +151,6 @@ def test_a_plan_holds_what_it_promises(
     assert costs == sorted(costs)
     for quote in everyone:
         assert quote.offer.provider not in refuses
-        assert unfit(quote.offer, call) is None
         assert floor is None or quote.offer.tier.rank >= floor.rank
         assert ceiling is None or quote.offer.tier.rank <= ceiling.rank
         assert 0 <= quote.cost_msat <= quote.ceiling_msat
@@ -169,7 +167,7 @@ def test_no_usage_within_the_limits_costs_more_than_the_ceiling(
 ) -> None:
     call = a_call(output_limit=limit)
     call = ChatCall(**{**{field: getattr(call, field) for field in call.__struct_fields__}, "choices": choices})
-    quote = priced(sold, call, 4096)
+    quote = priced(sold, call, (), 4096)
     used = int(quote.input_limit * share[0])
     cost = quote.price.cost(
         input_tokens=used,
@@ -222,7 +220,7 @@ def test_a_broken_policy_refuses_the_call(what: Any) -> None:
 
 
 def test_a_policy_cannot_add() -> None:
-    foreign = priced(listing("elsewhere"), a_call(), 10)
+    foreign = priced(listing("elsewhere"), a_call(), (), 10)
     with pytest.raises(PolicyRefused, match="not given"):
         plan(router(Returns(Verdict(kept=(foreign,)))), [listing()])
 
@@ -231,18 +229,3 @@ def test_a_policy_cannot_add() -> None:
 def test_a_broken_strategy_refuses_the_call(strategy: str) -> None:
     with pytest.raises(PolicyRefused, match=strategy):
         plan(router(strategy=strategy), [listing("a"), listing("b")])
-
-
-@pytest.mark.parametrize(
-    ("fields", "reason"), [({"n": 2}, "at most 1 choices"), ({"n_predict": 900}, "does not take n_predict")]
-)
-def test_an_offer_takes_no_more_than_its_ceiling_knows_of(fields: dict[str, Any], reason: str) -> None:
-    """The model on this machine counts one choice alone, and has a limit of its own beside OpenAI's."""
-    offer = an_offer(max_choices=1, refused_fields=frozenset({"n_predict"}))
-    call = a_call(fields=fields)
-    if "n" in fields:
-        call = msgspec.structs.replace(call, choices=fields["n"])
-    why = unfit(offer, call)
-    assert why is not None
-    assert reason in why
-    assert unfit(offer, a_call()) is None

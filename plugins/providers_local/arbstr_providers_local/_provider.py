@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
 import msgspec
 
-from arbstr_core.api import Feature, Offer, OpenAIProvider, Outbound, Reply, Tier, Tools
+from arbstr_core.api import REFUSE, Feature, Offer, OpenAIProvider, Outbound, ProviderError, Reply, Tier, Tools
 from arbstr_providers_local._child import Spec
 from arbstr_providers_local._config import STEM, LocalConfig
 from arbstr_providers_local._keeper import Keeper
@@ -18,6 +19,8 @@ LOG_FILE = "server.log"
 _PLAIN = frozenset({Feature.JSON})
 _OVERHEAD = 256
 _OVERHEAD_WITH_TOOLS = 1024
+_COUNT = "chat/completions/input_tokens"
+"""llama.cpp's own, below `/v1`; it takes the body of a chat completion"""
 
 
 class LocalProvider(OpenAIProvider):
@@ -54,7 +57,8 @@ class LocalProvider(OpenAIProvider):
                 tier=Tier.LOCAL,
                 # Its usage counts one choice alone, and these would ask for more than what was set aside.
                 max_choices=1,
-                refused_fields=frozenset({"n_predict", "n_cmpl"}),
+                exact_tokenizer=True,
+                fields={"n_predict": REFUSE, "n_cmpl": REFUSE},
                 input_overhead=_OVERHEAD_WITH_TOOLS if tools else _OVERHEAD,
             )
         ]
@@ -65,6 +69,20 @@ class LocalProvider(OpenAIProvider):
         # The server drops idle connections after 5 s; one reused in that moment would fail a call for nothing.
         once = msgspec.structs.replace(call, headers={**call.headers, "connection": "close"})
         return await self.tools.upstream.send(once.to(f"{child.url}/{call.endpoint}", child.key))
+
+    async def count_input(self, call: Outbound, offer: Offer) -> int:
+        """Ask the model server: it renders the same template, and counts with the tokenizer it will use."""
+        child = await self.keeper.child()
+        headers = {"authorization": f"Bearer {child.key.reveal()}", "content-type": "application/json"}
+        try:
+            answer = await self.tools.http.post(f"{child.url}/{_COUNT}", content=call.body, headers=headers)
+            return msgspec.json.decode(answer.content, type=_Counted).input_tokens
+        except (httpx.HTTPError, msgspec.MsgspecError) as bad:
+            raise ProviderError(f"{self.name} does not count the input of a call: {bad}") from None
+
+
+class _Counted(msgspec.Struct, frozen=True):
+    input_tokens: int
 
 
 def spec_of(config: LocalConfig, data_dir: str) -> Spec:

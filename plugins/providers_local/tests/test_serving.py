@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import uvloop
 from arbstr_providers_local import LocalConfig, LocalProvider
 from arbstr_providers_local._child import LOG_BYTES, environment
 
-from arbstr_core.api import ConnectFailed, Endpoint, Feature, Free, Outbound, Tier
+from arbstr_core.api import ConnectFailed, Endpoint, Feature, Free, Outbound, ProviderError, Tier
 
 ToolsIn = Callable[[Path], Any]
 
@@ -103,6 +104,37 @@ def test_input_is_never_more_than_the_offer_bounds(tools_in: ToolsIn, tmp_path: 
                 status, whole = await answer(provider, outbound)
                 assert status == 200
                 assert whole["usage"]["prompt_tokens"] <= len(outbound.body) * offer.input_factor + offer.input_overhead
+            await provider.aclose()
+
+    asyncio.run(story())
+
+
+def test_the_count_before_a_call_is_the_usage_after_it(tools_in: ToolsIn, tmp_path: Path) -> None:
+    """Exact, with nothing left over: what is held by it covers what is billed."""
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    called = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    spoken = [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+        {"role": "assistant", "content": None, "tool_calls": [called]},
+        {"role": "tool", "content": "x", "tool_call_id": "1"},
+    ]
+
+    async def story() -> None:
+        async with tools_in(tmp_path) as tools:
+            provider = LocalProvider(LocalConfig(), tools)
+            (offer,) = await provider.offers()
+            assert offer.exact_tokenizer
+            asked = [call(text=text, max_tokens=1) for text in HARD_TEXTS]
+            asked += [call(max_tokens=1, messages=[{"role": "user", "content": ""}] * 12)]
+            asked += [call(max_tokens=1, messages=spoken, tools=[tool], tool_choice="auto")]
+            for outbound in asked:
+                counted = await provider.count_input(outbound, offer)
+                _, whole = await answer(provider, outbound)
+                assert whole["usage"]["prompt_tokens"] == counted
+            broken = msgspec.structs.replace(asked[0], body=b'{"messages":7}')
+            with pytest.raises(ProviderError, match="count"):
+                await provider.count_input(broken, offer)
             await provider.aclose()
 
     asyncio.run(story())

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from arbstr_core.api import ALL_FEATURES, Feature, Rate, SecretRef, Tier
+from arbstr_core.api import ALL_FEATURES, Feature, FieldRule, LimitField, Passthrough, Rate, SecretRef, Tier
 from arbstr_providers_openai._prices import price_of
 
 _INSTANCE_NAME = re.compile(r"[A-Za-z0-9_-]{1,60}\Z")
@@ -29,7 +29,11 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     max_output_tokens: int | None = None
     input_factor: float | None = None
     input_overhead: int | None = None
-    output_field: str | None = None
+    attachment_tokens: int | None = None
+    limit_field: LimitField | None = None
+    max_choices: int | None = None
+    fields: dict[str, FieldRule] = {}
+    passthrough: Passthrough | None = None
     hidden_reasoning: bool | None = None
 
     def __post_init__(self) -> None:
@@ -54,7 +58,11 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     max_output_tokens: int | None = None
     input_factor: float = 1.0
     input_overhead: int = 256
-    output_field: str = "max_tokens"
+    attachment_tokens: int = 2048
+    limit_field: LimitField | None = None
+    max_choices: int | None = None
+    fields: dict[str, FieldRule] = {}
+    passthrough: Passthrough = Passthrough.KNOWN
     hidden_reasoning: bool = False
 
     def __post_init__(self) -> None:
@@ -88,10 +96,15 @@ def _check_url(url: str) -> None:
 
 
 def _check_sizes(row: ModelRow | Instance) -> None:
-    for key, least in (("context", 1), ("max_output_tokens", 1), ("input_overhead", 0)):
+    for key, least in (("context", 1), ("max_output_tokens", 1), ("input_overhead", 0), ("attachment_tokens", 0)):
         size = getattr(row, key)
         if size is not None and size < least:
             raise ValueError(f"{key} is {size}; it is a number of tokens, at least {least}")
+    if row.max_choices is not None and row.max_choices < 1:
+        raise ValueError(f"max_choices is {row.max_choices}; it is the most `n` may be, at least 1")
+    for name in row.fields:
+        if name != name.casefold():
+            raise ValueError(f"fields has {name[:60]!r}; write it in lower case, it counts for every spelling")
     if row.input_factor is not None and not 0 < row.input_factor <= 100:
         raise ValueError(f"input_factor is {row.input_factor}; it is tokens a byte of body, above 0 and at most 100")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 
-from arbstr_core.api import ArbstrError, Offer, OpenAIProvider, Secret, Tools
+from arbstr_core.api import ArbstrError, LimitField, Offer, OpenAIProvider, Secret, Tools
 from arbstr_providers_openai._config import Instance, ModelRow
 from arbstr_providers_openai._prices import price_of
 
@@ -61,7 +62,11 @@ class EndpointProvider(OpenAIProvider):
             max_output_tokens=_first(row.max_output_tokens, default.max_output_tokens),
             input_factor=_first(row.input_factor, default.input_factor),
             input_overhead=_first(row.input_overhead, default.input_overhead),
-            output_field=_first(row.output_field, default.output_field),
+            attachment_tokens=_first(row.attachment_tokens, default.attachment_tokens),
+            limit_field=_first(row.limit_field, default.limit_field or usual_limit_field(default.url)),
+            max_choices=_first(row.max_choices, default.max_choices),
+            fields={**default.fields, **row.fields},
+            passthrough=_first(row.passthrough, default.passthrough),
             hidden_reasoning=_first(row.hidden_reasoning, default.hidden_reasoning),
         )
 
@@ -70,6 +75,13 @@ class EndpointProvider(OpenAIProvider):
         if message not in self._said:
             self._said.add(message)
             self.tools.log.warning("%s: %s", self.name, message)
+
+
+def usual_limit_field(url: str) -> LimitField:
+    """OpenAI's own models that reason refuse `max_tokens`; of all others some know nothing else."""
+    host = urlsplit(url).hostname or ""
+    own = host == "api.openai.com" or host.endswith((".api.openai.com", ".openai.azure.com"))
+    return LimitField.MAX_COMPLETION_TOKENS if own else LimitField.MAX_TOKENS
 
 
 def _first(chosen: T | None, default: T) -> T:
