@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from arbstr_core.dispatch import OpenReply
 from arbstr_core.flow._receipt import Ending, held_for, write_receipt
@@ -46,7 +47,7 @@ class Exchange:
 
     __slots__ = (
         *("_answer", "_attempts", "_began", "_bill", "_caller", "_closed", "_end", "_ended", "_ending"),
-        *("_first_byte_at", "_granted", "_hold", "_meter", "_opened", "_plan", "_rooms", "_whole", "call"),
+        *("_first_byte_at", "_granted", "_hold", "_meter", "_opened", "_plan", "_rooms", "_waiters", "_whole", "call"),
     )
 
     def __init__(
@@ -64,6 +65,7 @@ class Exchange:
         self._meter = Meter(call)
         self._end: asyncio.Future[Closed] | None = None
         self._ended: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
         self._ending = Ending.CANCELLED
         self._whole = False
         self._bill: Bill | None = None
@@ -102,8 +104,9 @@ class Exchange:
                 model=self.call.model,
             )
         )
+        await _over(self._hold)
         try:
-            outcome = await asyncio.shield(self._hold)
+            outcome = self._hold.result()
         except StorageError as broken:
             raise vault_unavailable(broken) from broken
         if isinstance(outcome, Refused):
@@ -204,16 +207,21 @@ class Exchange:
         ended = self.finish()
         if ended.done():
             return
-        # A future of our own: whoever is cancelled here cancels that, and not the end.
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        ended.add_done_callback(lambda _: _wake(waiter))
-        timer = loop.call_later(at_most, _wake, waiter) if at_most is not None else None
+        timer = None
+        waiter = self._waiter()
+        if at_most is not None:
+            timer = asyncio.get_running_loop().call_later(at_most, _wake, waiter)
         try:
             await waiter
         finally:
             if timer is not None:
                 timer.cancel()
+
+    def _waiter(self) -> asyncio.Future[None]:
+        """Done once the call is concluded. Each has its own: whoever is cancelled cancels that, and not the end."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        return waiter
 
     def finish(self) -> asyncio.Future[None]:
         """Begin the one end of this call, once; the future is done when it is durable. Never awaits, so no
@@ -222,6 +230,8 @@ class Exchange:
             self._ended = asyncio.get_running_loop().create_future()
             if self._hold is None:
                 self._conclude()
+            elif self._hold.done():
+                self._after_hold(self._hold)
             else:
                 self._hold.add_done_callback(self._after_hold)
         return self._ended
@@ -276,6 +286,8 @@ class Exchange:
         assert self._ended is not None, "concluded before finished"
         if not self._ended.done():
             self._ended.set_result(None)
+            for waiter in self._waiters:
+                _wake(waiter)
             self._closed(self, self._summary())
 
     def _settlement(self, opened: OpenReply, granted: Granted) -> Settlement:
@@ -340,6 +352,14 @@ async def _read_out(opened: OpenReply) -> None:
     async with asyncio.timeout(_TRAILER_SECONDS):
         async for _ in opened.rest:
             pass
+
+
+async def _over(future: asyncio.Future[Any]) -> None:
+    """Wait until `future` is done, whatever came of it; a cancellation leaves it alone, as `asyncio.shield` does."""
+    if not future.done():
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(lambda _: _wake(waiter))
+        await waiter
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import io
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -122,8 +121,10 @@ class _HttpReply(Reply):
     async def read(self, limit: int) -> bytes:
         """The whole body; read at once where its length is known and allowed. Our key is taken out of an error."""
         if (self._response.content_length or limit) < limit:
-            with _told(self._response):
+            try:
                 body = await self._response.read()
+            except _BROKEN as broken:
+                raise _in_our_words(self._response, broken) from broken
         else:
             body = await super().read(limit)
         if self.status >= 400 and self._key is not None:
@@ -138,20 +139,20 @@ class _HttpReply(Reply):
 async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     content = response.content
     while True:
-        # Entered for each piece: the caller may be told of its own errors where it stands, and not here.
-        with _told(response):
+        try:
             chunk = await content.readany()
+        except _BROKEN as broken:
+            raise _in_our_words(response, broken) from broken
         if not chunk:
             return
         yield chunk
 
 
-@contextmanager
-def _told(response: aiohttp.ClientResponse) -> Iterator[None]:
-    """What goes wrong while a body comes, in our words."""
-    try:
-        yield
-    except (TimeoutError, aiohttp.ServerTimeoutError) as late:
-        raise ReplyTimedOut(f"{response.url} went silent") from late
-    except (aiohttp.ClientError, OSError) as broken:
-        raise ReplyCut(f"{response.url} broke off: {broken or type(broken).__name__}") from broken
+_BROKEN = (TimeoutError, aiohttp.ClientError, OSError)
+"""What goes wrong while a body comes."""
+
+
+def _in_our_words(response: aiohttp.ClientResponse, broken: Exception) -> ReplyTimedOut | ReplyCut:
+    if isinstance(broken, TimeoutError):
+        return ReplyTimedOut(f"{response.url} went silent")
+    return ReplyCut(f"{response.url} broke off: {broken or type(broken).__name__}")

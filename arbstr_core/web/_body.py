@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from arbstr_core.types import BodyTooLarge, UnsupportedMedia
-from arbstr_core.web._asgi import Message, Receive, header_map
+from arbstr_core.web._asgi import Receive
 
 _PAUSE_SECONDS = 30.0
 """How long a client may send nothing in the middle of its body."""
@@ -15,19 +16,17 @@ class ClientGone(Exception):
     """The client went away, or fell silent, before its request was whole."""
 
 
-async def read_body(scope: Message, receive: Receive, most: int, bound: str) -> bytes:
-    """The body, at most `most` bytes; `bound` is what sets that, for the message.
+async def read_body(headers: Mapping[str, str], receive: Receive, most: int, bound: str) -> bytes:
+    """The body, at most `most` bytes; `bound` is what sets that, for the message. `headers` are those of `header_map`.
 
     Raises BodyTooLarge, UnsupportedMedia, or ClientGone.
     """
-    headers = header_map(scope)
     encoding = headers.get("content-encoding", "identity")
     if encoding != "identity":
         raise UnsupportedMedia(f"A body in content-encoding {encoding!r} is not read; send it without one")
-    too_large = BodyTooLarge(f"The request body is larger than {most} bytes ({bound})")
     declared = headers.get("content-length", "")
     if declared.isdigit() and int(declared) > most:
-        raise too_large
+        raise _too_large(most, bound)
     message = await receive()
     parts: list[bytes] = []
     size = 0
@@ -37,7 +36,7 @@ async def read_body(scope: Message, receive: Receive, most: int, bound: str) -> 
         part = message.get("body", b"")
         size += len(part)
         if size > most:
-            raise too_large
+            raise _too_large(most, bound)
         parts.append(part)
         if not message.get("more_body", False):
             return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -46,3 +45,7 @@ async def read_body(scope: Message, receive: Receive, most: int, bound: str) -> 
                 message = await receive()
         except TimeoutError:
             raise ClientGone from None
+
+
+def _too_large(most: int, bound: str) -> BodyTooLarge:
+    return BodyTooLarge(f"The request body is larger than {most} bytes ({bound})")

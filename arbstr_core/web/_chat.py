@@ -59,7 +59,7 @@ class ChatDoor:
             if "x-request-id" in headers:
                 said["x-client-request-id"] = headers["x-request-id"]
             caller = await self._flow.identify(headers.get("authorization", ""))
-            body = await read_body(scope, receive, self._max_body_bytes, "[server] max_body_bytes")
+            body = await read_body(headers, receive, self._max_body_bytes, "[server] max_body_bytes")
             call = read_call(
                 body,
                 call_id=call_id,

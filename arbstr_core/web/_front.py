@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from arbstr_core.accounts import Operator
 from arbstr_core.types import CallRefused, Endpoint
@@ -81,11 +82,12 @@ class Front:
                 await _say(send, 421, "The Host header names another machine: use 127.0.0.1 or localhost")
                 return
             try:
-                self._operator.require(header_map(scope).get("authorization", ""))
-                receive = await _read_first(scope, receive)
+                headers = header_map(scope)
+                self._operator.require(headers.get("authorization", ""))
+                receive = await _read_first(headers, receive)
             except CallRefused as refused:
-                status, headers, body = answer(refused)
-                await respond(send, status, headers, body)
+                status, said, body = answer(refused)
+                await respond(send, status, said, body)
                 return
             except ClientGone:
                 return
@@ -119,9 +121,9 @@ class Front:
         return with_cors
 
 
-async def _read_first(scope: Message, receive: Receive) -> Receive:
+async def _read_first(headers: Mapping[str, str], receive: Receive) -> Receive:
     """The whole of an operator's request, bounded, before the framework begins to gather it without a bound."""
-    body = await read_body(scope, receive, _MOST_OF_AN_OPERATORS_BODY, "the bound for the operator's API")
+    body = await read_body(headers, receive, _MOST_OF_AN_OPERATORS_BODY, "the bound for the operator's API")
     told = False
 
     async def once() -> Message:
