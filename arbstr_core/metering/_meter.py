@@ -25,13 +25,13 @@ class Seen(enum.Enum):
 class Meter:
     """Counts one reply."""
 
-    __slots__ = ("_include_usage", "_spans", "_text_at_usage", "_usage", "stops", "text_bytes")
+    __slots__ = ("_call", "_include_usage", "_text_at_usage", "_usage", "stops", "text_bytes")
 
     def __init__(self, call: ChatCall) -> None:
         self._include_usage = call.include_usage
         self._usage: Usage | None = None
         self._text_at_usage = 0
-        self._spans = call.members
+        self._call = call
         self.text_bytes = 0
         self.stops = 0
         """choices that said why they ended; each may have cost one token that shows no text"""
@@ -111,8 +111,10 @@ class Meter:
         )
 
     def _counted_input(self) -> int:
-        spans = [self._spans[name] for name in _INPUT if name in self._spans]
-        return _tokens(sum(end - start for start, end in spans))
+        """Pictures and sounds count nothing: they are far fewer tokens than their bytes, and nobody said how many."""
+        call = self._call
+        spans = [call.members[name] for name in _INPUT if name in call.members]
+        return _tokens(sum(end - start for start, end in spans) - call.attached_bytes)
 
 
 _INPUT = ("messages", "tools", "functions", "response_format")

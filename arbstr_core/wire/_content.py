@@ -155,13 +155,17 @@ class _Finding:
         keys = part.keys() - {CACHE_MARK}
         kind = part.get("type")
         self._kinds |= {"image_url", "input_audio"} & {*keys, str(kind)}
-        if isinstance(kind, str) and kind in _TEXT_TYPES and keys <= _TEXT_KEYS:
+        if keys <= _TEXT_KEYS and all(isinstance(part[key], str) for key in keys) and kind in _TEXT_TYPES:
             return
         if keys == {"type", "image_url"}:
             self._attach(f"{place}.image_url", part["image_url"], "url", "data:image/")
         elif keys == {"type", "input_audio"}:
             self._attach(f"{place}.input_audio", part["input_audio"], "data", "")
         else:
+            # How much text a file unfolds to, its bytes do not say.
+            file = part.get("file")
+            data = file.get("file_data") if isinstance(file, dict) else None
+            self._bytes += len(data) if isinstance(data, str) else 0
             self._refers(place)
 
     def _attach(self, place: str, value: Any, name: str, start: str) -> None:

@@ -112,3 +112,25 @@ def test_duplicate_keys_in_stream_options_are_refused() -> None:
     twice = b'{"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true,"include_usage":false}}'
     with pytest.raises(BadRequest, match="stream_options"):
         read(twice)
+
+
+def test_what_is_inside_is_told() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}
+    tools = [{"type": "web_search"}, {"type": "function", "function": {"name": "f"}, "cache_control": {"type": "x"}}]
+    call = read(good(messages=[{"role": "user", "content": [picture]}], tools=tools))
+    assert (call.attachments, call.attached_bytes, call.elsewhere) == (1, 26, None)
+    assert call.inside == {"tools.web_search", "cache_control"}
+    assert read(good(messages=[{"role": "user", "content": [{"type": "file"}]}])).elsewhere == "messages[0].content[0]"
+
+
+def test_escapes_hide_no_picture() -> None:
+    body = json.dumps(good(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]))
+    hidden = body.replace("image_url", "image\\u005furl").encode()
+    assert b"image_url" not in hidden
+    assert read(hidden).features == {Feature.VISION}
+
+
+def test_messages_too_deep_to_read_are_refused() -> None:
+    deep = b'{"model":"m","messages":[{"role":"user","content":' + b"[" * 3000 + b"]" * 3000 + b"}]}"
+    with pytest.raises(BadRequest):
+        read(deep)
