@@ -6,7 +6,7 @@ Source: OpenAI API reference, "Create chat completion", `messages` and `tools`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -48,6 +48,11 @@ class _Message(msgspec.Struct, forbid_unknown_fields=True):
     audio: None = None
 
 
+class _TextPart(msgspec.Struct, forbid_unknown_fields=True):
+    type: Literal["text", "input_text", "output_text"]
+    text: str
+
+
 class _Tool(msgspec.Struct, forbid_unknown_fields=True):
     type: str
     function: msgspec.Raw = msgspec.Raw(b"null")
@@ -55,6 +60,7 @@ class _Tool(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _MESSAGES = msgspec.json.Decoder(list[_Message])
+_TEXTS = msgspec.json.Decoder(list[_TextPart])
 _TOOLS = msgspec.json.Decoder(list[_Tool])
 _TEXT_TYPES = frozenset({"text", "input_text", "output_text", "refusal", "thinking", "reasoning"})
 _TEXT_KEYS = frozenset({"type", "text", "refusal", "thinking", "signature", CACHE_MARK})
@@ -68,9 +74,8 @@ def look_into(messages: bytes) -> Content:
     try:
         for message in _MESSAGES.decode(messages):
             if memoryview(message.content)[0] not in (_QUOTE, _NULL):
-                break
-        else:
-            return TEXT_ONLY
+                _TEXTS.decode(message.content)
+        return TEXT_ONLY
     except msgspec.MsgspecError:
         pass
     found = _Finding()
