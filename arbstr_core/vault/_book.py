@@ -180,6 +180,10 @@ class Book:
 
     def account(self, name: str, realm: str, kind: str) -> Account:
         """The account with this name, opened where there is none."""
+        return self.find_account(name, realm) or self.open_account(name, realm, kind)
+
+    def find_account(self, name: str, realm: str) -> Account | None:
+        """The account with this name, if there is one."""
         key = (name, realm)
         found = self._chart.get(key) or self._own_chart.get(key)
         if found is None:
@@ -187,8 +191,6 @@ class Book:
             if row is not None:
                 # It was there before this transaction: what this one opens is in `_own_chart`, and may yet roll back.
                 found = self._chart[key] = Account(*row)
-            else:
-                found = self.open_account(name, realm, kind)
         return found
 
     def open_account(self, name: str, realm: str, kind: str) -> Account:

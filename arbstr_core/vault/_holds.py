@@ -15,6 +15,7 @@ from arbstr_core.vault._values import (
     ProviderCost,
     RefusalReason,
     Refused,
+    SellerShare,
     Settlement,
 )
 
@@ -106,6 +107,8 @@ class Settle(VaultOperation[Closed]):
         super().__init__(chart)
         if settlement.charge_msat < 0 or any(cost.cost_msat < 0 for cost in settlement.costs):
             raise ValueError(f"settlement of {settlement.id}: a charge or cost is negative")
+        if settlement.seller is not None and not 0 <= settlement.seller.msat <= settlement.charge_msat:
+            raise ValueError(f"settlement of {settlement.id}: the seller's share is no part of the charge")
         self.holds = (settlement.id,)
         self._settlement = settlement
         self._receipt = settlement.receipt.decode()
@@ -117,7 +120,7 @@ class Settle(VaultOperation[Closed]):
         if hold.state != HoldState.HELD:
             return closed(hold, first=False)
         charge = self._settlement.charge_msat
-        entries = charge_entries(book, hold, charge)
+        entries = charge_entries(book, hold, charge, self._settlement.seller)
         for cost in self._settlement.costs:
             entries += _cost_entries(book, hold.realm, cost, charge)
         book.end_hold(hold, "settle", charge, entries, self._receipt)
@@ -157,12 +160,23 @@ def closed(hold: Held, *, first: bool) -> Closed:
     return Closed(id=hold.id, state=HoldState(hold.state), charged_msat=hold.charged, first=first)
 
 
-def charge_entries(book: Book, hold: Held, charge: int) -> list[Entry]:
-    """What the agent pays for a call."""
+def charge_entries(book: Book, hold: Held, charge: int, seller: SellerShare | None = None) -> list[Entry]:
+    """What the agent pays for a call, and whose it is: the operator's, or a seller's less the operator's margin."""
     if not charge:
         return []
     payer = _rows.Account(hold.account, "agent", 1)
-    return [(payer, "debit", charge), (book.account("income:sales", hold.realm, "income"), "credit", charge)]
+    if seller is None:
+        return [(payer, "debit", charge), (book.account("income:sales", hold.realm, "income"), "credit", charge)]
+    clearing = book.account("clearing", hold.realm, "clearing")
+    entries: list[Entry] = [
+        (payer, "debit", charge),
+        (clearing, "credit", charge),
+        (clearing, "debit", seller.msat),
+        (book.account(f"seller:{seller.seller}", hold.realm, "seller"), "credit", seller.msat),
+        (clearing, "debit", charge - seller.msat),
+        (book.account("income:margin", hold.realm, "income"), "credit", charge - seller.msat),
+    ]
+    return [entry for entry in entries if entry[2]]
 
 
 def _cost_entries(book: Book, realm: str, cost: ProviderCost, charge: int) -> list[Entry]:
@@ -174,4 +188,16 @@ def _cost_entries(book: Book, realm: str, cost: ProviderCost, charge: int) -> li
     if not cost.served:
         parts = [("cost:attempt", cost.cost_msat)]
     entries: list[Entry] = [(book.account(name, realm, "cost"), "debit", msat) for name, msat in parts if msat]
-    return [*entries, (book.account(f"payable:{cost.provider}", realm, "payable"), "credit", cost.cost_msat)]
+    return entries + _paid_from(book, realm, cost)
+
+
+def _paid_from(book: Book, realm: str, cost: ProviderCost) -> list[Entry]:
+    """A node took it from what we hold there. What it says to have taken beyond that is a bill: the end of a call never
+    fails for what a provider says."""
+    owed = book.account(f"payable:{cost.provider}", realm, "payable")
+    if cost.node is None:
+        return [(owed, "credit", cost.cost_msat)]
+    held_there = book.account(f"asset:prepaid:{cost.node}", realm, "asset")
+    taken = min(cost.cost_msat, book.available(held_there))
+    entries: list[Entry] = [(held_there, "credit", taken), (owed, "credit", cost.cost_msat - taken)]
+    return [entry for entry in entries if entry[2]]

@@ -137,6 +137,25 @@ class ProviderCost(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     cost_msat: int
     served: bool
+    node: str | None = None
+    """where it was taken from what we hold there; None: the provider bills later"""
+
+
+class SellerShare(msgspec.Struct, frozen=True, kw_only=True):
+    """What a seller gets of a charge; the rest is the operator's margin."""
+
+    seller: str
+    msat: int
+
+
+class PaidOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A payout, held for as `id`, has left over a rail, and the fee that it took. `receipt` is JSON."""
+
+    id: str
+    rail: str
+    amount_msat: int
+    fee_msat: int
+    receipt: bytes
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +165,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     charge_msat: int
     costs: tuple[ProviderCost, ...]
     receipt: bytes
+    seller: SellerShare | None = None
 
 
 class HoldState(enum.StrEnum):

@@ -9,8 +9,11 @@ from arbstr_core.types import NotFound
 from arbstr_core.vault import _reads
 from arbstr_core.vault._agents import CreateAgent, Fund, RotateToken, SetEnabled, SetLimits
 from arbstr_core.vault._book import Chart
+from arbstr_core.vault._events import Event
 from arbstr_core.vault._holds import OpenHold, Release, Settle
 from arbstr_core.vault._orphans import SweepOrphans
+from arbstr_core.vault._payouts import EndPayout
+from arbstr_core.vault._posting import Post
 from arbstr_core.vault._values import (
     AgentRecord,
     Closed,
@@ -18,6 +21,7 @@ from arbstr_core.vault._values import (
     HoldRequest,
     Limits,
     NewAgent,
+    PaidOut,
     ReceiptRecord,
     Refused,
     Settlement,
@@ -49,6 +53,14 @@ class Vault:
     def release(self, hold_id: str, receipt: bytes) -> asyncio.Future[Closed]:
         """End a hold with no charge; `receipt` is JSON. Ended before: the stored outcome."""
         return self._db.submit(Release(self._chart, hold_id, receipt))
+
+    async def post(self, event: Event, *, realm: str, key: str) -> int:
+        """Post what happened to money, once for each `key`; the number of the transfer. Raises InsufficientFunds."""
+        return await self._db.submit(Post(self._chart, event, realm=realm, key=key))
+
+    def paid_out(self, paid: PaidOut) -> asyncio.Future[Closed]:
+        """End the hold of a payout that has left. One that did not leave is released."""
+        return self._db.submit(EndPayout(self._chart, paid))
 
     async def sweep_orphans(self) -> int:
         """End the holds that other processes left open; to be called before serving."""
