@@ -11,7 +11,20 @@ from typing import Any
 
 import pytest
 
-from arbstr_core.api import CallFacts, ConnectFailed, Free, MsatPrice, Offer, Outbound, Provider, Reply, UsdPrice
+from arbstr_core.api import (
+    CallFacts,
+    ConnectFailed,
+    FieldRule,
+    Free,
+    MsatPrice,
+    NotSupported,
+    Offer,
+    Outbound,
+    Provider,
+    ProviderError,
+    Reply,
+    UsdPrice,
+)
 from arbstr_core.testing._replies import a_completion, a_stream, answers, reply_of
 from arbstr_core.testing._tools import KitTools, kit_tools
 from arbstr_core.testing._values import an_outbound
@@ -68,6 +81,16 @@ class ProviderSuite:
             assert {offer.key for offer in first} == {offer.key for offer in again}, (
                 "offers() changed between two calls"
             )
+
+        self._run(make, scenario)
+
+    def test_who_counts_exactly_can_count(self, make: MakeProvider) -> None:
+        """An offer with `exact_tokenizer` is a provider's whose `count_input` counts, or fails as a provider does."""
+
+        async def scenario(provider: Provider, tools: KitTools) -> None:
+            for offer in await _offers(provider):
+                if offer.exact_tokenizer:
+                    await _check_counts(provider, offer)
 
         self._run(make, scenario)
 
@@ -283,7 +306,26 @@ def _check_offer(provider: Provider, offer: Offer) -> None:
     assert offer.endpoints, f"{offer.model} speaks no endpoint"
     assert offer.input_factor > 0, f"{offer.model}: input_factor is {offer.input_factor!r}, and bounds nothing"
     _check_count(f"{offer.model}: input_overhead", offer.input_overhead)
+    _check_count(f"{offer.model}: attachment_tokens", offer.attachment_tokens)
+    _check_rules(offer)
     _check_count(f"{offer.model}: as_of_ms", offer.as_of_ms)
+
+
+async def _check_counts(provider: Provider, offer: Offer) -> None:
+    try:
+        counted = await provider.count_input(an_outbound(model=offer.upstream), offer)
+    except NotSupported as never:
+        raise AssertionError(f"{offer.model} says exact_tokenizer, and count_input is not supported") from never
+    except ProviderError:
+        return
+    _check_count(f"{offer.model}: count_input", counted)
+    assert counted, f"{offer.model}: count_input says that a call has no input"
+
+
+def _check_rules(offer: Offer) -> None:
+    for name, rule in offer.fields.items():
+        assert isinstance(rule, FieldRule), f"{offer.model}: the rule for {name} is {rule!r}, no FieldRule"
+        assert name == name.casefold(), f"{offer.model}: the rule for {name!r} is never found: write it in lower case"
 
 
 def _check_price(offer: Offer) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from arbstr_core.api import (
+    REFUSE,
     CallFacts,
     ConnectFailed,
     Excluded,
@@ -73,6 +74,31 @@ class SellsNoName(Sound):
 class BoundsNothing(Sound):
     async def offers(self) -> list[Offer]:
         return [an_offer(input_factor=0.0)]
+
+
+class BoundsPicturesByLess(Sound):
+    async def offers(self) -> list[Offer]:
+        return [an_offer(attachment_tokens=-1)]
+
+
+class RulesInCapitals(Sound):
+    async def offers(self) -> list[Offer]:
+        return [an_offer(fields={"Best_Of": REFUSE})]
+
+
+class RulesInWords(Sound):
+    async def offers(self) -> list[Offer]:
+        return [an_offer(fields={"best_of": "refuse"})]
+
+
+class SaysThatItCounts(Sound):
+    async def offers(self) -> list[Offer]:
+        return [an_offer(exact_tokenizer=True)]
+
+
+class CountsNothing(SaysThatItCounts):
+    async def count_input(self, call: Outbound, offer: Offer) -> int:
+        return 0
 
 
 class ForgetsOffers(Sound):
@@ -201,6 +227,11 @@ def test_a_sound_provider_passes(failures):
         (PricesInFloats, "test_offers_are_whole"),
         (SellsNoName, "test_offers_are_whole"),
         (BoundsNothing, "test_offers_are_whole"),
+        (BoundsPicturesByLess, "test_offers_are_whole"),
+        (RulesInCapitals, "test_offers_are_whole"),
+        (RulesInWords, "test_offers_are_whole"),
+        (SaysThatItCounts, "test_who_counts_exactly_can_count"),
+        (CountsNothing, "test_who_counts_exactly_can_count"),
         (ForgetsOffers, "test_offers_again_are_the_same"),
         (RaisesOnError, "test_open_returns_any_status_as_a_reply"),
         (HidesErrors, "test_open_returns_any_status_as_a_reply"),

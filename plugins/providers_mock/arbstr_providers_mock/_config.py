@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
-from arbstr_core.api import Free, MsatPrice, Price, Rate, Tier, UsdPrice
+from arbstr_core.api import FieldRule, Free, MsatPrice, Passthrough, Price, Rate, Tier, UsdPrice
 
 OUTCOMES = (
     "ok",
@@ -36,6 +36,8 @@ class MockModel(msgspec.Struct, frozen=True, kw_only=True):
     request: Rate | None = None
     context: int | None = None
     max_output_tokens: int | None = None
+    fields: dict[str, FieldRule] = {}
+    passthrough: Passthrough = Passthrough.KNOWN
     reply: str | None = None
     latency_ms: int | None = None
     script: tuple[str, ...] | None = None

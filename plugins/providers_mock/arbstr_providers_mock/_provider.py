@@ -11,6 +11,7 @@ from arbstr_core.api import (
     Offer,
     Outbound,
     Provider,
+    ProviderError,
     Reply,
     ReplyCut,
     ReplyTimedOut,
@@ -44,6 +45,9 @@ class MockProvider(Provider):
                 tier=model.tier,
                 context_window=model.context,
                 max_output_tokens=model.max_output_tokens,
+                exact_tokenizer=True,
+                fields=model.fields,
+                passthrough=model.passthrough,
             )
             for model in self._models.values()
         ]
@@ -69,6 +73,13 @@ class MockProvider(Provider):
         said = self._mock.reply if model.reply is None else model.reply
         answer = Answer(asked, said, number=number, created=self._clock.now_ms() // 1000, model=offer.upstream)
         return self._streamed(answer, asked, outcome) if call.stream else self._whole(answer, outcome)
+
+    async def count_input(self, call: Outbound, offer: Offer) -> int:
+        """The words of all messages: that is what the usage says, too."""
+        try:
+            return read(call.body).input_words()
+        except BadAsk as bad:
+            raise ProviderError(f"{self.name}: {bad}") from None
 
     def _next(self, model: MockModel) -> str:
         """The outcome whose turn it is; models without a script of their own share the instance's."""

@@ -10,11 +10,14 @@ import arbstr_providers_mock
 import pytest
 
 from arbstr_core.api import (
+    PASS,
     ArbstrError,
     ConnectFailed,
     Free,
     MsatPrice,
+    Passthrough,
     Provider,
+    ProviderError,
     Reply,
     ReplyCut,
     ReplyTimedOut,
@@ -145,6 +148,29 @@ def test_words_in_parts_count():
         {"role": "user", "content": [{"type": "text", "text": "two words"}, {"type": "image_url", "image_url": {}}]}
     ]
     assert asyncio.run(body(providers()[0], messages=said))["usage"]["prompt_tokens"] == 2
+
+
+def test_the_words_are_counted_before_the_call_as_after_it():
+    async def scenario() -> None:
+        provider = providers()[0]
+        (offer,) = await provider.offers()
+        assert offer.exact_tokenizer
+        for text in ("", "one", "one two  three\n four"):
+            asked = an_outbound(text, model=offer.upstream)
+            used = json.loads(await (await provider.open(asked, offer)).read(1 << 20))["usage"]
+            assert await provider.count_input(asked, offer) == used["prompt_tokens"]
+        with pytest.raises(ProviderError):
+            await provider.count_input(an_outbound(messages=7), offer)
+
+    asyncio.run(scenario())
+
+
+def test_a_model_has_rules_for_fields():
+    async def scenario() -> None:
+        (offer,) = await providers(models=[{**PAID, "fields": {"foo": "pass"}, "passthrough": "all"}])[0].offers()
+        assert (offer.fields, offer.passthrough) == ({"foo": PASS}, Passthrough.ALL)
+
+    asyncio.run(scenario())
 
 
 def test_a_script_is_taken_in_turn_and_again():

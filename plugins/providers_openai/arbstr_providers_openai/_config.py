@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from arbstr_core.api import ALL_FEATURES, Feature, FieldRule, LimitField, Passthrough, Rate, SecretRef, Tier
+from arbstr_core.api import ALL_FEATURES, Feature, FieldRule, LimitField, Passthrough, Rate, SecretRef, Tier, UsdPrice
 from arbstr_providers_openai._prices import price_of
 
 _INSTANCE_NAME = re.compile(r"[A-Za-z0-9_-]{1,60}\Z")
@@ -119,6 +119,11 @@ def _price_problems(instance: Instance) -> Iterator[str]:
 
 def _problems_of(what: str, row: ModelRow | None, instance: Instance) -> Iterator[str]:
     try:
-        price_of(row, instance)
+        price = price_of(row, instance)
     except ValueError as bad:
         yield f"{what}: {bad}"
+        return
+    rules = instance.fields if row is None else {**instance.fields, **row.fields}
+    for name, rule in rules.items():
+        if price is not None and rule.most is not None and rule.most.usd and not isinstance(price, UsdPrice):
+            yield f"{what}: fields.{name} is in usd and its price is not; write both in one unit"

@@ -11,7 +11,22 @@ import arbstr_providers_openai
 import httpx
 import pytest
 
-from arbstr_core.api import ArbstrError, Feature, Free, MsatPrice, Offer, Provider, Tier, UsdPrice
+from arbstr_core.api import (
+    PASS,
+    REFUSE,
+    ArbstrError,
+    Feature,
+    FieldRule,
+    Free,
+    LimitField,
+    MsatPrice,
+    Offer,
+    Passthrough,
+    Provider,
+    Rate,
+    Tier,
+    UsdPrice,
+)
 from arbstr_core.testing import PluginSuite, ProviderSuite, an_outbound, configure, kit_tools
 
 URL = "https://api.example.com/v1"
@@ -91,6 +106,35 @@ def test_a_row_takes_what_it_lacks_from_its_instance():
     assert (offer.max_output_tokens, offer.hidden_reasoning) == (100, True)
 
 
+def test_what_bounds_a_call_is_the_rows_or_the_instances():
+    rules = {"best_of": "pass", "foo": "3 sat"}
+    shared = {"limit_field": "both", "max_choices": 4, "attachment_tokens": 9, "passthrough": "all", "fields": rules}
+    found = offers(one(**shared, models={"a": ROW, "b": {**ROW, "max_choices": 1, "fields": {"foo": "refuse"}}}))
+    for offer in found.values():
+        assert (offer.limit_field, offer.attachment_tokens) == (LimitField.BOTH, 9)
+        assert offer.passthrough is Passthrough.ALL
+    assert (found["a"].max_choices, found["b"].max_choices) == (4, 1)
+    assert found["a"].fields == {"best_of": PASS, "foo": FieldRule(taken=True, most=Rate(Decimal(3000)))}
+    assert found["b"].fields == {"best_of": PASS, "foo": REFUSE}
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://api.openai.com/v1", "max_completion_tokens"),
+        ("https://eu.api.openai.com/v1", "max_completion_tokens"),
+        ("https://acme.openai.azure.com/openai/v1", "max_completion_tokens"),
+        ("https://api.openai.com.example.com/v1", "max_tokens"),
+        ("https://notapi.openai.com.example/v1", "max_tokens"),
+        (URL, "max_tokens"),
+    ],
+)
+def test_the_limit_has_the_name_that_the_endpoint_knows(url: str, name: str):
+    instance = {"instances": {"acme": {"url": url, "models": {"m": ROW, "n": {**ROW, "limit_field": "both"}}}}}
+    found = offers(instance)
+    assert (found["m"].limit_field, found["n"].limit_field) == (name, "both")
+
+
 def test_free_is_said_and_a_written_zero_is_a_price():
     table = one(models={"free": {"free": True}, "zero": {"input": "0 sat", "output": "0 sat"}})
     found = offers(table)
@@ -125,6 +169,13 @@ def test_a_row_without_a_price_is_shown_without_one() -> None:
         ({"models": {"m": {**ROW, "context": 0}}}, "context is 0"),
         ({"models": {"m": {**ROW, "input_factor": 0.0}}}, "input_factor is 0.0"),
         ({"models": {"m": {**ROW, "inptu": "1 sat"}}}, 'did you mean "input"'),
+        ({"models": {"m": {**ROW, "attachment_tokens": -1}}}, "attachment_tokens is -1"),
+        ({"models": {"m": {**ROW, "max_choices": 0}}}, "max_choices is 0"),
+        ({"models": {"m": {**ROW, "fields": {"Best_Of": "pass"}}}}, "lower case"),
+        ({"models": {"m": {**ROW, "fields": {"best_of": "perhaps"}}}}, "is no rule"),
+        ({"models": {"m": {**ROW, "fields": {"best_of": "0.01 usd"}}}}, "fields.best_of is in usd"),
+        ({"fields": {"foo": "1 usd"}, "models": {"m": ROW}}, "model 'm': fields.foo is in usd"),
+        ({"models": {"m": {**ROW, "limit_field": "max_length"}}}, "limit_field"),
         ({"url": "ftp://example.com"}, "url is not an http or https address"),
         ({"url": "https://"}, "url is not an http or https address"),
         ({"url": "https://example.com/v1?key=1"}, "url has a query"),
