@@ -80,6 +80,17 @@ REFUSED: list[tuple[str, Ask, int, str | None, str, str | None]] = [
     ("stream is text", body(stream="yes"), 400, None, INVALID, "stream"),
     ("n is zero", body(n=0), 400, None, INVALID, "n"),
     ("tools is no list", body(tools={}), 400, None, INVALID, "tools"),
+    ("a field nobody knows", body(foo=1), 400, "nothing_qualifies", INVALID, "foo"),
+    ("a field that costs more", body(service_tier="priority"), 400, "nothing_qualifies", INVALID, "service_tier"),
+    ("a tool of the provider", body(tools=[{"type": "web_search"}]), 400, "nothing_qualifies", INVALID, "tools"),
+    (
+        "a picture behind a URL",
+        body(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x/y"}}]}]),
+        400,
+        "nothing_qualifies",
+        INVALID,
+        "messages[0].content[0].image_url",
+    ),
     ("a compressed body", raw(GOOD, **{"content-encoding": "gzip"}), 415, "unsupported_media", INVALID, None),
 ]
 
