@@ -83,7 +83,8 @@ class Book:
         self._entries: list[Sequence[Any]] = []
         self._receipts: list[Sequence[Any]] = []
         self._notes: list[tuple[str, str, str, str]] = []
-        self._vouched: list[tuple[str, int, str]] = []
+        self._held_digests: list[tuple[int, bytes]] = []
+        self._posted_digests: list[tuple[int, bytes]] = []
         self._keys: dict[str, tuple[int, int, str]] = {}
         self._load([each for each in tx.operations if isinstance(each, VaultOperation)])
 
@@ -164,12 +165,12 @@ class Book:
 
     def asked_for(self, hold_id: str) -> tuple[str, str, str]:
         """(agent, model, candidates) of a hold."""
-        for fixed in self._new_holds:
-            if fixed[1] == hold_id:
-                return fixed[2], fixed[9], fixed[10]
-        row = self.tx.one(_rows.FIND_REQUEST, {"id": hold_id})
-        assert row is not None, f"hold {hold_id} is known and not there"
-        return row[0], row[1], row[2]
+        for row in self._new_holds:
+            if row[1] == hold_id:
+                return row[2], row[9], row[14]
+        found = self.tx.one(_rows.FIND_REQUEST, {"id": hold_id})
+        assert found is not None, f"hold {hold_id} is known and not there"
+        return found[0], found[1], found[2]
 
     def posted(self, key: str) -> tuple[int, int, str] | None:
         """(seq, amount, memo) of the transfer with this key, if there is one."""
@@ -264,18 +265,18 @@ class Book:
         held.seq = self._next_hold()
         purse = self._move(held.account, held=held.amount)
         previous, purse.last_hold = purse.last_hold, held.seq
-        fixed = (
+        small = (
             *(held.seq, held.id, held.agent, held.account, held.kind, held.amount, held.boot, held.window),
-            *(held.windows, model, candidates, held.granted, previous, held.approval, self.now_ms),
+            *(held.windows, model, held.granted, previous, held.approval, self.now_ms),
         )
-        self._new_holds.append((*fixed, "held", held.dispatched, held.seen))
+        self._new_holds.append((*small, candidates, "held", held.dispatched, held.seen))
         self._windows.extend((held.seq, *window) for window in windows)
         self.holds[held.id] = held
         self._count_open(held.agent, 1)
         self.use(held.agent, "day", held.window, held.amount)
         for agent, kind, window in windows:
             self.use(agent, kind, window, held.amount)
-        self._vouched.append(("hold", held.seq, _audit.of_hold(fixed)))
+        self._held_digests.append((held.seq, _audit.of_hold(small, windows, candidates)))
         return held
 
     def end_hold(self, hold: Held, kind: str, charge: int, entries: Sequence[Entry], receipt: str) -> None:
@@ -319,9 +320,9 @@ class Book:
         self._transfers.append(transfer)
         if key is not None:
             self._keys[key] = (seq, amount, memo)
-        rows = [self._entry(seq, *entry) for entry in kept]
-        self._entries.extend((seq, n, *row) for n, row in enumerate(rows, 1))
-        self._vouched.append(("transfer", seq, _audit.of_transfer(transfer, rows, receipt)))
+        rows = [(n, *self._entry(seq, *entry)) for n, entry in enumerate(kept, 1)]
+        self._entries.extend((seq, *row) for row in rows)
+        self._posted_digests.append((seq, _audit.of_transfer(transfer, rows, receipt)))
         return seq
 
     def _entry(self, seq: int, account: Account, side: str, msat: int) -> tuple[int, str, int, int | None]:
@@ -342,10 +343,11 @@ class Book:
         self._notes.append((actor, action, subject, data))
 
     def _audited(self) -> None:
-        if self._vouched:
-            first, last = self._vouched[0], self._vouched[-1]
-            subject = f"{first[0]} {first[1]} to {last[0]} {last[1]}"
-            self.note(_audit.LEDGER, subject, _audit.canonical(*self._vouched))
+        said = _audit.runs("hold", self._held_digests) + _audit.runs("transfer", self._posted_digests)
+        if said:
+            first, last = said[0], said[-1]
+            subject = f"from {first[0]} {first[1]} to {last[0]} {last[1] + len(last[2]) // _audit.HEX_CHARS - 1}"
+            self.note(_audit.LEDGER, subject, _audit.canonical(*said))
         if self.tx.dialect is Dialect.POSTGRESQL:
             self.tx.bulk(_rows.INSERT_PENDING, [(self.now_ms, *note) for note in self._notes])
         else:

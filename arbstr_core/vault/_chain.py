@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from arbstr_core.vault import _audit
 from arbstr_core.vault import _tables as t
-from arbstr_core.vault._rows import AUDIT_COLUMNS, HOLD_FIXED, TRANSFER_COLUMNS
+from arbstr_core.vault._rows import AUDIT_COLUMNS, HOLD_SMALL, TRANSFER_COLUMNS
 
 _PAGE = 1_000
 _Row = tuple[Any, ...]
@@ -64,7 +64,7 @@ def _first_changed(connection: sa.Connection, page: list[_Row], vouched: dict[st
 
 
 def _holds(connection: sa.Connection, numbers: list[int]) -> dict[int, str]:
-    columns = [t.HOLD.c[name] for name in HOLD_FIXED]
+    columns = [t.HOLD.c[name] for name in HOLD_SMALL]
     rows = connection.execute(sa.select(*columns).where(t.HOLD.c.seq.in_(numbers)))
     return {row[0]: _audit.of_hold(tuple(row)) for row in rows}
 

@@ -68,11 +68,12 @@ class Account(msgspec.Struct, frozen=True, array_like=True):
     constrained: int
 
 
-HOLD_FIXED = (
+HOLD_SMALL = (
     *("seq", "id", "agent_id", "account_id", "kind", "amount_msat", "boot_id", "window_start_ms", "windows"),
-    *("model", "candidates", "granted", "previous_seq", "approval_id", "created_ms"),
+    *("model", "granted", "previous_seq", "approval_id", "created_ms"),
 )
-HOLD_COLUMNS = (*HOLD_FIXED, "state", "dispatched_ms", "seen_msat")
+"""What never changes of a hold, but `candidates`, which is large"""
+HOLD_COLUMNS = (*HOLD_SMALL, "candidates", "state", "dispatched_ms", "seen_msat")
 TRANSFER_COLUMNS = ("seq", "kind", "realm", "hold_seq", "key", "amount_msat", "refers_to", "at_ms", "memo")
 ENTRY_COLUMNS = ("transfer_seq", "n", "account_id", "side", "amount_msat", "previous_seq")
 AUDIT_COLUMNS = ("seq", "epoch", "format", "at_ms", "actor", "action", "subject", "data", "hash")
