@@ -27,7 +27,7 @@ from arbstr_core.types import (
     Usage,
     UsageSource,
 )
-from arbstr_core.vault import Closed, Granted, HoldRequest, ProviderCost, Refused, Settlement
+from arbstr_core.vault import Claimed, Closed, Granted, HoldRequest, ProviderCost, Refused, Settlement
 from arbstr_core.wire import DONE
 
 _log = logging.getLogger("arbstr.flow")
@@ -59,7 +59,7 @@ class Exchange:
         self._caller = caller
         self._attempts: list[Attempt] = []
         self._plan: Plan | None = None
-        self._hold: asyncio.Future[Granted | Refused] | None = None
+        self._hold: asyncio.Future[Granted | Refused | Claimed] | None = None
         self._granted: Granted | None = None
         self._opened: OpenReply | None = None
         self._meter = Meter(call)
@@ -111,6 +111,7 @@ class Exchange:
             raise vault_unavailable(broken) from broken
         if isinstance(outcome, Refused):
             raise refusal(outcome, self._caller)
+        assert isinstance(outcome, Granted), "nothing was claimed"
         self._granted = outcome
         return candidates[: outcome.candidates]
 
@@ -236,7 +237,7 @@ class Exchange:
                 self._hold.add_done_callback(self._after_hold)
         return self._ended
 
-    def _after_hold(self, hold: asyncio.Future[Granted | Refused]) -> None:
+    def _after_hold(self, hold: asyncio.Future[Granted | Refused | Claimed]) -> None:
         failed = hold.cancelled() or hold.exception() is not None
         outcome = None if failed else hold.result()
         if isinstance(outcome, Granted):

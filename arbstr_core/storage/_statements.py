@@ -186,9 +186,10 @@ class BulkInsert:
 
     _SIZES = (64, 32, 16, 8, 4, 2, 1)
 
-    def __init__(self, table: sa.Table, columns: Sequence[str]) -> None:
+    def __init__(self, table: sa.Table, columns: Sequence[str], replace: bool) -> None:
         self._table = table
         self._columns = tuple(columns)
+        self._tail = _over(table, columns) if replace else ""
         self._sqlite: dict[int, str] = {}
         self._postgresql = ""
 
@@ -198,7 +199,7 @@ class BulkInsert:
             names = ", ".join(self._columns)
             marks = f"({', '.join('?' * len(self._columns))})"
             head = f"INSERT INTO {self._table.name} ({names}) VALUES "
-            self._sqlite = {size: head + ", ".join([marks] * size) for size in self._SIZES}
+            self._sqlite = {size: head + ", ".join([marks] * size) + self._tail for size in self._SIZES}
         at = 0
         for size in self._SIZES:
             while len(rows) - at >= size:
@@ -213,6 +214,7 @@ class BulkInsert:
             arrays = ", ".join(f"%s::{name}[]" for name in names)
             self._postgresql = (
                 f"INSERT INTO {self._table.name} ({', '.join(self._columns)}) SELECT * FROM unnest({arrays})"
+                + self._tail
             )
         kinds = [self._table.c[name].type for name in self._columns]
         return self._postgresql, [
@@ -220,9 +222,18 @@ class BulkInsert:
         ]
 
 
-def bulk_insert(table: sa.Table, columns: Sequence[str]) -> BulkInsert:
-    """INSERT of any number of rows, each a sequence in the order of `columns`."""
+def _over(table: sa.Table, columns: Sequence[str]) -> str:
+    keys = [column.name for column in table.primary_key]
+    rest = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in keys)
+    return f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {rest}"
+
+
+def bulk_insert(table: sa.Table, columns: Sequence[str], *, replace: bool = False) -> BulkInsert:
+    """INSERT of any number of rows, each a sequence in the order of `columns`.
+
+    With `replace` a row takes the place of the one with its primary key; no two of the rows may have the same.
+    """
     unknown = [name for name in columns if name not in table.c]
     if unknown:
         raise ValueError(f"{table.name} has no column {', '.join(unknown)}")
-    return BulkInsert(table, columns)
+    return BulkInsert(table, columns, replace)

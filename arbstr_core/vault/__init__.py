@@ -6,6 +6,8 @@ MONEY.md is its law. The way in is `Vault`; `schema` is what the database needs 
 from arbstr_core.vault._migrations import schema
 from arbstr_core.vault._values import (
     AgentRecord,
+    Claim,
+    Claimed,
     Closed,
     Granted,
     HoldRequest,
@@ -25,6 +27,8 @@ from arbstr_core.vault._vault import Vault
 
 __all__ = [
     "AgentRecord",
+    "Claim",
+    "Claimed",
     "Closed",
     "Granted",
     "HoldRequest",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from arbstr_core.types import MAX_MSAT, NotFound
 from arbstr_core.vault import _rows
 from arbstr_core.vault._book import Book, Chart, Entry, VaultOperation, plain_text
+from arbstr_core.vault._claims import Claims
 from arbstr_core.vault._limits import Bound, Spending
 from arbstr_core.vault._rows import Held, Node
 from arbstr_core.vault._values import (
+    Claimed,
     Closed,
     Granted,
     HoldRequest,
@@ -20,7 +22,7 @@ from arbstr_core.vault._values import (
 )
 
 
-class OpenHold(VaultOperation[Granted | Refused]):
+class OpenHold(VaultOperation[Granted | Refused | Claimed]):
     """Set aside what the longest prefix of the candidates needs, as far as balance and limits allow."""
 
     def __init__(self, chart: Chart, request: HoldRequest, boot_id: str) -> None:
@@ -36,7 +38,7 @@ class OpenHold(VaultOperation[Granted | Refused]):
         self._candidates = request.candidates.decode()
         plain_text("a request to hold", request.id, request.model, self._candidates)
 
-    def change(self, book: Book) -> Granted | Refused:
+    def change(self, book: Book) -> Granted | Refused | Claimed:
         """Decide and hold."""
         request = self._request
         before = book.holds.get(request.id)
@@ -45,6 +47,10 @@ class OpenHold(VaultOperation[Granted | Refused]):
         chain = book.chain(request.agent)
         if not chain:
             return self._refused(book, Bound(RefusalReason.UNKNOWN_AGENT, 0, request.agent), None)
+        if request.claim is not None:
+            claimed = Claims.of(book).before(chain[0].account, request.claim)
+            if claimed is not None:
+                return claimed
         spending = Spending(book, chain, request)
         bound = spending.refused() or _too_tight(spending.bounds, request.ceilings[0])
         if bound is not None:
@@ -60,6 +66,8 @@ class OpenHold(VaultOperation[Granted | Refused]):
             *(0, request.id, node.id, node.account, node.realm, request.kind, amount, "held", spending.day),
             *(len(windows), granted, None, self._boot_id, request.seen_msat, book.now_ms, 0),
         )
+        if request.claim is not None:
+            Claims.of(book).claim(node.account, request.claim, request.id)
         book.open_hold(held, model=request.model, candidates=self._candidates, windows=windows)
         return Granted(id=request.id, amount_msat=amount, candidates=granted)
 
@@ -123,6 +131,8 @@ class Settle(VaultOperation[Closed]):
         entries = charge_entries(book, hold, charge, self._settlement.seller)
         for cost in self._settlement.costs:
             entries += _cost_entries(book, hold.realm, cost, charge)
+        if self._settlement.replay is not None:
+            Claims.of(book).keep(hold.seq, self._settlement.replay)
         book.end_hold(hold, "settle", charge, entries, self._receipt)
         return closed(hold, first=True)
 

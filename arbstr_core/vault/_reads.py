@@ -81,6 +81,13 @@ def receipt(connection: sa.Connection, id: str) -> ReceiptRecord | None:
     )
 
 
+def replay(connection: sa.Connection, hold_id: str) -> bytes | None:
+    """The sealed answer of a call."""
+    query = sa.select(t.REPLAY.c.sealed).join(t.HOLD, t.HOLD.c.seq == t.REPLAY.c.hold_seq)
+    sealed = connection.execute(query.where(t.HOLD.c.id == hold_id)).scalar()
+    return None if sealed is None else bytes(sealed)
+
+
 def _record(row: Sequence[Any]) -> AgentRecord:
     limits = None
     if row[7] is not None:

@@ -7,6 +7,14 @@ import enum
 import msgspec
 
 
+class HoldState(enum.StrEnum):
+    """Where a hold is in its life; it leaves `held` exactly once."""
+
+    HELD = "held"
+    SETTLED = "settled"
+    RELEASED = "released"
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an agent may spend. Versions are never edited.
 
@@ -89,6 +97,26 @@ class HoldRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     seen_msat: int = 0
     kind: str = "call"
+    claim: Claim | None = None
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request is known by when it comes again. `digest` is an HMAC of the endpoint and the caller's own key, or
+    of the endpoint and the body."""
+
+    digest: bytes
+    body: bytes | None = None
+    """HMAC of the body; only with a key of the caller's own"""
+    retry: bool = False
+    """the client says that it asks again"""
+
+
+class Claimed(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing was held: the same was asked for before, as the call `id`."""
+
+    id: str
+    state: HoldState | None
+    """how that call stands; None where the caller's key was used for another body"""
 
 
 class Granted(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,14 +194,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     costs: tuple[ProviderCost, ...]
     receipt: bytes
     seller: SellerShare | None = None
-
-
-class HoldState(enum.StrEnum):
-    """Where a hold is in its life; it leaves `held` exactly once."""
-
-    HELD = "held"
-    SETTLED = "settled"
-    RELEASED = "released"
+    replay: bytes | None = None
+    """the answer, sealed, for whoever asks for the same again"""
 
 
 class Closed(msgspec.Struct, frozen=True, kw_only=True):

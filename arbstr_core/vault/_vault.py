@@ -9,6 +9,7 @@ from arbstr_core.types import NotFound
 from arbstr_core.vault import _reads
 from arbstr_core.vault._agents import CreateAgent, Fund, RotateToken, SetEnabled, SetLimits
 from arbstr_core.vault._book import Chart
+from arbstr_core.vault._claims import DropOldClaims
 from arbstr_core.vault._events import Event
 from arbstr_core.vault._holds import OpenHold, Release, Settle
 from arbstr_core.vault._orphans import SweepOrphans
@@ -16,6 +17,7 @@ from arbstr_core.vault._payouts import EndPayout
 from arbstr_core.vault._posting import Post
 from arbstr_core.vault._values import (
     AgentRecord,
+    Claimed,
     Closed,
     Granted,
     HoldRequest,
@@ -42,8 +44,11 @@ class Vault:
         self._full = charge_orphans_in_full
         self._chart: Chart = {}
 
-    def hold(self, request: HoldRequest) -> asyncio.Future[Granted | Refused]:
-        """Set money aside for a call. The same request again gives the same answer while its hold is open."""
+    def hold(self, request: HoldRequest) -> asyncio.Future[Granted | Refused | Claimed]:
+        """Set money aside for a call. The same id again gives the same answer while its hold is open.
+
+        Claimed where the request is a retry of another call.
+        """
         return self._db.submit(OpenHold(self._chart, request, self._boot_id))
 
     def settle(self, settlement: Settlement) -> asyncio.Future[Closed]:
@@ -61,6 +66,15 @@ class Vault:
     def paid_out(self, paid: PaidOut) -> asyncio.Future[Closed]:
         """End the hold of a payout that has left. One that did not leave is released."""
         return self._db.submit(EndPayout(self._chart, paid))
+
+    async def replay(self, hold_id: str) -> bytes | None:
+        """The sealed answer of a call that ended in the last ten minutes, where it was kept."""
+        return await self._db.read(lambda connection: _reads.replay(connection, hold_id))
+
+    async def drop_old_claims(self) -> None:
+        """Forget who asked for what more than ten minutes ago, and the answers."""
+        while await self._db.submit(DropOldClaims()):
+            pass
 
     async def sweep_orphans(self) -> int:
         """End the holds that other processes left open; to be called before serving."""

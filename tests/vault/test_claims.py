@@ -1,0 +1,125 @@
+"""A request that comes again within ten minutes is told of the call that it was made for, and gets its answer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from arbstr_core.vault import Claim, Claimed, Granted, HoldState
+
+MINUTES = 60_000
+DIGEST = b"d" * 16
+
+
+def told(bench, story, **more):
+    async def whole():
+        async with bench.vault() as vault:
+            await bench.agent(vault, **more)
+            await bench.agent(vault, "bob")
+            return await story(vault)
+
+    return asyncio.run(whole())
+
+
+def asked(bench, *, retry=False, digest=DIGEST, body=None, agent="ag_alice"):
+    claim = Claim(digest=digest, body=body, retry=retry)
+    return msgspec.structs.replace(bench.request(100, agent=agent), claim=claim)
+
+
+def test_a_retry_is_told_of_the_first_while_it_runs_and_when_it_has_ended(bench):
+    async def story(vault):
+        first = asked(bench)
+        await vault.hold(first)
+        assert await vault.hold(asked(bench, retry=True)) == Claimed(id=first.id, state=HoldState.HELD)
+        await vault.settle(bench.settlement(first.id, 50))
+        assert await vault.hold(asked(bench, retry=True)) == Claimed(id=first.id, state=HoldState.SETTLED)
+        assert (await vault.agent("alice")).available_msat == 9_950
+
+    told(bench, story)
+
+
+def test_together_in_one_batch_only_the_first_is_held(bench):
+    async def story(vault):
+        requests = [asked(bench, retry=True) for _ in range(64)]
+        answers = await asyncio.gather(*(vault.hold(request) for request in requests))
+        assert [type(answer) for answer in answers] == [Granted] + [Claimed] * 63
+        assert {answer.id for answer in answers} == {requests[0].id}
+
+    told(bench, story)
+
+
+def test_what_came_to_nothing_is_asked_anew(bench):
+    async def story(vault):
+        first = asked(bench)
+        await vault.hold(first)
+        await vault.release(first.id, b"{}")
+        second = asked(bench, retry=True)
+        assert isinstance(await vault.hold(second), Granted)
+        assert await vault.hold(asked(bench, retry=True)) == Claimed(id=second.id, state=HoldState.HELD)
+
+    told(bench, story)
+
+
+def test_asking_the_same_twice_on_purpose_is_two_calls(bench):
+    async def story(vault):
+        first, second = asked(bench), asked(bench)
+        assert isinstance(await vault.hold(first), Granted)
+        assert isinstance(await vault.hold(second), Granted)
+        assert await vault.hold(asked(bench, retry=True)) == Claimed(id=second.id, state=HoldState.HELD)
+
+    told(bench, story)
+
+
+def test_a_key_of_the_callers_own_is_for_one_body(bench):
+    async def story(vault):
+        first = asked(bench, body=b"one")
+        await vault.hold(first)
+        assert await vault.hold(asked(bench, body=b"one")) == Claimed(id=first.id, state=HoldState.HELD)
+        assert await vault.hold(asked(bench, body=b"two")) == Claimed(id=first.id, state=None)
+
+    told(bench, story)
+
+
+def test_nobody_is_told_of_anothers_call(bench):
+    async def story(vault):
+        await vault.hold(asked(bench))
+        assert isinstance(await vault.hold(asked(bench, retry=True, agent="ag_bob")), Granted)
+        assert isinstance(await vault.hold(asked(bench, retry=True, digest=b"e" * 16)), Granted)
+
+    told(bench, story)
+
+
+@pytest.mark.parametrize("start", [0, 9 * MINUTES, 10 * MINUTES - 1])
+def test_a_claim_is_good_for_ten_minutes(bench, start):
+    async def story(vault):
+        bench.clock.ms += start - bench.clock.ms % (10 * MINUTES)
+        first = asked(bench)
+        await vault.hold(first)
+        bench.clock.ms += 10 * MINUTES - 1
+        await vault.drop_old_claims()
+        assert isinstance(await vault.hold(asked(bench, retry=True)), Claimed)
+        bench.clock.ms += 1
+        assert isinstance(await vault.hold(asked(bench, retry=True)), Granted)
+
+    told(bench, story)
+
+
+def test_answers_are_kept_for_ten_minutes(bench):
+    async def story(vault):
+        first = asked(bench)
+        await vault.hold(first)
+        settlement = msgspec.structs.replace(bench.settlement(first.id, 50), replay=b"sealed")
+        await vault.settle(settlement)
+        assert await vault.replay(first.id) == b"sealed"
+        bench.clock.ms += 10 * MINUTES
+        await vault.drop_old_claims()
+        assert await vault.replay(first.id) == b"sealed"
+        bench.clock.ms += 10 * MINUTES
+        await vault.drop_old_claims()
+        assert await vault.replay(first.id) is None
+        assert (await vault.verify()).ok
+
+    told(bench, story)
+    assert bench.rows("SELECT count(*) FROM claim") == [(0,)]
