@@ -72,6 +72,8 @@ class Book:
         self.nodes: dict[str, Node] = {}
         self.purses: dict[int, Purse] = {}
         self.holds: dict[str, Held] = {}
+        self.ends: dict[int, tuple[int, str]] = {}
+        """(transfer, memo) of the holds that ended here, by their numbers"""
         self._deltas: dict[int, list[int]] = {}
         self._used: dict[tuple[str, str, int], int] = {}
         self._buckets: dict[tuple[str, str, int], int] = {}
@@ -279,7 +281,9 @@ class Book:
         self._held_digests.append((held.seq, _audit.of_hold(small, windows, candidates)))
         return held
 
-    def end_hold(self, hold: Held, kind: str, charge: int, entries: Sequence[Entry], receipt: str) -> None:
+    def end_hold(
+        self, hold: Held, kind: str, charge: int, entries: Sequence[Entry], receipt: str, *, memo: str = ""
+    ) -> None:
         """End a hold once: its outcome, its entries, its receipt, and the rest back to balance and limits."""
         if hold.state != "held" or not 0 <= charge <= hold.amount:
             raise AssertionError(
@@ -296,7 +300,8 @@ class Book:
             for agent, which, window in self.tx.all(_rows.WINDOWS, {"seq": hold.seq}):
                 self.use(agent, which, window, charge - hold.amount)
         self._receipts.append((hold.seq, receipt, self.now_ms))
-        self.post(kind, hold.realm, charge, entries, hold_seq=hold.seq, receipt=receipt)
+        transfer = self.post(kind, hold.realm, charge, entries, hold_seq=hold.seq, receipt=receipt, memo=memo)
+        self.ends[hold.seq] = (transfer, memo)
 
     def post(
         self,

@@ -166,6 +166,7 @@ TRANSFER = wide(
 TRANSFER_OF_HOLD = partial_index(
     "transfer_of_hold", TRANSFER.c.hold_seq, unique=True, where=TRANSFER.c.hold_seq.is_not(None)
 )
+CORRECTION_OF = partial_index("correction_of", TRANSFER.c.refers_to, where=TRANSFER.c.refers_to.is_not(None))
 TRANSFER_KEY = partial_index("transfer_key", TRANSFER.c.key, unique=True, where=TRANSFER.c.key.is_not(None))
 
 ENTRY = narrow(
