@@ -1,23 +1,19 @@
-"""The fast client, for inference: aiohttp, pooled, one POST at a time to a provider.
+"""The fast client, for inference: pooled connections, one POST at a time to a provider.
 
-Why aiohttp: docs/decisions/001-hot-path-libraries.md.
+Why a client of our own: docs/decisions/001-hot-path-libraries.md.
 """
 
 from __future__ import annotations
 
-import io
-import socket
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Any, Self
-
-import aiohttp
+from typing import Self
 
 from arbstr_core.api import Outbound, Reply
 from arbstr_core.net._guard import Guard, require_public
-from arbstr_core.types import AddressRefused, ConnectFailed, ReplyCut, ReplyTimedOut, Secret
-
-_LARGE_BYTES = 2**19
+from arbstr_core.net._http1 import Broken, Incoming
+from arbstr_core.net._pool import Pool, Target, target_of
+from arbstr_core.types import ConnectFailed, ReplyCut, ReplyTimedOut, Secret
 
 
 class UpstreamPools:
@@ -25,134 +21,113 @@ class UpstreamPools:
 
     def __init__(self, *, connect_seconds: float) -> None:
         # How long a reply may be silent is for whoever waits for it; a second clock here would only cost.
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds)
-        self._trusted: aiohttp.ClientSession | None = None
-        self._public: aiohttp.ClientSession | None = None
+        self._trusted = Pool(connect_seconds=connect_seconds)
+        self._public = Pool(connect_seconds=connect_seconds, allow=_public)
 
     async def __aenter__(self) -> Self:
-        self._trusted = self._session()
-        self._public = self._session(socket_factory=_public_socket)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for session in (self._trusted, self._public):
-            if session is not None:
-                await session.close()
+        self._trusted.close()
+        self._public.close()
 
     def client(self, guard: Guard) -> GuardedUpstream:
         """The client of one plugin."""
-        assert self._trusted is not None, "the pools are not open"
-        assert self._public is not None, "the pools are not open"
         return GuardedUpstream(guard, self._trusted, self._public)
 
-    def _session(self, **how: Any) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=60, **how)
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=self._timeout,
-            auto_decompress=False,
-            headers={"accept-encoding": "identity", "user-agent": "arbstr"},
-        )
 
-
-def _public_socket(addr_info: tuple[Any, ...]) -> socket.socket:
-    """A socket for an address that is about to be connected to; the one place where it is known for certain."""
-    family, kind, protocol, _, address = addr_info
-    require_public(str(address[0]), str(address[0]))
-    return socket.socket(family, kind, protocol)
+def _public(address: str) -> None:
+    """Asked about an address that is about to be connected to; the one place where it is known for certain."""
+    require_public(address, address)
 
 
 class GuardedUpstream:
     """`tools.upstream` of one plugin."""
 
-    def __init__(self, guard: Guard, trusted: aiohttp.ClientSession, public: aiohttp.ClientSession) -> None:
+    def __init__(self, guard: Guard, trusted: Pool, public: Pool) -> None:
         self._guard = guard
         self._trusted = trusted
         self._public = public
-        self._known: dict[str, aiohttp.ClientSession] = {}
+        self._known: dict[str, Target] = {}
 
     async def send(self, outbound: Outbound) -> Reply:
         """POST and return once status and headers are in. Raises ConnectFailed, ReplyTimedOut or AddressRefused."""
         url = outbound.url
         assert url is not None, "a provider sends an Outbound without a url"
-        session = self._known.get(url) or self._choose(url)
-        headers = dict(outbound.headers)
-        if outbound.key is not None:
-            headers["authorization"] = f"Bearer {outbound.key.reveal()}"
+        pool, target = self._choose(url)
+        head = _head(target, outbound)
         try:
-            response = await session.post(url, data=_payload(outbound.body), headers=headers, allow_redirects=False)
-        except AddressRefused:
-            raise
-        except (TimeoutError, aiohttp.ServerTimeoutError) as late:
+            connection = await pool.connection(target)
+            incoming = await connection.exchange(head, outbound.body)
+        except TimeoutError as late:
             raise ReplyTimedOut(f"no answer from {url}") from late
-        except (aiohttp.ClientError, OSError, ValueError) as broken:
+        except (Broken, OSError, ValueError) as broken:
             raise ConnectFailed(f"{url}: {broken or type(broken).__name__}") from broken
-        return _HttpReply(response, outbound.key)
+        return _HttpReply(incoming, url, outbound.key)
 
-    def _choose(self, url: str) -> aiohttp.ClientSession:
+    def _choose(self, url: str) -> tuple[Pool, Target]:
+        known = self._known.get(url)
+        if known is not None:
+            return self._trusted, known
         if not self._guard.trusts(url):
-            return self._public
-        self._known[url] = self._trusted
-        return self._trusted
+            return self._public, target_of(url)
+        self._known[url] = target_of(url)
+        return self._trusted, self._known[url]
 
 
-def _payload(body: bytes) -> bytes | io.BytesIO:
-    """A large body goes out in pieces, so that other calls go on meanwhile."""
-    return body if len(body) <= _LARGE_BYTES else io.BytesIO(body)
+def _head(target: Target, outbound: Outbound) -> bytes:
+    """The head of a request. Raises ConnectFailed for a header that no header can be."""
+    lines = [f"{name}: {value}\r\n" for name, value in outbound.headers.items()]
+    lines.append(target.login if outbound.key is None else f"authorization: Bearer {outbound.key.reveal()}\r\n")
+    if any((line and line.count("\n") + line.count("\r") != 2) or "\0" in line for line in lines):
+        raise ConnectFailed(f"{outbound.url}: a header, or the key, has a line break in it; take that out")
+    lines.append(f"content-length: {len(outbound.body)}\r\n\r\n")
+    return target.head + "".join(lines).encode()
 
 
 class _HttpReply(Reply):
     """A reply over HTTP."""
 
-    def __init__(self, response: aiohttp.ClientResponse, key: Secret | None) -> None:
-        # Names compare without case here; a copy in lower case would cost more than the rest of this.
-        super().__init__(response.status, response.headers, _chunks(response))
-        self._response = response
+    def __init__(self, incoming: Incoming, url: str, key: Secret | None) -> None:
+        super().__init__(incoming.status, incoming.headers, self._pieces())
+        self._incoming = incoming
+        self._url = url
         self._key = key
 
     @property
     def ended(self) -> bool:
         """True once the whole body is here."""
-        return self._response.content.is_eof()
+        return self._incoming.ended
 
     async def read(self, limit: int) -> bytes:
-        """The whole body; read at once where its length is known and allowed. Our key is taken out of an error."""
-        if (self._response.content_length or limit) < limit:
-            try:
-                body = await self._response.read()
-            except _BROKEN as broken:
-                raise _in_our_words(self._response, broken) from broken
-        else:
-            body = await super().read(limit)
+        """The whole body. Our key is taken out of an error."""
+        body = await self._whole(limit)
         if self.status >= 400 and self._key is not None:
             body = body.replace(self._key.reveal().encode(), b"***")
         return body
 
+    async def _whole(self, limit: int) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while piece := await self._piece():
+            size += len(piece)
+            if size > limit:
+                raise ReplyCut(f"the reply is larger than {limit} bytes")
+            parts.append(piece)
+        return b"".join(parts)
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        while piece := await self._piece():
+            yield piece
+
+    async def _piece(self) -> bytes:
+        try:
+            return await self._incoming.read()
+        except Broken as broken:
+            raise ReplyCut(f"{self._url} broke off: {broken}") from broken
+
     async def aclose(self) -> None:
         """A reply read to its end has given its connection back already; any other takes the connection with it."""
-        self._response.close()
-
-
-async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    content = response.content
-    while True:
-        try:
-            chunk = await content.readany()
-        except _BROKEN as broken:
-            raise _in_our_words(response, broken) from broken
-        if not chunk:
-            return
-        yield chunk
-
-
-_BROKEN = (TimeoutError, aiohttp.ClientError, OSError)
-"""What goes wrong while a body comes."""
-
-
-def _in_our_words(response: aiohttp.ClientResponse, broken: Exception) -> ReplyTimedOut | ReplyCut:
-    if isinstance(broken, TimeoutError):
-        return ReplyTimedOut(f"{response.url} went silent")
-    return ReplyCut(f"{response.url} broke off: {broken or type(broken).__name__}")
+        self._incoming.close()
