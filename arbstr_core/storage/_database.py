@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,43 +13,87 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from arbstr_core.api import Clock
+from arbstr_core.storage._backup import copy_aside
 from arbstr_core.storage._link import Link
 from arbstr_core.storage._lock import Lock
-from arbstr_core.storage._migrations import Schema, migrate
+from arbstr_core.storage._migrations import Migrating, Schema, applied_to, make, missing_of, refuse_older, upgrade
 from arbstr_core.storage._sqlite import SqliteLink, SqliteMigrating, connect, database_path, make_file, read_engine
 from arbstr_core.storage._statements import Dialect
 from arbstr_core.storage._tables import schema
 from arbstr_core.storage._transaction import Operation
 from arbstr_core.storage._writer import Writer
-from arbstr_core.types import StorageError
+from arbstr_core.types import Secret, StorageError
 
 T = TypeVar("T")
 
 _READERS = 4
 
 
+@dataclass(frozen=True, kw_only=True)
+class Upgraded:
+    """What an upgrade did: the steps it applied, and where the file as it was is kept (SQLite)."""
+
+    steps: Sequence[str] = ()
+    kept: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Opened:
+    """What the two databases have in common once they are open."""
+
+    name: str
+    dialect: Dialect
+    link: Link
+    engine: sa.Engine
+    upgraded: Upgraded
+
+
 class Database:
     """A database, open from `open` to `close`: a SQLite file, which is this process's alone, or PostgreSQL."""
 
-    def __init__(
-        self, name: str, dialect: Dialect, link: Link, engine: sa.Engine, clock: Clock, lock: Lock, queue_bound: int
-    ) -> None:
-        self.name = name
-        self.dialect = dialect
-        self._link = link
+    def __init__(self, opened: _Opened, clock: Clock, lock: Lock, queue_bound: int) -> None:
+        self.name = opened.name
+        self.dialect = opened.dialect
+        self.upgraded = opened.upgraded
+        self._link = opened.link
         self._lock = lock
-        self._writer = Writer(link, clock, bound=queue_bound)
-        self._engine = engine
+        self._writer = Writer(opened.link, clock, bound=queue_bound)
+        self._engine = opened.engine
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="arbstr-reader")
         self._open = True
 
     @classmethod
     def open(
-        cls, url: str, *, data_dir: Path, clock: Clock, schemas: Sequence[Schema] = (), queue_bound: int = 4096
+        cls,
+        url: str,
+        *,
+        data_dir: Path,
+        clock: Clock,
+        schemas: Sequence[Schema] = (),
+        password: Secret | None = None,
+        upgrade: bool = False,
+        queue_bound: int = 4096,
     ) -> Database:
-        """Open or make the database and bring it up to date. Raises StorageError with the remedy."""
-        make = _open_postgresql if is_postgresql(url) else _open_sqlite
-        return make(url, data_dir, clock, [schema(), *schemas], queue_bound)
+        """Open the database, or make all of it where it is empty.
+
+        One that is older than this program is upgraded only with `upgrade`. Raises StorageError with the remedy.
+        """
+        schemas = [schema(), *schemas]
+        if is_postgresql(url):
+            taken = f"{data_dir} is in use by {{who}}: stop it, or give each process a data_dir of its own"
+        else:
+            taken = f"{database_path(url, data_dir)} is in use by {{who}}: stop it, or name another file in [storage] url"
+        lock = Lock(lock_base(url, data_dir), taken=taken)
+        try:
+            opened = (
+                _open_postgresql(url, password, clock, schemas, upgrade)
+                if is_postgresql(url)
+                else _open_sqlite(database_path(url, data_dir), clock, schemas, upgrade)
+            )
+        except StorageError:
+            lock.close()
+            raise
+        return cls(opened, clock, lock, queue_bound)
 
     def announce(self, admin: str) -> None:
         """Write the address of this process's admin API where commands look for it."""
@@ -59,7 +104,7 @@ class Database:
         return self._writer.submit(operation)
 
     async def read(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run `work` in a reader's thread, on one snapshot of committed data."""
+        """Run `work` in a reader's thread, on one snapshot of committed data. Raises StorageError."""
         if not self._open:
             raise StorageError(f"{self.name} is closed")
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
@@ -95,45 +140,51 @@ def lock_base(url: str, data_dir: Path) -> Path:
     return data_dir / "arbstr" if is_postgresql(url) else database_path(url, data_dir)
 
 
-def _open_sqlite(url: str, data_dir: Path, clock: Clock, schemas: Sequence[Schema], queue_bound: int) -> Database:
-    path = database_path(url, data_dir)
-    lock = Lock(path)
+def _open_sqlite(path: Path, clock: Clock, schemas: Sequence[Schema], upgrade: bool) -> _Opened:
+    make_file(path)
+    connection = connect(path)
     try:
-        make_file(path)
-        connection = connect(path)
-        try:
-            migrate(SqliteMigrating(path, connection), schemas, clock.now_ms())
-        except StorageError:
-            connection.close()
-            raise
+        keep = (lambda: copy_aside(path, "before-upgrade", clock.now_ms())) if upgrade else None
+        upgraded = _migrated(SqliteMigrating(path, connection), schemas, clock, keep, upgrade)
     except StorageError:
-        lock.close()
+        connection.close()
         raise
-    engine = read_engine(path, _READERS)
-    return Database(str(path), Dialect.SQLITE, SqliteLink(path, connection), engine, clock, lock, queue_bound)
+    link = SqliteLink(path, connection)
+    return _Opened(
+        name=str(path), dialect=Dialect.SQLITE, link=link, engine=read_engine(path, _READERS), upgraded=upgraded
+    )
 
 
-def _open_postgresql(url: str, data_dir: Path, clock: Clock, schemas: Sequence[Schema], queue_bound: int) -> Database:
+def _open_postgresql(
+    url: str, password: Secret | None, clock: Clock, schemas: Sequence[Schema], upgrade: bool
+) -> _Opened:
     try:
-        from arbstr_core.storage import _postgresql as pg
+        from arbstr_core.storage._postgresql import Server, migrating
+        from arbstr_core.storage._postgresql_link import PostgresLink
     except ImportError as missing:
         raise StorageError(
             f"[storage] url names PostgreSQL, and its driver is not here ({missing}): "
             "pip install 'arbstr-core[postgresql]'"
         ) from missing
-    lock = Lock(lock_base(url, data_dir))
-    try:
-        connection = pg.connect(url)
-        try:
-            migrating = pg.PostgresMigrating(url, connection)
-            migrate(migrating, schemas, clock.now_ms())
-            migrating.done()
-            link = pg.PostgresLink(url, connection)
-        except StorageError:
-            connection.close()
-            raise
-    except StorageError:
-        lock.close()
-        raise
-    engine = pg.read_engine(url, _READERS)
-    return Database(link.name, Dialect.POSTGRESQL, link, engine, clock, lock, queue_bound)
+    server = Server(url, password)
+    with migrating(server) as connection:
+        upgraded = _migrated(connection, schemas, clock, None, upgrade)
+    link = PostgresLink(server)
+    engine = server.read_engine(_READERS)
+    return _Opened(name=link.name, dialect=Dialect.POSTGRESQL, link=link, engine=engine, upgraded=upgraded)
+
+
+def _migrated(
+    connection: Migrating, schemas: Sequence[Schema], clock: Clock, keep: Callable[[], Path] | None, wanted: bool
+) -> Upgraded:
+    applied = applied_to(connection)
+    if not applied:
+        make(connection, schemas, clock.now_ms())
+        return Upgraded()
+    missing = missing_of(connection.name, applied, schemas)
+    if not wanted:
+        refuse_older(connection.name, missing)
+    if not missing:
+        return Upgraded()
+    kept = keep() if keep is not None else None
+    return Upgraded(steps=upgrade(connection, missing, clock.now_ms()), kept=kept)
