@@ -4,8 +4,11 @@ MONEY.md is its law. The way in is `Vault`; `schema` is what the database needs 
 """
 
 from arbstr_core.vault._migrations import schema
+from arbstr_core.vault._records import ApprovalRecord, ApprovalState, EventName, OutboxRecord
 from arbstr_core.vault._values import (
     AgentRecord,
+    ApprovalNeeded,
+    Beat,
     Claim,
     Claimed,
     Closed,
@@ -13,6 +16,7 @@ from arbstr_core.vault._values import (
     HoldRequest,
     HoldState,
     Limits,
+    LiveHolds,
     NewAgent,
     PaidOut,
     ProviderCost,
@@ -27,14 +31,21 @@ from arbstr_core.vault._vault import Vault
 
 __all__ = [
     "AgentRecord",
+    "ApprovalNeeded",
+    "ApprovalRecord",
+    "ApprovalState",
+    "Beat",
     "Claim",
     "Claimed",
     "Closed",
+    "EventName",
     "Granted",
     "HoldRequest",
     "HoldState",
     "Limits",
+    "LiveHolds",
     "NewAgent",
+    "OutboxRecord",
     "PaidOut",
     "ProviderCost",
     "ReceiptRecord",

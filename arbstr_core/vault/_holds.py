@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
+
 from arbstr_core.types import MAX_MSAT, NotFound
 from arbstr_core.vault import _rows
 from arbstr_core.vault._book import Book, Chart, Entry, VaultOperation, plain_text
 from arbstr_core.vault._claims import Claims
+from arbstr_core.vault._corrections import correct, swept
 from arbstr_core.vault._limits import Bound, Spending
 from arbstr_core.vault._rows import Held, Node
 from arbstr_core.vault._values import (
@@ -64,7 +69,8 @@ class OpenHold(VaultOperation[Granted | Refused | Claimed]):
         windows = [(window.agent, window.kind, window.start) for window in spending.windows]
         held = Held(
             *(0, request.id, node.id, node.account, node.realm, request.kind, amount, "held", spending.day),
-            *(len(windows), granted, None, self._boot_id, request.seen_msat, book.now_ms, 0),
+            *(len(windows), granted, None, self._boot_id, request.seen_msat),
+            *(book.now_ms if request.dispatched else None, 0),
         )
         if request.claim is not None:
             Claims.of(book).claim(node.account, request.claim, request.id)
@@ -125,9 +131,9 @@ class Settle(VaultOperation[Closed]):
     def change(self, book: Book) -> Closed:
         """Settle, or give the outcome there is already."""
         hold = known_hold(book, self._settlement.id)
-        if hold.state != HoldState.HELD:
-            return closed(hold, first=False)
         charge = self._settlement.charge_msat
+        if hold.state != HoldState.HELD:
+            return ended_before(book, hold, charge, self._receipt, self._settlement.costs)
         entries = charge_entries(book, hold, charge, self._settlement.seller)
         for cost in self._settlement.costs:
             entries += _cost_entries(book, hold.realm, cost, charge)
@@ -152,7 +158,7 @@ class Release(VaultOperation[Closed]):
         """Release, or give the outcome there is already."""
         hold = known_hold(book, self.holds[0])
         if hold.state != HoldState.HELD:
-            return closed(hold, first=False)
+            return ended_before(book, hold, 0, self._receipt)
         book.end_hold(hold, "release", 0, (), self._receipt)
         return closed(hold, first=True)
 
@@ -168,6 +174,16 @@ def known_hold(book: Book, hold_id: str) -> Held:
 def closed(hold: Held, *, first: bool) -> Closed:
     """How a hold ended."""
     return Closed(id=hold.id, state=HoldState(hold.state), charged_msat=hold.charged, first=first)
+
+
+def ended_before(book: Book, hold: Held, charge: int, receipt: str, costs: Sequence[ProviderCost] = ()) -> Closed:
+    """The outcome there is already. Where another had to guess it, what is known now corrects it."""
+    if not swept(book, hold):
+        return closed(hold, first=False)
+    entries = [entry for cost in costs for entry in _cost_entries(book, hold.realm, cost, charge)]
+    memo = msgspec.json.encode({"hold": hold.id, "charge_msat": charge, "receipt": msgspec.Raw(receipt.encode())})
+    paid = correct(book, hold, charge, key=f"late:{hold.id}", memo=memo.decode(), others=entries, same=False)
+    return Closed(id=hold.id, state=HoldState(hold.state), charged_msat=paid, first=False)
 
 
 def charge_entries(book: Book, hold: Held, charge: int, seller: SellerShare | None = None) -> list[Entry]:

@@ -7,6 +7,23 @@ import enum
 import msgspec
 
 
+class LiveHolds(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process says of its calls with a heartbeat: all that are open, and for those that last what each has used
+    so far, (id, msat)."""
+
+    ids: frozenset[str] = frozenset()
+    seen: tuple[tuple[str, int], ...] = ()
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a heartbeat."""
+
+    lapsed: bool
+    """the lease had run out: what was open may have been ended by another process"""
+    ended: int
+    """holds that were in no exchange of this process any more"""
+
+
 class HoldState(enum.StrEnum):
     """Where a hold is in its life; it leaves `held` exactly once."""
 
@@ -83,6 +100,10 @@ class NewAgent(msgspec.Struct, frozen=True, kw_only=True):
     actor: str = "operator"
 
 
+CALL = "call"
+"""What lives in an exchange of the process that held it, and ends with it; other kinds are ended by who owns them."""
+
+
 class HoldRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Money to set aside for one call. `ceilings` are the candidates', in the order of the plan.
 
@@ -96,8 +117,14 @@ class HoldRequest(msgspec.Struct, frozen=True, kw_only=True):
     candidates: bytes
     model: str
     seen_msat: int = 0
-    kind: str = "call"
+    dispatched: bool = True
+    """False where some time passes before it is sent: until a heartbeat names it, an end without its process is free"""
+    kind: str = CALL
+    """`call`; `payout`: its one ceiling is the amount and `fee_msat`, the most that its way may cost"""
     claim: Claim | None = None
+    body_digest: bytes = b""
+    """see `body_digest`; without it nothing is put before an operator, and no grant is found"""
+    fee_msat: int = 0
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +152,19 @@ class Granted(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     amount_msat: int
     candidates: int
+    attempts_left_msat: int | None = None
+    """what failed attempts may cost us yet in this hour; None where there is no limit"""
+
+
+class ApprovalNeeded(msgspec.Struct, frozen=True, kw_only=True):
+    """An operator decides. Nothing is held for a call; for a payout the hold stands while it waits."""
+
+    id: str
+    """of the approval"""
+    expires_ms: int
+    needed_msat: int
+    left_msat: int
+    """the largest charge that needs none"""
 
 
 class RefusalReason(enum.StrEnum):
@@ -139,6 +179,7 @@ class RefusalReason(enum.StrEnum):
     MODEL = "model"
     CONCURRENT = "concurrent"
     RATE = "rate"
+    FEE = "fee"
     MAX_CHARGE = "max_charge"
     DAILY = "daily"
     HOURLY = "hourly"
@@ -157,6 +198,8 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     """when a limit leaves more by itself, Unix milliseconds"""
     open_msat: int = 0
     """what open holds of the same account have set aside; it may come back"""
+    approvable: bool = False
+    """the same with its `body_digest` would be put before an operator, or find a grant"""
 
 
 class ProviderCost(msgspec.Struct, frozen=True, kw_only=True):

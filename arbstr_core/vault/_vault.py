@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 
-from arbstr_core.storage import Database
+from arbstr_core.storage import Database, Dialect
 from arbstr_core.types import NotFound
 from arbstr_core.vault import _reads
 from arbstr_core.vault._agents import CreateAgent, Fund, RotateToken, SetEnabled, SetLimits
 from arbstr_core.vault._book import Chart
+from arbstr_core.vault._boot import Heartbeat, Leave
 from arbstr_core.vault._claims import DropOldClaims
 from arbstr_core.vault._events import Event
 from arbstr_core.vault._holds import OpenHold, Release, Settle
-from arbstr_core.vault._orphans import SweepOrphans
+from arbstr_core.vault._orphans import Correct, SweepOrphans
 from arbstr_core.vault._payouts import EndPayout
 from arbstr_core.vault._posting import Post
 from arbstr_core.vault._values import (
     AgentRecord,
+    Beat,
     Claimed,
     Closed,
     Granted,
     HoldRequest,
     Limits,
+    LiveHolds,
     NewAgent,
     PaidOut,
     ReceiptRecord,
@@ -38,10 +41,13 @@ class Vault:
     Writes raise Overloaded (not settles and releases), VaultUnavailable, or StorageError.
     """
 
-    def __init__(self, db: Database, *, boot_id: str, charge_orphans_in_full: bool = False) -> None:
+    def __init__(
+        self, db: Database, *, boot_id: str, charge_orphans_in_full: bool = False, lease_seconds: float = 30
+    ) -> None:
         self._db = db
         self._boot_id = boot_id
         self._full = charge_orphans_in_full
+        self._lease_ms = int(lease_seconds * 1000)
         self._chart: Chart = {}
 
     def hold(self, request: HoldRequest) -> asyncio.Future[Granted | Refused | Claimed]:
@@ -76,12 +82,38 @@ class Vault:
         while await self._db.submit(DropOldClaims()):
             pass
 
+    @property
+    def shared(self) -> bool:
+        """True where other processes may work on the same money, so that this one must keep its lease."""
+        return self._db.dialect is Dialect.POSTGRESQL
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long this process lives for others after a heartbeat; once again as long, and its holds are ended."""
+        return self._lease_ms / 1000
+
+    async def heartbeat(self, live: LiveHolds) -> Beat:
+        """Renew the lease of this process, write down what its calls have used, and end holds of its own that are in
+        none of them and have not been for a minute."""
+        beat = Heartbeat(self._chart, self._boot_id, live, lease_ms=self._lease_ms, full=self._full)
+        return await self._db.submit(beat)
+
     async def sweep_orphans(self) -> int:
-        """End the holds that other processes left open; to be called before serving."""
+        """End the holds of processes that are gone; before serving, and on a shared database ever again."""
         total = 0
-        while swept := await self._db.submit(SweepOrphans(self._chart, self._boot_id, full=self._full)):
+        sweep = SweepOrphans(self._chart, self._boot_id, lease_ms=self._lease_ms, full=self._full)
+        while swept := await self._db.submit(sweep):
             total += swept
         return total
+
+    async def leave(self) -> None:
+        """This process ends its work: others need not wait for its lease."""
+        await self._db.submit(Leave(self._chart, self._boot_id))
+
+    async def correct(self, hold_id: str, charge_msat: int, *, reason: str, key: str) -> Closed:
+        """Make the charge of an ended call what it should have been, once for each `key`: less of it in any case, more
+        of it as far as the old hold, the balance and the limits allow. Raises Conflict while the hold is open."""
+        return await self._db.submit(Correct(self._chart, hold_id, charge_msat, reason, key))
 
     async def create_agent(self, agent: NewAgent) -> AgentRecord:
         """Make an agent; raises Conflict where the name is taken."""
