@@ -1,4 +1,4 @@
-"""What lives in `data_dir` beside the database: the operator's token, made where it is missing."""
+"""The database that the configuration names, and the operator's token, made where it is missing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,40 @@ import os
 import secrets
 from pathlib import Path
 
-from arbstr_core.config import Settings
-from arbstr_core.types import Secret, StorageError
+from arbstr_core import journal, vault
+from arbstr_core.api import Clock
+from arbstr_core.config import Settings, resolve_secret
+from arbstr_core.storage import Database, Schema
+from arbstr_core.types import ConfigError, Problem, Secret, StorageError
+
+
+def schemas() -> list[Schema]:
+    """What each room wants of the database."""
+    return [vault.schema(), journal.schema()]
+
+
+def database_password(settings: Settings) -> Secret | None:
+    """The database's password; None where the configuration names none."""
+    ref = settings.storage.password
+    if ref is None:
+        return None
+    found = resolve_secret(ref, settings.base)
+    if found is None:
+        raise ConfigError([Problem(f"[storage] password: {ref.ref} is empty or not there; set it")])
+    return found
+
+
+def open_database(settings: Settings, clock: Clock, *, upgrade: bool = False) -> Database:
+    """Open it, and make what is not there yet. Raises StorageError or ConfigError."""
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Database.open(
+        settings.database_url,
+        data_dir=settings.data_dir,
+        clock=clock,
+        schemas=schemas(),
+        password=database_password(settings),
+        upgrade=upgrade,
+    )
 
 
 def token_path(settings: Settings) -> Path:

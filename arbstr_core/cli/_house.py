@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from arbstr_core import config, journal, plugins, storage, vault
+from arbstr_core import config, plugins, storage
 from arbstr_core.accounts import Accounts, Operator
 from arbstr_core.api import Clock, Command, Provider, RoutingPolicy, Strategy, Tools, WalletRail
-from arbstr_core.cli._data import operator_token
+from arbstr_core.cli._data import open_database, operator_token
 from arbstr_core.cli._notices import Notices, heard
 from arbstr_core.config import Settings
 from arbstr_core.dispatch import Dispatch
@@ -99,9 +99,7 @@ async def make_everything(
         settings.arbstr.plugins, settings.plugins, config.decode, mock=settings.arbstr.mock if mock else ()
     )
     async with AsyncExitStack() as stack:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        schemas = [vault.schema(), journal.schema()]
-        database = Database.open(settings.database_url, data_dir=settings.data_dir, clock=clock, schemas=schemas)
+        database = open_database(settings, clock)
         stack.push_async_callback(database.close)
         log = Journal(database, clock)
         stack.push_async_callback(log.flush)

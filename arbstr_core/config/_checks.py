@@ -51,12 +51,14 @@ def check_server(server: ServerSettings) -> Iterator[Problem]:
 
 def check_storage(storage: StorageSettings) -> Iterator[Problem]:
     """The URL names a database that arbstr knows, without a password. The URL is never repeated."""
-    if not re.match(r"(sqlite:///.|postgresql(\+\w+)?://.)", storage.url):
+    if re.search(r"://[^/@]*:[^/]*@|[?&]password=", storage.url):
+        yield problem("storage", "url", 'holds a password; take it out, and write password = "env:NAME"')
+    elif not re.match(r"(sqlite:///.|postgresql://.)", storage.url):
         yield problem(
             "storage", "url", 'is not a database; write "sqlite:///arbstr.db" or "postgresql://user@host/arbstr"'
         )
-    elif re.search(r"://[^/@]*:[^/]*@|[?&]password=", storage.url):
-        yield problem("storage", "url", "holds a password; take it out, and set PGPASSWORD in the environment")
+    elif storage.password is not None and storage.url.startswith("sqlite:"):
+        yield problem("storage", "password", "is for PostgreSQL, and url names a SQLite file; take it out")
 
 
 def check_routing(routing: RoutingSettings, arbstr: ArbstrSettings) -> Iterator[Problem]:

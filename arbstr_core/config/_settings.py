@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from arbstr_core.types import Amount, Msat, Ppm
+from arbstr_core.types import Amount, Msat, Ppm, SecretRef
 
 _WEEK = 604_800
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=_WEEK)]
@@ -68,6 +68,8 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     url: str = "sqlite:///arbstr.db"
     """as written; Settings.database_url has the whole path"""
+    password: SecretRef | None = None
+    """of the role in a PostgreSQL url"""
 
 
 class VaultDefaults(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,9 +1,17 @@
 """The database: a SQLite file or PostgreSQL; one writer thread with group commit; migrations,
 encryption, plugins' stores."""
 
+from arbstr_core.storage._backup import (
+    copy_backup,
+    copy_sqlite,
+    dump_postgresql,
+    load_postgresql,
+    put_in_place,
+)
 from arbstr_core.storage._cipher import Cipher, open_cipher
-from arbstr_core.storage._database import Database, is_postgresql, lock_base
+from arbstr_core.storage._database import Database, Upgraded, is_postgresql, lock_base, locked
 from arbstr_core.storage._ddl import Guard, append_only, create, fixed, kept, narrow, partial_index, wide
+from arbstr_core.storage._inspect import Finding, files, inside, looking, missing_guards, mode_of
 from arbstr_core.storage._link import ConstraintFailed, Link, NotCommitted
 from arbstr_core.storage._lock import Announcement, is_held, read_announcement
 from arbstr_core.storage._migrations import Migration, Schema
@@ -37,6 +45,7 @@ __all__ = [
     "ConstraintFailed",
     "Database",
     "Dialect",
+    "Finding",
     "Guard",
     "Link",
     "Load",
@@ -48,21 +57,33 @@ __all__ = [
     "Schema",
     "Statement",
     "Transaction",
+    "Upgraded",
     "Writer",
     "append_only",
     "array",
     "bulk_insert",
     "constant",
+    "copy_backup",
+    "copy_sqlite",
     "create",
     "database_path",
+    "dump_postgresql",
+    "files",
     "fixed",
+    "inside",
     "is_held",
     "is_postgresql",
     "kept",
+    "load_postgresql",
     "lock_base",
+    "locked",
+    "looking",
+    "missing_guards",
+    "mode_of",
     "narrow",
     "open_cipher",
     "partial_index",
+    "put_in_place",
     "read_announcement",
     "wide",
 ]

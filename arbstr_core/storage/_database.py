@@ -16,7 +16,7 @@ from arbstr_core.api import Clock
 from arbstr_core.storage._backup import copy_aside
 from arbstr_core.storage._link import Link
 from arbstr_core.storage._lock import Lock
-from arbstr_core.storage._migrations import Migrating, Schema, applied_to, make, missing_of, refuse_older, upgrade
+from arbstr_core.storage._migrations import Migrating, Schema, applied_to, apply, make, missing_of, refuse_older
 from arbstr_core.storage._sqlite import SqliteLink, SqliteMigrating, connect, database_path, make_file, read_engine
 from arbstr_core.storage._statements import Dialect
 from arbstr_core.storage._tables import schema
@@ -79,11 +79,7 @@ class Database:
         One that is older than this program is upgraded only with `upgrade`. Raises StorageError with the remedy.
         """
         schemas = [schema(), *schemas]
-        if is_postgresql(url):
-            taken = f"{data_dir} is in use by {{who}}: stop it, or give each process a data_dir of its own"
-        else:
-            taken = f"{database_path(url, data_dir)} is in use by {{who}}: stop it, or name another file in [storage] url"
-        lock = Lock(lock_base(url, data_dir), taken=taken)
+        lock = locked(url, data_dir)
         try:
             opened = (
                 _open_postgresql(url, password, clock, schemas, upgrade)
@@ -140,6 +136,16 @@ def lock_base(url: str, data_dir: Path) -> Path:
     return data_dir / "arbstr" if is_postgresql(url) else database_path(url, data_dir)
 
 
+def locked(url: str, data_dir: Path) -> Lock:
+    """The lock of a database: no other process opens it until it is closed. Raises StorageError with who has it."""
+    if is_postgresql(url):
+        remedy = f"{data_dir} is in use by {{who}}: stop it, or give each process a data_dir of its own"
+    else:
+        path = database_path(url, data_dir)
+        remedy = f"{path} is in use by {{who}}: stop it, or name another file in [storage] url"
+    return Lock(lock_base(url, data_dir), taken=remedy)
+
+
 def _open_sqlite(path: Path, clock: Clock, schemas: Sequence[Schema], upgrade: bool) -> _Opened:
     make_file(path)
     connection = connect(path)
@@ -187,4 +193,4 @@ def _migrated(
     if not missing:
         return Upgraded()
     kept = keep() if keep is not None else None
-    return Upgraded(steps=upgrade(connection, missing, clock.now_ms()), kept=kept)
+    return Upgraded(steps=apply(connection, missing, clock.now_ms()), kept=kept)

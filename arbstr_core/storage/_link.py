@@ -27,8 +27,9 @@ class Link(ABC):
     """what the driver raises"""
 
     @abstractmethod
-    def begin(self, clock: Clock, operations: Sequence[Operation[Any]]) -> Transaction:
-        """A new transaction for `operations`. Raises StorageError where there is none to be had."""
+    def begin(self, clock: Clock, operations: Sequence[Operation[Any]], *, hurry: bool = False) -> Transaction:
+        """A new transaction for `operations`; with `hurry` it waits for nobody's lock. Raises StorageError where there
+        is none to be had."""
 
     @abstractmethod
     def commit(self, tx: Transaction) -> None:
@@ -39,8 +40,12 @@ class Link(ABC):
         """Undo the transaction that is open, if there is one. Raises nothing."""
 
     @abstractmethod
-    def lost(self) -> bool:
+    def lost(self, fault: BaseException) -> bool:
         """True where the connection broke, and with it the transaction: all of it may be tried once more."""
+
+    @abstractmethod
+    def waited(self, fault: BaseException) -> bool:
+        """True where the time for waiting was used up: others hold what was wanted."""
 
     @abstractmethod
     def told(self, fault: BaseException) -> BaseException:

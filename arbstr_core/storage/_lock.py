@@ -57,20 +57,21 @@ def is_held(database: Path) -> bool:
 class Lock:
     """Held from construction to `close`. The file stays: removing it would let two processes lock two files."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, *, taken: str) -> None:
+        """`taken` says which it is and what to do, of a lock that `{who}` has."""
         self._path = lock_path(database)
         try:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StorageError(f"{self._path} cannot be opened ({error.strerror}): check its folder") from error
         try:
-            self._acquire(database)
+            self._acquire(database, taken)
         except StorageError:
             os.close(self._descriptor)
             raise
         self.announce("")
 
-    def _acquire(self, database: Path) -> None:
+    def _acquire(self, database: Path, taken: str) -> None:
         # A few tries: `is_held` of another process takes the lock for an instant.
         for _ in range(_TRIES):
             try:
@@ -81,7 +82,7 @@ class Lock:
                 return
         holder = read_announcement(database)
         who = f"process {holder.pid}" if holder else "another process"
-        raise StorageError(f"{database} is in use by {who}: stop it, or name another file in [storage] url")
+        raise StorageError(taken.format(who=who))
 
     def announce(self, admin: str) -> None:
         """Say where the admin API of this process is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -58,21 +58,57 @@ class Migrating(Protocol):
         """Run statements in one transaction. Raises StorageError."""
 
 
-def migrate(connection: Migrating, schemas: Sequence[Schema], now_ms: int) -> None:
-    """Bring the database up to date, each step in a transaction of its own."""
+Applied = Mapping[str, int]
+"""The newest step that was applied, by room; empty for a database that is none of ours yet"""
+Missing = Sequence[tuple[Schema, Migration]]
+
+
+def applied_to(connection: Migrating) -> Applied:
+    """How far the database has come."""
     if not connection.has_table("schema"):
-        connection.together(create(connection.dialect, _SCHEMA))
-    applied = {str(room): int(version) for room, version in connection.execute(_APPLIED)}
+        return {}
+    return {str(room): int(version) for room, version in connection.execute(_APPLIED)}
+
+
+def missing_of(name: str, applied: Applied, schemas: Sequence[Schema]) -> Missing:
+    """The steps that are to be applied, in order. Raises StorageError for a database that is newer than this program;
+    `name` is what messages call it."""
     for schema in schemas:
-        _refuse_newer(connection.name, schema, applied.get(schema.room, 0))
-    for schema in schemas:
-        for step in schema.migrations[applied.get(schema.room, 0) :]:
-            noted = _NOTE.format(room=schema.room, version=step.version, name=step.name, now=now_ms)
-            connection.together((*step.statements(connection.dialect), noted))
+        _refuse_newer(name, schema, applied.get(schema.room, 0))
+    return [(schema, step) for schema in schemas for step in schema.migrations[applied.get(schema.room, 0) :]]
+
+
+def make(connection: Migrating, schemas: Sequence[Schema], now_ms: int) -> None:
+    """Make all tables of an empty database in one transaction: whoever is killed here leaves none."""
+    steps = [(schema, step) for schema in schemas for step in schema.migrations]
+    statements = [each for schema, step in steps for each in _applying(connection.dialect, schema, step, now_ms)]
+    connection.together((*create(connection.dialect, _SCHEMA), *statements))
+
+
+def apply(connection: Migrating, missing: Missing, now_ms: int) -> list[str]:
+    """Apply steps, each in a transaction of its own; what each was called."""
+    for schema, step in missing:
+        connection.together(_applying(connection.dialect, schema, step, now_ms))
+    return [f"{schema.room} {step.version}: {step.name}" for schema, step in missing]
+
+
+def refuse_older(name: str, missing: Missing) -> None:
+    """Raises StorageError where steps are missing."""
+    if missing:
+        schema, step = missing[0]
+        raise StorageError(
+            f"{name} was written by an older version ({schema.room} {step.version} is missing: {step.name}): "
+            "run arbstr db upgrade"
+        )
+
+
+def _applying(dialect: Dialect, schema: Schema, step: Migration, now_ms: int) -> tuple[str, ...]:
+    row = f"'{schema.room}', {step.version}, '{step.name}', {now_ms}"
+    note = f"INSERT INTO schema (room, version, name, at_ms) VALUES ({row})"
+    return (*step.statements(dialect), note)
 
 
 _APPLIED = "SELECT room, max(version) FROM schema GROUP BY room"
-_NOTE = "INSERT INTO schema (room, version, name, at_ms) VALUES ('{room}', {version}, '{name}', {now})"
 
 
 def _refuse_newer(name: str, schema: Schema, applied: int) -> None:

@@ -150,8 +150,8 @@ class SqliteLink(Link):
         self._connection = connection
         self._file = _identity(path)
 
-    def begin(self, clock: Clock, operations: Sequence[Operation[Any]]) -> SqliteTransaction:
-        """Take the file's write lock."""
+    def begin(self, clock: Clock, operations: Sequence[Operation[Any]], *, hurry: bool = False) -> SqliteTransaction:
+        """Take the file's write lock, which is waited for once a batch anyway."""
         # What has lost its name for a moment was in other hands: it stays lost. An open file's inode is not given anew.
         if self._file is None or _identity(self._path) != self._file:
             self._file = None
@@ -179,8 +179,12 @@ class SqliteLink(Link):
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
-    def lost(self) -> bool:
+    def lost(self, fault: BaseException) -> bool:
         """A file is never lost half-way; see `begin`."""
+        return False
+
+    def waited(self, fault: BaseException) -> bool:
+        """There is one lock, and it is had from the beginning."""
         return False
 
     def told(self, fault: BaseException) -> BaseException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import struct
 import threading
 from typing import Any, TypeVar
 
@@ -17,18 +18,22 @@ from arbstr_core.types import ArbstrError, Overloaded, StorageError, VaultUnavai
 
 T = TypeVar("T")
 
-# What a faulty operation may raise without taking the writer with it, beside what the driver raises. Anything else (no
-# memory, an interrupt) ends the writer: everyone waiting is told, and from then on money does not move.
+# What a faulty operation, or a value that no database takes, may raise without taking the writer with it, beside what
+# the driver raises. Anything else (no memory, an interrupt) ends the writer: everyone waiting is told, and from then on
+# money does not move.
 _FAULTS: tuple[type[BaseException], ...] = (
     ArbstrError,
     ArithmeticError,
     AssertionError,
     AttributeError,
     LookupError,
+    NameError,
+    OSError,
     RuntimeError,
     TypeError,
     ValueError,
     SQLAlchemyError,
+    struct.error,
 )
 
 
@@ -118,28 +123,29 @@ class Writer:
             self._abandon(batch or [])
             self._link.close()
 
-    def _outcomes(self, batch: list[_Item], *, again: bool = True) -> list[_Result]:
+    def _outcomes(self, batch: list[_Item], *, again: bool = True, hurry: bool = False) -> list[_Result]:
         """Run a batch in one transaction; where one of it fails, each again in its own."""
         try:
-            results = self._run([operation for operation, _ in batch])
+            results = self._run([operation for operation, _ in batch], hurry)
         except _NoTransaction as refusal:
             return [(future, None, refusal.reason) for _, future in batch]
         except NotCommitted as failure:
             return [(future, None, failure) for _, future in batch]
         except self._faults as fault:
-            lost = self._link.lost()
+            lost, waited = self._link.lost(fault), self._link.waited(fault)
             self._link.roll_back()
             if lost and again:
                 return self._outcomes(batch, again=False)
             if lost or len(batch) == 1:
                 told = self._link.told(fault)
                 return [(future, None, told) for _, future in batch]
-            return [result for item in batch for result in self._outcomes([item])]
+            # Where a lock was waited for in vain, those that want it as well must not wait as long, each for itself.
+            return [result for item in batch for result in self._outcomes([item], hurry=waited)]
         return [(future, result, None) for (_, future), result in zip(batch, results, strict=True)]
 
-    def _run(self, operations: list[Operation[Any]]) -> list[Any]:
+    def _run(self, operations: list[Operation[Any]], hurry: bool) -> list[Any]:
         try:
-            transaction = self._link.begin(self._clock, operations)
+            transaction = self._link.begin(self._clock, operations, hurry=hurry)
         except StorageError as refusal:
             # One wait for a locked file is enough: what is true of the batch is true of each of its operations.
             raise _NoTransaction(refusal) from refusal

@@ -3,7 +3,7 @@
 MONEY.md is its law. The way in is `Vault`; `schema` is what the database needs for it.
 """
 
-from arbstr_core.vault._migrations import schema
+from arbstr_core.vault._migrations import guards, schema
 from arbstr_core.vault._records import ApprovalRecord, ApprovalState, EventName, OutboxRecord
 from arbstr_core.vault._values import (
     AgentRecord,
@@ -55,5 +55,6 @@ __all__ = [
     "Settlement",
     "Vault",
     "Verification",
+    "guards",
     "schema",
 ]

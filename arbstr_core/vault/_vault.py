@@ -16,6 +16,7 @@ from arbstr_core.vault._holds import OpenHold, Release, Settle
 from arbstr_core.vault._orphans import Correct, SweepOrphans
 from arbstr_core.vault._payouts import EndPayout
 from arbstr_core.vault._posting import Post
+from arbstr_core.vault._restored import MarkRestored, restored_ms
 from arbstr_core.vault._values import (
     AgentRecord,
     Beat,
@@ -158,6 +159,15 @@ class Vault:
     async def receipt(self, id: str) -> ReceiptRecord | None:
         """A call's hold and receipt."""
         return await self._db.read(lambda connection: _reads.receipt(connection, id))
+
+    async def mark_restored(self, source: str) -> None:
+        """Say in the audit that the database is the backup `source`; see `restored_ms`."""
+        await self._db.submit(MarkRestored(self._chart, source))
+
+    async def restored_ms(self) -> int | None:
+        """When the database was last restored from a backup, None where it never was. From then on nothing is paid out
+        until the rails have been compared with the ledger."""
+        return await self._db.read(restored_ms)
 
     async def verify(self) -> Verification:
         """Replay the whole ledger on one snapshot and compare."""

@@ -104,7 +104,7 @@ def test_all_problems_at_once():
         "[routing] keep: expected a whole number >= 1",
         "[plugins] slip: expected a table, got a whole number; write [plugins.slip]",
         '[server] listen: wants host:port, as in "127.0.0.1:8080"; only admin_listen may be "unix:PATH"',
-        "[storage] url: holds a password; take it out, and set PGPASSWORD in the environment",
+        '[storage] url: holds a password; take it out, and write password = "env:NAME"',
         "[market] usd_per_btc: is not a rate; write how many dollars one bitcoin costs, as in 97000",
         "[market] stale_seconds: is below refresh_seconds, so every offer would go stale; raise it",
         '[arbstr] plugins: "acme" stands there twice; take one out',
