@@ -136,6 +136,7 @@ def test_a_dear_fallback_does_not_refuse_a_cheap_call(tmp_path: Path) -> None:
 def test_what_goes_out_is_what_came_but_for_what_must_change(tmp_path: Path) -> None:
     async def story() -> None:
         models = '[models.m]\nupstream = "their-name"\nmax_output_tokens = 50\ninput = "1 sat"\noutput = "1 sat"'
+        models += '\npassthrough = "all"'
         with Upstream() as upstream:
             async with serving(write(tmp_path, instance("x", upstream.url, models))) as served:
                 agent = await served.agent()
@@ -164,7 +165,7 @@ def test_what_goes_out_is_what_came_but_for_what_must_change(tmp_path: Path) -> 
                     headers=headers,
                 )
                 sent = upstream.seen[-1].json
-                assert (sent["max_completion_tokens"], "max_tokens" in sent) == (7, False)
+                assert (sent["max_tokens"], "max_completion_tokens" in sent) == (7, False), "the name that it knows"
                 assert sent["stream_options"] == {"include_usage": True, "x": 1}
 
     run(story())
