@@ -9,7 +9,8 @@ import msgspec
 import sqlalchemy as sa
 
 from arbstr_core.vault import _tables as t
-from arbstr_core.vault._limits import more_of
+from arbstr_core.vault._corrections import CORRECTION
+from arbstr_core.vault._terms import more_of
 from arbstr_core.vault._rows import latest_limits
 from arbstr_core.vault._values import AgentRecord, HoldState, ReceiptRecord
 
@@ -54,7 +55,7 @@ def agent_by_token(connection: sa.Connection, token_hash: bytes) -> AgentRecord 
 def receipt(connection: sa.Connection, id: str) -> ReceiptRecord | None:
     """A call's hold, its outcome and its receipt."""
     hold = t.HOLD.c
-    charged = sa.func.coalesce(t.TRANSFER.c.amount_msat, 0)
+    charged = sa.func.coalesce(t.TRANSFER.c.amount_msat, 0) + _corrected().scalar_subquery()
     query = (
         sa.select(
             hold.id, hold.agent_id, t.AGENT.c.name, hold.model, hold.state, hold.amount_msat, charged, t.RECEIPT.c.body
@@ -76,8 +77,24 @@ def receipt(connection: sa.Connection, id: str) -> ReceiptRecord | None:
         model=row[3],
         state=HoldState(row[4]),
         held_msat=row[5],
-        charged_msat=row[6],
+        charged_msat=int(row[6]),
         body=None if row[7] is None else row[7].encode(),
+    )
+
+
+def _corrected() -> sa.Select[Any]:
+    """What corrections of a hold's charge make, positive where they charged more."""
+    correction, entry = t.TRANSFER.alias("correction"), t.ENTRY.c
+    signed = sa.case((entry.side == "debit", entry.amount_msat), else_=-entry.amount_msat)
+    return (
+        sa.select(sa.func.coalesce(sa.func.sum(signed), 0))
+        .select_from(correction.join(t.ENTRY, entry.transfer_seq == correction.c.seq))
+        .where(
+            correction.c.refers_to == t.TRANSFER.c.seq,
+            correction.c.kind == CORRECTION,
+            entry.account_id == t.HOLD.c.account_id,
+        )
+        .correlate(t.TRANSFER, t.HOLD)
     )
 
 
