@@ -1,4 +1,4 @@
-"""A clock that stands still, and databases in a folder of the test."""
+"""A clock that stands still, databases in a folder of the test, and each test on both kinds of them."""
 
 from __future__ import annotations
 
@@ -34,14 +34,28 @@ def clock() -> StillClock:
     return StillClock()
 
 
-@pytest.fixture
-def opened(tmp_path: Path, clock: StillClock) -> Opener:
+def opener(url: str, folder: Path, clock: StillClock) -> Opener:
+    """What opens the database at `url`, and closes it."""
+
     @asynccontextmanager
-    async def opener(**more: Any) -> AsyncIterator[Database]:
-        db = Database.open("sqlite:///arbstr.db", data_dir=tmp_path, clock=clock, **more)
+    async def opened(data_dir: Path = folder, **more: Any) -> AsyncIterator[Database]:
+        db = Database.open(url, data_dir=data_dir, clock=clock, **more)
         try:
             yield db
         finally:
             await db.close()
 
-    return opener
+    return opened
+
+
+@pytest.fixture
+def opened(tmp_path: Path, clock: StillClock) -> Opener:
+    """A SQLite file."""
+    return opener("sqlite:///arbstr.db", tmp_path, clock)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either(request: pytest.FixtureRequest, tmp_path: Path, clock: StillClock) -> Opener:
+    """Each kind of database."""
+    url = "sqlite:///arbstr.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    return opener(url, tmp_path, clock)

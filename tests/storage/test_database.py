@@ -5,25 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
+import sqlalchemy as sa
 
 from arbstr_core.storage import Database, Migration, Schema, database_path, is_held, read_announcement
 from arbstr_core.types import StorageError
 
-FIRST = Migration(version=1, name="first", sqlite=("CREATE TABLE one (id INTEGER PRIMARY KEY) STRICT",), postgresql=())
-SECOND = Migration(
-    version=2, name="second", sqlite=("CREATE TABLE two (id INTEGER PRIMARY KEY) STRICT",), postgresql=()
-)
-BROKEN = Migration(
-    version=2,
-    name="broken",
-    sqlite=("CREATE TABLE two (id INTEGER PRIMARY KEY) STRICT", "CREATE nonsense"),
-    postgresql=(),
-)
+
+def step(version: int, name: str, *tables: str) -> Migration:
+    made = tuple(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY)" for table in tables)
+    return Migration(version=version, name=name, sqlite=made, postgresql=made)
+
+
+FIRST = step(1, "first", "one")
+SECOND = step(2, "second", "two")
+BROKEN = step(2, "broken", "two", "two")
+
+
+def room(*steps: Migration) -> list[Schema]:
+    return [Schema(room="room", migrations=steps)]
+
 
 HOLDER = """
 import asyncio, pathlib, sys, time
@@ -41,7 +48,7 @@ asyncio.run(hold())
 
 
 def tables(connection):
-    return {row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    return set(sa.inspect(connection).get_table_names())
 
 
 def test_a_second_process_is_refused_and_finds_the_first(tmp_path, clock):
@@ -95,7 +102,7 @@ def test_the_files_are_for_their_owner_alone(opened, tmp_path):
     async def story():
         before = os.umask(0)
         try:
-            async with opened(schemas=[Schema(room="room", migrations=(FIRST,))]):
+            async with opened(schemas=room(FIRST)):
                 modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()}
         finally:
             os.umask(before)
@@ -118,7 +125,10 @@ def test_the_lock_file_says_who(opened, tmp_path):
 @pytest.mark.parametrize(
     ("url", "match"),
     [
-        ("postgresql://user@host/arbstr", "not supported yet by this version: use sqlite"),
+        (
+            "postgresql://user:hunter2@127.0.0.1:1/arbstr",
+            "//user@127.0.0.1:1/arbstr cannot be reached .*: start it",
+        ),
         ("mysql://host/arbstr", "is not a database: write"),
         ("sqlite:///", "is not a database"),
         ("sqlite:///:memory:", "is not a database"),
@@ -142,41 +152,102 @@ def test_something_that_is_no_database_is_refused_and_let_go(tmp_path, clock):
             Database.open("sqlite:///arbstr.db", data_dir=tmp_path, clock=clock)
 
 
-def test_migrations_are_applied_once_in_order(opened):
+def applied(connection):
+    query = "SELECT version, name FROM schema WHERE room = 'room' ORDER BY version"
+    return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+
+def test_an_older_database_is_upgraded_when_told(either):
     async def story():
-        async with opened(schemas=[Schema(room="room", migrations=(FIRST,))]) as db:
+        async with either(schemas=room(FIRST)) as db:
             assert {"one", "schema"} <= await db.read(tables)
-        async with opened(schemas=[Schema(room="room", migrations=(FIRST, SECOND))]) as db:
-            assert {"one", "two"} <= await db.read(tables)
-            applied = await db.read(
-                lambda c: c.exec_driver_sql("SELECT version, name FROM schema WHERE room = 'room'").all()
-            )
-            assert [tuple(row) for row in applied] == [(1, "first"), (2, "second")]
+        with pytest.raises(StorageError, match=r"older version \(room 2 is missing: second\): run arbstr db upgrade"):
+            async with either(schemas=room(FIRST, SECOND)):
+                pass
+        for steps in (["room 2: second"], []):
+            async with either(schemas=room(FIRST, SECOND), upgrade=True) as db:
+                assert {"one", "two"} <= await db.read(tables)
+                assert await db.read(applied) == [(1, "first"), (2, "second")]
+                assert list(db.upgraded.steps) == steps
+        async with either(schemas=room(FIRST, SECOND)) as db:
+            assert list(db.upgraded.steps) == []
 
     asyncio.run(story())
 
 
-def test_a_broken_migration_leaves_nothing_behind(opened):
+def test_the_file_as_it_was_is_kept(opened, tmp_path):
     async def story():
-        with pytest.raises(StorageError):
-            async with opened(schemas=[Schema(room="room", migrations=(FIRST, BROKEN))]):
+        async with opened(schemas=room(FIRST)):
+            pass
+        async with opened(schemas=room(FIRST, SECOND), upgrade=True) as db:
+            assert db.upgraded.kept == tmp_path / "arbstr.db.before-upgrade-20250615T150640"
+            assert stat.S_IMODE(db.upgraded.kept.stat().st_mode) == 0o600
+        with closing(sqlite3.connect(db.upgraded.kept)) as kept:
+            assert kept.execute("SELECT max(version) FROM schema WHERE room = 'room'").fetchone() == (1,)
+
+    asyncio.run(story())
+
+
+def test_a_broken_migration_leaves_nothing_behind(either):
+    async def story():
+        with pytest.raises(StorageError, match="two"):
+            async with either(schemas=room(FIRST, BROKEN)):
                 pass
-        async with opened(schemas=[Schema(room="room", migrations=(FIRST,))]) as db:
+        async with either(schemas=room(FIRST)) as db:
             found = await db.read(tables)
             assert "one" in found
             assert "two" not in found
+        with pytest.raises(StorageError, match="two"):
+            async with either(schemas=room(FIRST, BROKEN), upgrade=True):
+                pass
+        async with either(schemas=room(FIRST)) as db:
+            assert "two" not in await db.read(tables)
 
     asyncio.run(story())
 
 
-def test_a_newer_database_is_refused(opened):
+def test_a_newer_database_is_refused(either):
     async def story():
-        async with opened(schemas=[Schema(room="room", migrations=(FIRST, SECOND))]):
+        async with either(schemas=room(FIRST, SECOND)):
             pass
-        with pytest.raises(StorageError, match="newer version"):
-            async with opened(schemas=[Schema(room="room", migrations=(FIRST,))]):
-                pass
+        for upgrade in (False, True):
+            with pytest.raises(StorageError, match="newer version"):
+                async with either(schemas=room(FIRST), upgrade=upgrade):
+                    pass
 
+    asyncio.run(story())
+
+
+def test_processes_share_postgresql_but_no_data_dir(postgres_url, tmp_path, clock):
+    async def story():
+        here = Database.open(postgres_url, data_dir=tmp_path, clock=clock, schemas=room(FIRST))
+        with pytest.raises(StorageError, match=rf"{tmp_path} is in use by process \d+: stop it, or give each"):
+            Database.open(postgres_url, data_dir=tmp_path, clock=clock, schemas=room(FIRST))
+        (tmp_path / "other").mkdir()
+        there = Database.open(postgres_url, data_dir=tmp_path / "other", clock=clock, schemas=room(FIRST))
+        assert await there.read(tables) == await here.read(tables)
+        await there.close()
+        await here.close()
+
+    asyncio.run(story())
+
+
+def test_those_that_start_together_make_one_database(postgres_url, tmp_path, clock):
+    async def story():
+        folders = [tmp_path / str(n) for n in range(6)]
+        for folder in folders:
+            folder.mkdir()
+        made = await asyncio.gather(
+            *(
+                asyncio.to_thread(Database.open, postgres_url, data_dir=folder, clock=clock, schemas=room(FIRST))
+                for folder in folders
+            )
+        )
+        assert [await db.read(applied) for db in made] == [[(1, "first")]] * 6
+        for db in made:
+            await db.close()
+
+    # Writers belong to a loop only when they are given something.
     asyncio.run(story())
 
 
