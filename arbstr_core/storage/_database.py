@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from arbstr_core.storage._backup import copy_aside
 from arbstr_core.storage._link import Link
 from arbstr_core.storage._lock import Lock
 from arbstr_core.storage._migrations import Migrating, Schema, applied_to, apply, make, missing_of, refuse_older
+from arbstr_core.storage._snapshots import same_snapshot
 from arbstr_core.storage._sqlite import SqliteLink, SqliteMigrating, connect, database_path, make_file, read_engine
 from arbstr_core.storage._statements import Dialect
 from arbstr_core.storage._tables import schema
@@ -44,7 +46,8 @@ class _Opened:
     name: str
     dialect: Dialect
     link: Link
-    engine: sa.Engine
+    engine: Callable[[int], sa.Engine]
+    """of so many reading connections"""
     upgraded: Upgraded
 
 
@@ -58,7 +61,8 @@ class Database:
         self._link = opened.link
         self._lock = lock
         self._writer = Writer(opened.link, clock, bound=queue_bound)
-        self._engine = opened.engine
+        self._engine_of = opened.engine
+        self._engine = opened.engine(_READERS)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="arbstr-reader")
         self._open = True
 
@@ -110,8 +114,28 @@ class Database:
             with self._engine.connect() as connection:
                 return work(connection)
         except DBAPIError as error:
-            told = self._link.told(error.orig) if error.orig is not None else error
-            raise (told if isinstance(told, StorageError) else StorageError(f"{self.name}: {error}")) from error
+            raise self._told(error) from error
+
+    def _told(self, error: DBAPIError) -> StorageError:
+        told = self._link.told(error.orig) if error.orig is not None else error
+        return told if isinstance(told, StorageError) else StorageError(f"{self.name}: {error}")
+
+    async def read_together(self, work: Callable[[Sequence[sa.Connection]], T], count: int) -> T:
+        """As `read`, with `count` connections that see the same snapshot: for long work that shares it out to threads.
+        They are its own, so that other readers do not wait for it."""
+        if not self._open:
+            raise StorageError(f"{self.name} is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_together, work, count)
+
+    def _read_together(self, work: Callable[[Sequence[sa.Connection]], T], count: int) -> T:
+        engine = self._engine_of(count + 1)
+        try:
+            with same_snapshot(engine, count) as connections:
+                return work(connections)
+        except DBAPIError as error:
+            raise self._told(error) from error
+        finally:
+            engine.dispose()
 
     async def close(self) -> None:
         """Finish the writes and reads that wait, then let go of it. Closing twice does nothing."""
@@ -157,7 +181,7 @@ def _open_sqlite(path: Path, clock: Clock, schemas: Sequence[Schema], upgrade: b
         raise
     link = SqliteLink(path, connection)
     return _Opened(
-        name=str(path), dialect=Dialect.SQLITE, link=link, engine=read_engine(path, _READERS), upgraded=upgraded
+        name=str(path), dialect=Dialect.SQLITE, link=link, engine=partial(read_engine, path), upgraded=upgraded
     )
 
 
@@ -176,8 +200,7 @@ def _open_postgresql(
     with migrating(server) as connection:
         upgraded = _migrated(connection, schemas, clock, None, upgrade)
     link = PostgresLink(server)
-    engine = server.read_engine(_READERS)
-    return _Opened(name=link.name, dialect=Dialect.POSTGRESQL, link=link, engine=engine, upgraded=upgraded)
+    return _Opened(name=link.name, dialect=Dialect.POSTGRESQL, link=link, engine=server.read_engine, upgraded=upgraded)
 
 
 def _migrated(
