@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from arbstr_core.dispatch import OpenReply
+from arbstr_core.flow._closing import Closing
 from arbstr_core.flow._receipt import Ending, held_for, write_receipt
-from arbstr_core.flow._refusal import refusal, vault_unavailable
+from arbstr_core.flow._refusal import CUT, LEDGER_LOST, lease_lost, refusal, vault_unavailable, withheld
+from arbstr_core.flow._remedies import Remedies
 from arbstr_core.flow._rooms import CallRooms, CallSummary
-from arbstr_core.metering import Bill, Meter, Seen, bill
+from arbstr_core.flow._waiting import drain, over, read_out, wake
+from arbstr_core.metering import Bill, Meter, Seen, bill, counted, sent
 from arbstr_core.types import (
-    ArbstrError,
     Attempt,
     Caller,
     CallFacts,
@@ -23,6 +27,7 @@ from arbstr_core.types import (
     Plan,
     ProviderError,
     Quote,
+    ShuttingDown,
     StorageError,
     Usage,
     UsageSource,
@@ -34,20 +39,15 @@ _log = logging.getLogger("arbstr.flow")
 
 _SETTLE_SECONDS = 0.05
 """How long the end of a stream, or a refusal, waits for the end to be durable, before it goes out all the same."""
-_TRAILER_SECONDS = 0.5
-"""How long a finished reply may take to end its body, so that its connection can be used again."""
-_CUT = (
-    b'data: {"error":{"message":"The provider\'s reply broke off; what came so far was charged.",'
-    b'"type":"api_error","param":null,"code":"upstream_cut"}}\n\n'
-)
 
 
 class Exchange:
     """Made before the hold is asked for, and closed whatever happens: `close` is idempotent and cannot be lost."""
 
     __slots__ = (
-        *("_answer", "_attempts", "_began", "_bill", "_caller", "_closed", "_end", "_ended", "_ending"),
-        *("_first_byte_at", "_granted", "_hold", "_meter", "_opened", "_plan", "_rooms", "_waiters", "_whole", "call"),
+        *("_answer", "_attempts", "_began", "_bill", "_caller", "_closed", "_drain_until", "_ended"),
+        *("_ending", "_first_byte_at", "_granted", "_hold", "_leash", "_left", "_limited", "_meter", "_opened"),
+        *("_plan", "_rooms", "_term", "_waiters", "_whole", "call"),
     )
 
     def __init__(
@@ -61,13 +61,17 @@ class Exchange:
         self._plan: Plan | None = None
         self._hold: asyncio.Future[Granted | Refused | Claimed] | None = None
         self._granted: Granted | None = None
+        self._limited = False
         self._opened: OpenReply | None = None
         self._meter = Meter(call)
-        self._end: asyncio.Future[Closed] | None = None
         self._ended: asyncio.Future[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._ending = Ending.CANCELLED
         self._whole = False
+        self._left = False
+        self._leash: asyncio.TimerHandle | None = None
+        self._drain_until = 0.0
+        self._term = rooms.lease.term if rooms.lease is not None else 0
         self._bill: Bill | None = None
         self._first_byte_at = 0.0
         self._answer: tuple[int, str] | None = None
@@ -91,29 +95,54 @@ class Exchange:
         self._first_byte_at = rooms.clock.monotonic()
         self._ending = Ending.CLIENT_GONE
 
+    @property
+    def serves(self) -> bool:
+        """False once another process may have ended the hold: then nothing is sent or passed on any more."""
+        lease = self._rooms.lease
+        return lease is None or lease.serves(self._term)
+
     async def _held(self, candidates: tuple[Quote, ...]) -> tuple[Quote, ...]:
-        vault = self._rooms.vault
-        if vault is None:
+        if self._rooms.vault is None:
             return candidates
-        self._hold = vault.hold(
-            HoldRequest(
-                id=self.call.id,
-                agent=self._caller.agent,
-                ceilings=tuple(quote.ceiling_msat for quote in candidates),
-                candidates=held_for(candidates),
-                model=self.call.model,
-            )
-        )
-        await _over(self._hold)
-        try:
-            outcome = self._hold.result()
-        except StorageError as broken:
-            raise vault_unavailable(broken) from broken
+        remedies = Remedies(self.call, self._rooms.dispatch, self._rooms.clock, self._ask)
+        quotes, outcome = await remedies.hold(candidates)
         if isinstance(outcome, Refused):
             raise refusal(outcome, self._caller)
         assert isinstance(outcome, Granted), "nothing was claimed"
         self._granted = outcome
-        return candidates[: outcome.candidates]
+        if remedies.said:
+            self._fit(quotes, remedies.said)
+        if not self.serves:
+            raise lease_lost()
+        return quotes[: outcome.candidates]
+
+    async def _ask(self, quotes: tuple[Quote, ...]) -> Granted | Refused | Claimed:
+        vault = self._rooms.vault
+        assert vault is not None, "a hold without a vault"
+        if self._ended is not None:
+            raise ShuttingDown("arbstr is shutting down; try again in a moment")
+        self._hold = vault.hold(
+            HoldRequest(
+                id=self.call.id,
+                agent=self._caller.agent,
+                ceilings=tuple(quote.ceiling_msat for quote in quotes),
+                candidates=held_for(quotes),
+                model=self.call.model,
+                seen_msat=sent(quotes, self._meter.counted_input()),
+            )
+        )
+        await over(self._hold)
+        try:
+            return self._hold.result()
+        except StorageError as broken:
+            raise vault_unavailable(broken) from broken
+
+    def _fit(self, quotes: tuple[Quote, ...], said: Sequence[str]) -> None:
+        """The plan is what was held for, and says how it came to fit."""
+        assert self._plan is not None, "a hold without a plan"
+        asked = {quote.offer: quote.output_limit for quote in self._plan.candidates}
+        self._limited = any(quote.output_limit < asked[quote.offer] for quote in quotes)
+        self._plan = msgspec.structs.replace(self._plan, candidates=quotes, reasons=(*self._plan.reasons, *said))
 
     # -- what the caller gets -------------------------------------------------------------------------------------
 
@@ -135,6 +164,8 @@ class Exchange:
             said.append(("x-arbstr-policy", plan.policy))
         if self._granted is not None:
             said.append(("x-arbstr-reserved-msat", str(self._granted.amount_msat)))
+        if self._limited:
+            said.append(("x-arbstr-output-limit", str(opened.quote.output_limit)))
         if self._bill is not None:
             said.append(("x-arbstr-cost-msat", str(self._bill.charge_msat)))
         return said
@@ -150,21 +181,23 @@ class Exchange:
         body = self._opened.body
         self._meter.see_body(self._opened.shown)
         self._whole = True
-        self._ending = Ending.COMPLETE
-        await self._durable()
+        self._ending = Ending.CLIENT_GONE if self._left else Ending.COMPLETE
+        await self._durable(at_most=self._rooms.settle_seconds)
+        if not self.finish().done():
+            raise withheld()
         return body
 
     async def events(self) -> AsyncIterator[tuple[bytes, bool]]:
         """The stream for the caller: (bytes of whole events, whether they are the last)."""
         opened = self._opened
         assert opened is not None, "events before the first byte"
-        complete = False
+        complete = stopped = False
         batch = opened.events
         try:
-            while not complete:
-                kept, seen = self._meter.sift(batch)
+            while not (complete or (stopped := self._must_stop())):
+                kept, seen = self._take(batch)
                 complete = seen is Seen.DONE
-                if kept:
+                if kept and not self._left:
                     yield kept, False
                 if seen is not Seen.PASS or opened.rest is None:
                     break
@@ -175,17 +208,63 @@ class Exchange:
                     break
         except ProviderError as broken:
             _log.info("%s: %s", self.call.id, broken)
-        self._ending = Ending.COMPLETE if complete else Ending.CUT
+        self._ending = Ending.CLIENT_GONE if self._left else Ending.COMPLETE if complete else Ending.CUT
         self._whole = complete
-        if not complete:
+        if not (complete or stopped):
             self._rooms.dispatch.broke_off(opened.quote)
         await self._durable(at_most=_SETTLE_SECONDS)
-        yield (DONE if complete else _CUT), True
+        yield (DONE if complete else LEDGER_LOST if stopped else CUT), True
+
+    # -- the caller that leaves, and what is known meanwhile ------------------------------------------------------
+
+    def leave(self, task: asyncio.Task[Any]) -> bool:
+        """The caller has left. True where `task`, which serves it, is to go on without it, to see what the call used:
+        it is cancelled once that has taken too long."""
+        granted, seconds = self._granted, self._rooms.drain_seconds
+        self._left = True
+        if self._ended is not None or not seconds or granted is None or not granted.amount_msat:
+            return False
+        loop = asyncio.get_running_loop()
+        self._drain_until = loop.time() + seconds
+        self._leash = loop.call_at(self._drain_until, task.cancel)
+        return True
+
+    def used(self) -> int | None:
+        """What the call has used so far, msat, never above its hold; None while nothing is held."""
+        if self._granted is None:
+            return None
+        if self._opened is None:
+            return 0
+        return counted(self._opened.quote, self._meter, held_msat=self._granted.amount_msat)
+
+    def age(self, now: float) -> float:
+        """Seconds since it began; `now` is monotonic."""
+        return now - self._began
+
+    def _must_stop(self) -> bool:
+        """Nothing more may be passed on; or nobody is there any more, and it has used all that was held."""
+        if not (self._left or self._rooms.lease):
+            return False
+        granted = self._granted
+        used_up = self._left and granted is not None and (self.used() or 0) >= granted.amount_msat
+        return used_up or not self.serves
+
+    def _take(self, batch: bytes) -> tuple[bytes, Seen]:
+        """Count what came of a stream: all of it passes here, whether or not somebody is there to take it."""
+        return self._meter.sift(batch)
+
+    def _take_alone(self, batch: bytes) -> bool:
+        """As `_take`, after the caller left in the middle of taking something; False where it is enough."""
+        _, seen = self._take(batch)
+        self._whole = seen is Seen.DONE
+        return seen is Seen.PASS and self._ended is None and not self._must_stop()
 
     # -- the one end ----------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
         """End the call: settle what was served, or release the hold; let go of the provider. Again does nothing."""
+        if self._leash is not None:
+            self._leash.cancel()
         try:
             if self._opened is not None:
                 await self._let_go(self._opened)
@@ -195,8 +274,10 @@ class Exchange:
     async def _let_go(self, opened: OpenReply) -> None:
         try:
             try:
+                if self._leash is not None and not self._whole and self._ended is None:
+                    await drain(opened, self._take_alone, until=self._drain_until)
                 if self._whole and opened.rest is not None:
-                    await _read_out(opened)
+                    await read_out(opened)
             finally:
                 await opened.aclose()
         except (ProviderError, TimeoutError) as unended:
@@ -211,7 +292,7 @@ class Exchange:
         timer = None
         waiter = self._waiter()
         if at_most is not None:
-            timer = asyncio.get_running_loop().call_later(at_most, _wake, waiter)
+            timer = asyncio.get_running_loop().call_later(at_most, wake, waiter)
         try:
             await waiter
         finally:
@@ -242,25 +323,9 @@ class Exchange:
         outcome = None if failed else hold.result()
         if isinstance(outcome, Granted):
             self._granted = outcome
-            self._submit()
+            Closing(self._rooms, self.call.id, self._ask_vault, self._conclude).submit()
         else:
             self._conclude()
-
-    def _submit(self) -> None:
-        try:
-            self._end = self._ask_vault()
-        except ArbstrError as broken:
-            self._leave_open(broken)
-        except BaseException as broken:
-            self._leave_open(broken)
-            raise
-        else:
-            self._end.add_done_callback(self._after_end)
-
-    def _leave_open(self, broken: BaseException) -> None:
-        """Nobody may wait for ever for an end that will not come; the hold stays open, and is found at the start."""
-        _log.critical("%s: the hold stays open: %s", self.call.id, broken)
-        self._conclude()
 
     def _ask_vault(self) -> asyncio.Future[Closed]:
         vault, granted = self._rooms.vault, self._granted
@@ -271,24 +336,12 @@ class Exchange:
             return vault.settle(self._settlement(opened, granted))
         return vault.release(granted.id, self._receipt(None, Usage(source=UsageSource.NONE)))
 
-    def _after_end(self, end: asyncio.Future[Closed]) -> None:
-        broken = None if end.cancelled() else end.exception()
-        if isinstance(broken, StorageError):
-            _log.error("%s: could not be ended, trying again: %s", self.call.id, broken)
-            asyncio.get_running_loop().call_later(self._rooms.retry_seconds, self._submit)
-        elif broken is not None:
-            self._leave_open(broken)
-        else:
-            if not end.cancelled() and not end.result().first:
-                _log.critical("%s: the ledger had ended this call already, as %s", self.call.id, end.result())
-            self._conclude()
-
     def _conclude(self) -> None:
         assert self._ended is not None, "concluded before finished"
         if not self._ended.done():
             self._ended.set_result(None)
             for waiter in self._waiters:
-                _wake(waiter)
+                wake(waiter)
             self._closed(self, self._summary())
 
     def _settlement(self, opened: OpenReply, granted: Granted) -> Settlement:
@@ -341,28 +394,3 @@ class Exchange:
             first_byte_ms=int((self._first_byte_at - self._began) * 1000) if self._first_byte_at else None,
             total_ms=int((now - self._began) * 1000),
         )
-
-
-async def _read_out(opened: OpenReply) -> None:
-    """Read a finished reply to its end; where that is here already, nobody has to be waited for."""
-    assert opened.rest is not None, "a stream has a rest"
-    if opened.reply.ended:
-        async for _ in opened.rest:
-            pass
-        return
-    async with asyncio.timeout(_TRAILER_SECONDS):
-        async for _ in opened.rest:
-            pass
-
-
-async def _over(future: asyncio.Future[Any]) -> None:
-    """Wait until `future` is done, whatever came of it; a cancellation leaves it alone, as `asyncio.shield` does."""
-    if not future.done():
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        future.add_done_callback(lambda _: _wake(waiter))
-        await waiter
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

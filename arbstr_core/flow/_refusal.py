@@ -20,11 +20,34 @@ from arbstr_core.vault import RefusalReason, Refused
 
 _log = logging.getLogger("arbstr.flow")
 
+CUT = (
+    b'data: {"error":{"message":"The provider\'s reply broke off; what came so far was charged.",'
+    b'"type":"api_error","param":null,"code":"upstream_cut"}}\n\n'
+)
+"""The last event of a stream that its provider did not end"""
+LEDGER_LOST = (
+    b'data: {"error":{"message":"The ledger cannot be reached, so the reply was cut; what came so far is charged.",'
+    b'"type":"api_error","param":null,"code":"vault_unavailable"}}\n\n'
+)
+"""The last event of a stream that arbstr may not pass on any more"""
+
 
 def vault_unavailable(broken: StorageError) -> VaultUnavailable:
     """The error for a database that fails. What is wrong with it is for the operator: it goes into the log."""
     _log.error("calls are refused: %s", broken)
     return VaultUnavailable("The ledger cannot be used now, so nothing was sent and nothing charged; try again later")
+
+
+def lease_lost() -> VaultUnavailable:
+    """The error while this process cannot say that it lives: another may end its holds."""
+    return VaultUnavailable("The ledger cannot be reached now, so calls are not served; try again in a moment")
+
+
+def withheld() -> VaultUnavailable:
+    """The error for an answer whose charge cannot be written down."""
+    return VaultUnavailable(
+        "The answer is withheld, for the ledger cannot be written to; it is charged once the ledger works again"
+    )
 
 
 def refusal(refused: Refused, caller: Caller) -> CallRefused:

@@ -6,11 +6,12 @@ import asyncio
 
 from arbstr_core.accounts import Accounts
 from arbstr_core.flow._exchange import Exchange
-from arbstr_core.flow._refusal import vault_unavailable
+from arbstr_core.flow._refusal import lease_lost, vault_unavailable
 from arbstr_core.flow._rooms import CallRooms, CallSummary
 from arbstr_core.journal import CallRow, Journal
 from arbstr_core.market import Snapshot
 from arbstr_core.types import Caller, CallRefused, ChatCall, Plan, ShuttingDown, StorageError
+from arbstr_core.vault import LiveHolds
 
 _ANYONE = Caller()
 
@@ -48,6 +49,9 @@ class CallFlow:
         """A new exchange; the caller of this must close it. Raises ShuttingDown."""
         if self._stopping:
             raise ShuttingDown("arbstr is shutting down; try again in a moment")
+        lease = self._rooms.lease
+        if lease is not None and not lease.serves(lease.term):
+            raise lease_lost()
         exchange = Exchange(self._rooms, call, caller, self._closed)
         self._open[exchange] = caller
         return exchange
@@ -68,6 +72,15 @@ class CallFlow:
                 status=status,
                 outcome=type(error).__name__,
             )
+        )
+
+    def live(self, *, older_than: float) -> LiveHolds:
+        """The calls that are open, and what those have used that began more than `older_than` seconds ago."""
+        now = self._rooms.clock.monotonic()
+        old = [(each.call.id, each.used()) for each in self._open if each.age(now) >= older_than]
+        return LiveHolds(
+            ids=frozenset(each.call.id for each in self._open),
+            seen=tuple((name, used) for name, used in old if used is not None),
         )
 
     @property

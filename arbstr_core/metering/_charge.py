@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
+from arbstr_core.metering._meter import Meter
 from arbstr_core.types import MAX_MSAT, CallFacts, Msat, MsatPrice, Quote, Usage
 
 _MOST_COST = Msat(MAX_MSAT // 1_000_000)
@@ -38,6 +41,23 @@ def bill(quote: Quote, usage: Usage, facts: CallFacts, *, held_msat: int, text_b
     assert 0 <= charge <= held_msat, "a charge is within its hold"
     assert charge == 0 or not quote.price.free, "a free offer is charged nothing"
     return Bill(charge_msat=charge, cost_msat=min(cost, _MOST_COST), note=_note(usage, believed, asked, held_msat))
+
+
+def counted(quote: Quote, meter: Meter, *, held_msat: int) -> Msat:
+    """What a call has used so far, by what it showed: its input alone until it showed something."""
+    if not meter.output_seen:
+        return min(sent([quote], meter.counted_input()), Msat(held_msat))
+    facts = CallFacts()
+    usage = meter.usage(facts)
+    return bill(quote, usage, facts, held_msat=held_msat, text_bytes=meter.text_bytes, stops=meter.stops).charge_msat
+
+
+def sent(candidates: Sequence[Quote], input_tokens: int) -> Msat:
+    """What a call has used as soon as it is sent to one of `candidates`: its input, at the least price."""
+    return min(
+        min(quote.ceiling_msat, quote.price.cost(input_tokens=min(input_tokens, quote.input_limit), output_tokens=0))
+        for quote in candidates
+    )
 
 
 def _price(price: MsatPrice, usage: Usage) -> Msat:

@@ -92,7 +92,7 @@ class Meter:
         if not self.output_seen:
             return Usage(source=UsageSource.NONE)
         return Usage(
-            input_tokens=self._counted_input(), output_tokens=_tokens(self.text_bytes), source=UsageSource.COUNTED
+            input_tokens=self.counted_input(), output_tokens=_tokens(self.text_bytes), source=UsageSource.COUNTED
         )
 
     def _completed(self, reported: Usage) -> Usage:
@@ -110,8 +110,10 @@ class Meter:
             source=UsageSource.COUNTED,
         )
 
-    def _counted_input(self) -> int:
-        """Pictures and sounds count nothing: they are far fewer tokens than their bytes, and nobody said how many."""
+    def counted_input(self) -> int:
+        """The tokens of the input where nobody says them.
+
+        Pictures and sounds count nothing: they are far fewer tokens than their bytes, and nobody said how many."""
         call = self._call
         spans = [call.members[name] for name in _INPUT if name in call.members]
         return _tokens(sum(end - start for start, end in spans) - call.attached_bytes)

@@ -80,7 +80,7 @@ class ChatDoor:
     async def _serve(self, exchange: Exchange, receive: Receive, send: Send, said: dict[str, str]) -> None:
         task = asyncio.current_task()
         assert task is not None, "a request is served by a task"
-        watch = self.watches.begin(receive, task)
+        watch = self.watches.begin(receive, task, exchange.leave)
         try:
             try:
                 await exchange.open()

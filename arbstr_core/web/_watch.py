@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 from arbstr_core.web._asgi import Receive
@@ -15,13 +16,19 @@ _SWEEP_SECONDS = 0.05
 """How often is looked; most calls begin and end between two looks."""
 
 
+Leave = Callable[[asyncio.Task[Any]], bool]
+"""Told once that the client is gone, with the task that serves it; True where that is to go on without it"""
+
+
 class Watch:
-    """One client that is being served by `task`, which is cancelled once the client is gone."""
+    """One client that is being served by `task`, which is cancelled once the client is gone, unless `leave` says that
+    it goes on."""
 
-    __slots__ = ("_deaf", "_looking", "_receive", "gone", "sending_since", "task")
+    __slots__ = ("_deaf", "_leave", "_looking", "_receive", "gone", "sending_since", "task")
 
-    def __init__(self, receive: Receive, task: asyncio.Task[Any]) -> None:
+    def __init__(self, receive: Receive, task: asyncio.Task[Any], leave: Leave) -> None:
         self.task = task
+        self._leave = leave
         self.gone = False
         self.sending_since = 0.0
         """when the client was last handed something that it has not taken yet; 0 for nothing"""
@@ -35,9 +42,11 @@ class Watch:
             self._looking = asyncio.create_task(self._look())
 
     def give_up(self) -> None:
-        """The client is gone: end its call."""
+        """The client is gone: end its call, at once where it waits for the client, else when it says so."""
         self.gone = True
-        self.task.cancel()
+        goes_on = self._leave(self.task)
+        if self.sending_since or not goes_on:
+            self.task.cancel()
 
     def stop(self) -> None:
         """Listen no more; whether it takes what it is handed still counts."""
@@ -58,9 +67,9 @@ class Watches:
         self._stall_seconds = stall_seconds
         self._watches: set[Watch] = set()
 
-    def begin(self, receive: Receive, task: asyncio.Task[Any]) -> Watch:
+    def begin(self, receive: Receive, task: asyncio.Task[Any], leave: Leave) -> Watch:
         """Watch the client that `task` serves, until `end`."""
-        watch = Watch(receive, task)
+        watch = Watch(receive, task, leave)
         self._watches.add(watch)
         return watch
 

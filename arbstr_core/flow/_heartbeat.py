@@ -1,0 +1,85 @@
+"""The heartbeat of a serving process: it says that it lives and what its calls have used, and looks after orphans."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from arbstr_core.api import Clock
+from arbstr_core.flow._lease import Lease
+from arbstr_core.flow.call import CallFlow
+from arbstr_core.types import StorageError, VaultUnavailable
+from arbstr_core.vault import Vault
+
+_log = logging.getLogger("arbstr.flow")
+
+_SHORT_SECONDS = 5.0
+"""Calls that end within so long are never named with what they used: most cost no heartbeat anything."""
+_AGAIN_SECONDS = 1.0
+"""How soon a heartbeat that failed is tried again."""
+
+
+async def _always() -> bool:
+    return True
+
+
+class Heartbeat:
+    """Beats every `seconds`. On a shared database it also ends what processes left open that are gone, where
+    `sweeps` says that it is this one's turn; two at once do no harm."""
+
+    def __init__(
+        self,
+        calls: CallFlow,
+        vault: Vault,
+        clock: Clock,
+        *,
+        seconds: float,
+        lease: Lease | None = None,
+        sweeps: Callable[[], Awaitable[bool]] = _always,
+    ) -> None:
+        self._calls = calls
+        self._vault = vault
+        self._clock = clock
+        self._seconds = seconds
+        self._lease = lease
+        self._sweeps = sweeps
+
+    async def begin(self) -> int:
+        """Take the lease, and end what earlier processes left open; how much it was. Before calls are served."""
+        await self.beat()
+        return await self._vault.sweep_orphans()
+
+    async def beat(self) -> None:
+        """Beat once. Raises StorageError or VaultUnavailable."""
+        asked_at = self._clock.monotonic()
+        beat = await self._vault.heartbeat(self._calls.live(older_than=_SHORT_SECONDS))
+        if self._lease is not None:
+            self._lease.renewed(asked_at, lapsed=beat.lapsed)
+        if beat.ended:
+            _log.critical("%d holds were in no call any more, and were ended", beat.ended)
+
+    async def run(self) -> None:
+        """Beat for ever."""
+        wait = self._seconds
+        while True:
+            await self._clock.sleep(wait)
+            try:
+                await self.beat()
+                if self._vault.shared and await self._sweeps():
+                    await self._sweep()
+                wait = self._seconds
+            except (StorageError, VaultUnavailable) as broken:
+                _log.error("the heartbeat failed: %s", broken)
+                wait = min(self._seconds, _AGAIN_SECONDS)
+
+    async def _sweep(self) -> None:
+        orphans = await self._vault.sweep_orphans()
+        if orphans:
+            _log.warning("%d holds of processes that are gone were ended", orphans)
+
+    async def leave(self) -> None:
+        """Say that this process ends, so that nobody waits for its lease."""
+        try:
+            await self._vault.leave()
+        except (StorageError, VaultUnavailable) as broken:
+            _log.error("the end of this process could not be written down: %s", broken)
