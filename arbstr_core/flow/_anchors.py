@@ -1,0 +1,61 @@
+"""Where checkpoints are told to: a file, the system's log, a URL."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import syslog
+from pathlib import Path
+
+import httpx
+
+from arbstr_core.types import StorageError
+
+
+class FileAnchor:
+    """A file that lines are appended to; best on another machine's disk, or one that only grows."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = f"file:{path}"
+        self._path = path
+
+    async def tell(self, line: bytes) -> None:
+        """Append it, durably."""
+        await asyncio.to_thread(self._append, line)
+
+    def _append(self, line: bytes) -> None:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            whole = line + b"\n"
+            if os.write(descriptor, whole) != len(whole):
+                raise StorageError(f"{self._path} did not take a whole line: free some disk space")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class SyslogAnchor:
+    """The system's log, from where it may go to another machine."""
+
+    name = "syslog"
+
+    async def tell(self, line: bytes) -> None:
+        """Log it."""
+        await asyncio.to_thread(syslog.syslog, syslog.LOG_NOTICE, f"arbstr checkpoint {line.decode()}")
+
+
+class UrlAnchor:
+    """A URL that each checkpoint is sent to; what answers 2xx has kept it."""
+
+    def __init__(self, url: str, http: httpx.AsyncClient) -> None:
+        self.name = url
+        self._http = http
+
+    async def tell(self, line: bytes) -> None:
+        """Send it."""
+        try:
+            answer = await self._http.post(self.name, content=line, headers={"content-type": "application/json"})
+        except httpx.HTTPError as failed:
+            raise StorageError(f"{self.name} cannot be reached ({failed})") from failed
+        if not answer.is_success:
+            raise StorageError(f"{self.name} answered {answer.status_code}")

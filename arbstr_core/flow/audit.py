@@ -1,0 +1,143 @@
+"""The audit's way out of the house: checkpoints that are signed and told elsewhere, and agents' statements."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from arbstr_core.api import Clock
+from arbstr_core.storage import Signer
+from arbstr_core.types import ArbstrError
+from arbstr_core.vault import Checkpoint, Mark, Statement, Vault
+
+_log = logging.getLogger("arbstr.audit")
+
+_LOOK_SECONDS = 10.0
+
+
+class Anchor(Protocol):
+    """A place outside of the machine's write path that checkpoints are told to."""
+
+    name: str
+
+    async def tell(self, line: bytes) -> None:
+        """Keep `line`, one checkpoint as JSON. Raises OSError or ArbstrError where it was not kept."""
+
+
+class AuditFlow:
+    """Makes checkpoints every `every_seconds`, or after `every_rows` rows of the audit, and tells them to all anchors.
+
+    What an anchor did not take is told again, in order, before anything newer.
+    """
+
+    def __init__(
+        self,
+        vault: Vault,
+        signer: Signer,
+        anchors: Sequence[Anchor],
+        clock: Clock,
+        *,
+        every_seconds: float,
+        every_rows: int,
+    ) -> None:
+        self._vault = vault
+        self._signer = signer
+        self._anchors = anchors
+        self._clock = clock
+        self._every_seconds = every_seconds
+        self._every_rows = every_rows
+        self._untold: dict[str, list[bytes]] = {anchor.name: [] for anchor in anchors}
+        self._last: Mark | None = None
+
+    async def run(self) -> None:
+        """Do it for ever."""
+        while True:
+            try:
+                await self.checkpoint(only_if_due=True)
+            except ArbstrError as broken:
+                _log.error("no checkpoint of the audit could be made: %s", broken)
+            await self._clock.sleep(_LOOK_SECONDS)
+
+    async def checkpoint(self, *, only_if_due: bool = False) -> Checkpoint | None:
+        """A checkpoint of the audit as it is now; None where it is empty, or nothing is due."""
+        mark = await self._vault.mark(self._clock.now_ms())
+        made = None
+        if mark is not None and not (only_if_due and not self._due(mark)):
+            made = self._signed(mark)
+            if await self._vault.write_checkpoint(mark, made):
+                line = msgspec.json.encode(made)
+                for waiting in self._untold.values():
+                    waiting.append(line)
+            self._last = mark
+        await self._tell()
+        return made
+
+    def _due(self, mark: Mark) -> bool:
+        last = self._last
+        if last is None:
+            return True
+        grown, age = mark.seq - last.seq, mark.at_ms - last.at_ms
+        return grown >= self._every_rows or (grown > 0 and age >= self._every_seconds * 1000)
+
+    def _signed(self, mark: Mark) -> Checkpoint:
+        body = msgspec.json.encode(mark)
+        return Checkpoint(
+            body=body.decode(),
+            key_id=self._signer.key_id,
+            public_key=self._signer.public.hex(),
+            signature=self._signer.sign(body).hex(),
+        )
+
+    async def _tell(self) -> None:
+        for anchor in self._anchors:
+            waiting = self._untold[anchor.name]
+            while waiting:
+                try:
+                    await anchor.tell(waiting[0])
+                except (ArbstrError, OSError) as broken:
+                    _log.error("the anchor %s did not take a checkpoint, it is told again: %s", anchor.name, broken)
+                    break
+                waiting.pop(0)
+
+    # Statements
+
+    async def statement(self, agent_id: str, since_ms: int | None, until_ms: int | None) -> dict[str, Any]:
+        """A signed statement: {statement, key_id, public_key, signature}; the signature is over `statement`, as text."""
+        made = await self._vault.statement(agent_id, since_ms, until_ms, self._clock.now_ms())
+        return self._signed_text(msgspec.json.encode(made).decode())
+
+    async def statement_csv(self, agent_id: str, since_ms: int | None, until_ms: int | None) -> dict[str, Any]:
+        """The same with the statement's lines as CSV; its first lines say what it is of."""
+        made = await self._vault.statement(agent_id, since_ms, until_ms, self._clock.now_ms())
+        return self._signed_text(_csv(made))
+
+    def _signed_text(self, text: str) -> dict[str, Any]:
+        return {
+            "statement": text,
+            "key_id": self._signer.key_id,
+            "public_key": self._signer.public.hex(),
+            "signature": self._signer.sign(text.encode()).hex(),
+        }
+
+
+def _csv(statement: Statement) -> str:
+    head = {name: value for name, value in msgspec.structs.asdict(statement).items() if name != "lines"}
+    out = io.StringIO()
+    write = csv.writer(out, lineterminator="\n").writerow
+    for name, value in head.items():
+        write([f"# {name}", value])
+    columns = ("transfer", "at_ms", "kind", "amount_msat", "balance_msat", "call", "agent", "model", "reference")
+    write(columns)
+    for line in statement.lines:
+        write([_inert(getattr(line, name)) for name in columns])
+    return out.getvalue()
+
+
+def _inert(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula is led by an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

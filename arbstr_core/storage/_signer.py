@@ -1,0 +1,78 @@
+"""The audit key: what it says of the ledger can be checked by anyone who has its public half (Ed25519, RFC 8032)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from arbstr_core.types import StorageError
+
+_BYTES = 32
+_ID_CHARS = 16
+
+
+class Signer:
+    """Signs with the key in a file that is outside of the database, and never part of a backup."""
+
+    def __init__(self, seed: bytes) -> None:
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self.public = self._key.public_key().public_bytes_raw()
+
+    @property
+    def key_id(self) -> str:
+        """Names the public key: 16 hex digits of its SHA-256."""
+        return key_id_of(self.public)
+
+    def sign(self, body: bytes) -> bytes:
+        """The signature of `body`, 64 bytes."""
+        return self._key.sign(body)
+
+
+def key_id_of(public: bytes) -> str:
+    """The name of a public key."""
+    return hashlib.sha256(public).hexdigest()[:_ID_CHARS]
+
+
+def is_signed(public: bytes, body: bytes, signature: bytes) -> bool:
+    """True where `signature` is that of `body`, by the owner of the public key (32 bytes)."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, body)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def open_signer(path: Path) -> Signer:
+    """The signer of the key in `path`, made (mode 0600) where there is none. Raises StorageError."""
+    try:
+        text = path.read_text("ascii")
+    except FileNotFoundError:
+        return Signer(_make(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(
+            f"{path} cannot be read ({error}): make it readable for the user that runs arbstr"
+        ) from error
+    try:
+        seed = bytes.fromhex(text)
+    except ValueError:
+        seed = b""
+    if len(seed) != _BYTES:
+        raise StorageError(f"{path} does not hold an audit key of {_BYTES} bytes in hex: put the right file back")
+    return Signer(seed)
+
+
+def _make(path: Path) -> bytes:
+    seed = os.urandom(_BYTES)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(seed.hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StorageError(f"{path} cannot be made ({error.strerror}): check its folder") from error
+    return seed
