@@ -20,7 +20,7 @@ from arbstr_core.cli._data import open_database, operator_token
 from arbstr_core.cli._notices import Notices, heard
 from arbstr_core.config import Settings
 from arbstr_core.dispatch import Dispatch
-from arbstr_core.flow import AdminFlow, CallFlow, CallRooms
+from arbstr_core.flow import AdminFlow, CallFlow, CallRooms, Heartbeat, Lease
 from arbstr_core.journal import Journal
 from arbstr_core.market import Market, Pricing
 from arbstr_core.net import Guard, UpstreamPools, control_client, origins_in
@@ -60,6 +60,7 @@ class House:
     database: Database
     supervisor: Supervisor
     vault: Vault | None
+    heartbeat: Heartbeat | None
     notices: Notices
     plugin_rows: Callable[[], list[dict[str, Any]]]
 
@@ -125,7 +126,7 @@ def _put_together(
 ) -> House:
     rails: list[WalletRail] = _objects(made["arbstr_wallet_rails"])
     commands: dict[str, Sequence[Command]] = dict(made["arbstr_commands"])
-    money = Vault(database, boot_id=secrets.token_hex(8)) if settings.vault.enabled else None
+    money = _vault(settings, database) if settings.vault.enabled else None
     accounts = Accounts(partial(_find, money)) if money else None
     ids = Ids(clock)
     rooms = _call_rooms(settings, clock, made, money)
@@ -153,9 +154,26 @@ def _put_together(
         database=database,
         supervisor=supervisor,
         vault=money,
+        heartbeat=None if money is None else _heartbeat(settings, clock, rooms.lease, calls, money),
         notices=notices,
         plugin_rows=partial(plugin_rows, settings),
     )
+
+
+_BEATS_A_LEASE = 3
+
+
+def _vault(settings: Settings, database: Database) -> Vault:
+    return Vault(
+        database,
+        boot_id=secrets.token_hex(8),
+        charge_orphans_in_full=settings.vault.orphans == "full",
+        lease_seconds=_BEATS_A_LEASE * settings.vault.heartbeat_seconds,
+    )
+
+
+def _heartbeat(settings: Settings, clock: Clock, lease: Lease | None, calls: CallFlow, money: Vault) -> Heartbeat:
+    return Heartbeat(calls, money, clock, seconds=settings.vault.heartbeat_seconds, lease=lease)
 
 
 def _call_rooms(settings: Settings, clock: Clock, made: Made, money: Vault | None) -> CallRooms:
@@ -178,6 +196,9 @@ def _call_rooms(settings: Settings, clock: Clock, made: Made, money: Vault | Non
         ),
         vault=money,
         clock=clock,
+        lease=Lease(clock, seconds=money.lease_seconds) if money is not None and money.shared else None,
+        settle_seconds=settings.vault.settle_seconds,
+        drain_seconds=settings.dispatch.drain_seconds,
     )
 
 

@@ -101,9 +101,9 @@ async def _serve_on(
     sockets: list[socket.socket | None], settings: Settings, stop: Stop, *, mock: bool, ready: Callable[[str], None]
 ) -> None:
     async with open_house(settings, mock=mock, serving=True) as house:
-        orphans = await house.vault.sweep_orphans() if house.vault else 0
+        orphans = await house.heartbeat.begin() if house.heartbeat else 0
         if orphans:
-            _log.warning("%d holds of an earlier run were released", orphans)
+            _log.warning("%d calls of an earlier run were ended without it", orphans)
         doors = Doors(house)
         async with _background(house, doors):
             servers = _servers(settings, doors)
@@ -112,7 +112,9 @@ async def _serve_on(
             )
             left = await house.calls.drain(_MOST_SETTLING_SECONDS)
             if left:
-                _log.critical("%d calls could not be settled in time; the next start releases their holds", left)
+                _log.critical("%d calls could not be settled in time; the next start ends them", left)
+            if house.heartbeat:
+                await house.heartbeat.leave()
 
 
 def _servers(settings: Settings, doors: Doors) -> list[uvicorn.Server]:
@@ -254,6 +256,8 @@ def _announce(settings: Settings, house: House, ready: Callable[[str], None]) ->
 async def _background(house: House, doors: Doors) -> AsyncIterator[None]:
     """What runs beside the calls."""
     works = {"market": house.market.run(), "journal": house.journal.run(), "watches": doors.chat.watches.sweep()}
+    if house.heartbeat:
+        works["heartbeat"] = house.heartbeat.run()
     tasks = [asyncio.create_task(_kept(name, work), name=name) for name, work in works.items()]
     try:
         yield

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -86,6 +86,12 @@ class VaultSettings(msgspec.Struct, frozen=True, kw_only=True):
     """False: a free proxy, no accounts, no billing"""
     margin: Ppm = Ppm(0)
     """the operator's share, on top of the provider's price"""
+    orphans: Literal["seen", "full"] = "seen"
+    """what a call costs whose process ended before it: what was seen of it, or all that was held"""
+    heartbeat_seconds: Seconds = 10
+    """three times as long, and this process serves no more until the database has heard from it"""
+    settle_seconds: Seconds = 10
+    """how long a whole answer waits for its charge to be durable"""
     defaults: VaultDefaults = VaultDefaults()
 
 
@@ -118,6 +124,8 @@ class DispatchSettings(msgspec.Struct, frozen=True, kw_only=True):
     connect_seconds: Seconds = 5
     first_byte_seconds: Seconds = 60
     idle_seconds: Seconds = 60
+    drain_seconds: Annotated[float, msgspec.Meta(ge=0, le=_WEEK)] = 10
+    """how long the reply to a client that left is read on; 0: it is let go"""
 
 
 class Tables(Mapping[str, Mapping[str, Any]]):
