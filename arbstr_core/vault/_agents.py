@@ -10,8 +10,8 @@ from arbstr_core.types import MAX_MSAT, BadRequest, Conflict, InsufficientFunds,
 from arbstr_core.vault import _audit
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._book import Book, Chart, VaultOperation, plain_text
-from arbstr_core.vault._limits import day_of
 from arbstr_core.vault._rows import Account, Node
+from arbstr_core.vault._terms import day_of
 from arbstr_core.vault._values import Limits, NewAgent
 
 MAX_DEPTH = 4

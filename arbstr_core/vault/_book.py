@@ -8,16 +8,18 @@ locks of the accounts' rows. So nothing moves in between; the database's own con
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from arbstr_core.storage import INTEGER, TEXT, Dialect, Operation, Transaction, array
-from arbstr_core.vault import _audit, _numbers, _rows
+from arbstr_core.vault import _alerts, _audit, _numbers, _rows
+from arbstr_core.vault._buckets import SPENT, Buckets
 from arbstr_core.vault._rows import Account, Held, Node, Purse
+from arbstr_core.vault._terms import DAY_MS, FLOOR
 
 T = TypeVar("T")
 
-DAY_MS = 86_400_000
 Chart = dict[tuple[str, str], Account]
 """Accounts that are in the database for good, by (name, realm)"""
 Entry = tuple[Account, str, int]
@@ -75,11 +77,13 @@ class Book:
         self.ends: dict[int, tuple[int, str]] = {}
         """(transfer, memo) of the holds that ended here, by their numbers"""
         self._deltas: dict[int, list[int]] = {}
-        self._used: dict[tuple[str, str, int], int] = {}
-        self._buckets: dict[tuple[str, str, int], int] = {}
-        self._open_delta: dict[str, int] = {}
+        self.buckets = Buckets(tx, self.nodes, self.day)
+        self.watched: set[str] = set()
+        """agents with a floor, whose account has changed"""
+        self._opened: list[str] = []
+        self._closed: list[str] = []
         self._new_holds: list[Sequence[Any]] = []
-        self._windows: list[Sequence[Any]] = []
+        self._windows: dict[int, Sequence[tuple[str, str, int]]] = {}
         self._ended: list[Sequence[Any]] = []
         self._transfers: list[Sequence[Any]] = []
         self._entries: list[Sequence[Any]] = []
@@ -105,7 +109,7 @@ class Book:
             assert row is not None, "a SELECT of aggregates gave no row"
             self._next_hold, self._next_transfer = _numbers.counting_from(row[0]), _numbers.counting_from(row[1])
             self._head = _audit.Head(seq=row[2], hash=row[3] or _audit.GENESIS)
-        self.nodes = {node.id: node for node in nodes()}
+        self.nodes.update((node.id, node) for node in nodes())
         self.holds = {hold.id: hold for hold in found()}
         self.purses = {purse.account: purse for purse in purses()}
 
@@ -221,43 +225,29 @@ class Book:
         purse.held += held
         return purse
 
-    # Buckets of limits
-
-    def use(self, agent: str, kind: str, window: int, amount: int) -> None:
-        """Add to a bucket, which is there."""
-        key = (agent, kind, window)
-        if key in self._buckets:
-            self._buckets[key] += amount
-        else:
-            self._used[key] = self._used.get(key, 0) + amount
-        node = self.nodes.get(agent)
-        if node is not None and kind == "day" and window == self.day and node.used is not None:
-            node.used += amount
-
-    def open_bucket(self, agent: str, kind: str, window: int) -> None:
-        """A bucket that is not there yet."""
-        self._buckets.setdefault((agent, kind, window), 0)
-        node = self.nodes.get(agent)
-        if node is not None and kind == "day" and window == self.day and node.used is None:
-            node.used = 0
-
-    def used(self, agent: str, kind: str, since: int) -> dict[int, int]:
-        """What the buckets of a kind hold from the window that begins at `since` on, by window."""
-        rows = self.tx.all(_rows.USED, {"agent": agent, "kind": kind, "since": since})
-        found: dict[int, int] = {int(row[0]): int(row[1]) for row in rows}
-        for more in (self._used, self._buckets):
-            for (whose, which, window), amount in more.items():
-                if (whose, which) == (agent, kind) and window >= since:
-                    found[window] = found.get(window, 0) + amount
-        return found
+    # Limits
 
     def opened_here(self, agent: str) -> int:
         """By how many the open holds of an agent and its children have grown in this transaction."""
-        return self._open_delta.get(agent, 0)
+        grown = Counter(self._opened)
+        grown.subtract(self._closed)
+        return sum(by for each, by in grown.items() if any(node.id == agent for node in self.chain(each)))
 
-    def _count_open(self, agent: str, by: int) -> None:
-        for node in self.chain(agent):
-            self._open_delta[node.id] = self._open_delta.get(node.id, 0) + by
+    def windows(self, hold: Held) -> Sequence[tuple[str, str, int]]:
+        """(agent, kind, start) of what a hold counts in beside its own agent's day, and is looked at for at its end."""
+        if not hold.windows:
+            return ()
+        here = self._windows.get(hold.seq)
+        return here if here is not None else [(r[0], r[1], r[2]) for r in self.tx.all(_rows.WINDOWS, {"seq": hold.seq})]
+
+    def _count(self, hold: Held, amount: int) -> None:
+        """Add to all windows of a hold, and see to it that those with a floor are looked at."""
+        self.buckets.use(hold.agent, "day", hold.window, amount)
+        for agent, kind, start in self.windows(hold):
+            if kind in SPENT:
+                self.buckets.use(agent, kind, start, amount)
+            elif kind == FLOOR:
+                self.watched.add(agent)
 
     # Holds and transfers
 
@@ -272,12 +262,11 @@ class Book:
             *(held.windows, model, held.granted, previous, held.approval, self.now_ms),
         )
         self._new_holds.append((*small, candidates, "held", held.dispatched, held.seen))
-        self._windows.extend((held.seq, *window) for window in windows)
+        if windows:
+            self._windows[held.seq] = windows
         self.holds[held.id] = held
-        self._count_open(held.agent, 1)
-        self.use(held.agent, "day", held.window, held.amount)
-        for agent, kind, window in windows:
-            self.use(agent, kind, window, held.amount)
+        self._opened.append(held.agent)
+        self._count(held, held.amount)
         self._held_digests.append((held.seq, _audit.of_hold(small, windows, candidates)))
         return held
 
@@ -292,16 +281,23 @@ class Book:
         hold.state = "settled" if kind == "settle" else "released"
         hold.charged = charge
         self._ended.append((hold.seq, hold.state, self.now_ms))
-        if hold.agent in self.nodes:
-            self._count_open(hold.agent, -1)
+        self._closed.append(hold.agent)
         self._move(hold.account, held=-hold.amount)
-        self.use(hold.agent, "day", hold.window, charge - hold.amount)
-        if hold.windows:
-            for agent, which, window in self.tx.all(_rows.WINDOWS, {"seq": hold.seq}):
-                self.use(agent, which, window, charge - hold.amount)
+        self._count(hold, charge - hold.amount)
+        if hold.approval is not None:
+            self._end_approval(hold)
         self._receipts.append((hold.seq, receipt, self.now_ms))
         transfer = self.post(kind, hold.realm, charge, entries, hold_seq=hold.seq, receipt=receipt, memo=memo)
         self.ends[hold.seq] = (transfer, memo)
+
+    def _end_approval(self, hold: Held) -> None:
+        """A settle uses the grant up; a release gives it back, but that of a payout is over."""
+        given_back = None if hold.kind == "payout" else "granted"
+        after = "used" if hold.state == "settled" else given_back or "expired"
+        if self.tx.run(_rows.END_APPROVAL, {"approval": hold.approval, "under": hold.id, "after": after}):
+            self.note(
+                f"approval.{after}", str(hold.approval), _audit.canonical(hold.approval, after, hold.id, self.now_ms)
+            )
 
     def post(
         self,
@@ -369,15 +365,17 @@ class Book:
         """Write everything; holds change state only after their outcome is there, which a guard looks at."""
         tx = self.tx
         tx.bulk(_rows.INSERT_HOLDS, self._new_holds)
-        tx.bulk(_rows.INSERT_WINDOWS, self._windows)
-        tx.bulk(_rows.INSERT_BUCKETS, [(*key, used) for key, used in self._buckets.items()])
-        tx.bulk(_rows.USE_BUCKETS, [(*key, used) for key, used in self._used.items() if used])
+        tx.bulk(_rows.INSERT_WINDOWS, [(seq, *window) for seq, own in self._windows.items() for window in own])
+        self.buckets.write()
         tx.bulk(_rows.MOVE_COUNTERS, [self._moved(account, delta) for account, delta in self._deltas.items()])
         tx.bulk(_rows.INSERT_TRANSFERS, self._transfers)
         tx.bulk(_rows.INSERT_ENTRIES, self._entries)
         tx.bulk(_rows.INSERT_RECEIPTS, self._receipts)
         tx.bulk(_rows.END_HOLDS, self._ended)
         self._audited()
+        if self.watched:
+            nodes = [self.chain(agent)[0] for agent in sorted(self.watched)]
+            _alerts.watch(tx, [(node, self.purse(node.account)) for node in nodes])
 
     def _moved(self, account: int, delta: Sequence[int]) -> tuple[int, int, int, int, int]:
         purse = self.purses[account]

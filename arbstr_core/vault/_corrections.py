@@ -16,8 +16,9 @@ from arbstr_core.types import Conflict
 from arbstr_core.vault import _rows
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._book import Book, Entry
-from arbstr_core.vault._limits import HOUR_MS, more_of
+from arbstr_core.vault._buckets import SPENT
 from arbstr_core.vault._rows import Held
+from arbstr_core.vault._terms import HOUR_MS, more_of
 
 ORPHANED = "orphaned"
 """The memo of the end of a hold whose process did not end it"""
@@ -70,7 +71,7 @@ def correct(
         return end.net
     book.post(CORRECTION, hold.realm, abs(more), entries, key=key, memo=memo, refers_to=end.transfer)
     for agent, kind, window in _windows(book, hold):
-        book.use(agent, kind, window, more)
+        book.buckets.use(agent, kind, window, more)
     end.net += more
     assert 0 <= end.net <= hold.amount, "a correction is never above the old hold"
     return end.net
@@ -108,8 +109,7 @@ def _entries(book: Book, hold: Held, more: int) -> list[Entry]:
 
 
 def _windows(book: Book, hold: Held) -> list[tuple[str, str, int]]:
-    more = book.tx.all(_rows.WINDOWS, {"seq": hold.seq}) if hold.windows else []
-    return [(hold.agent, "day", hold.window), *((row[0], row[1], row[2]) for row in more)]
+    return [(hold.agent, "day", hold.window), *(each for each in book.windows(hold) if each[1] in SPENT)]
 
 
 def _room(book: Book, hold: Held) -> int:
@@ -125,6 +125,6 @@ def _room(book: Book, hold: Held) -> int:
             continue
         # An hour is any sixty minutes: what is used in all of those that the window is part of.
         span = (window, window) if kind == "day" else (window - HOUR_MS, window + HOUR_MS)
-        used = book.used(agent, kind, span[0])
+        used = book.buckets.used(agent, kind, span[0])
         room = min(room, limit - sum(amount for start, amount in used.items() if start <= span[1]))
     return room

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 import msgspec
 
 from arbstr_core.types import MAX_MSAT, NotFound
-from arbstr_core.vault import _rows
+from arbstr_core.vault import _approvals, _rows
 from arbstr_core.vault._book import Book, Chart, Entry, VaultOperation, plain_text
 from arbstr_core.vault._claims import Claims
 from arbstr_core.vault._corrections import correct, swept
-from arbstr_core.vault._limits import Bound, Spending
+from arbstr_core.vault._limits import Bound, Spending, Window, plain_room
+from arbstr_core.vault._records import ApprovalState
 from arbstr_core.vault._rows import Held, Node
+from arbstr_core.vault._terms import ATTEMPTS, PAYOUT
 from arbstr_core.vault._values import (
+    ApprovalNeeded,
     Claimed,
     Closed,
     Granted,
@@ -27,7 +30,7 @@ from arbstr_core.vault._values import (
 )
 
 
-class OpenHold(VaultOperation[Granted | Refused | Claimed]):
+class OpenHold(VaultOperation[Granted | Refused | Claimed | ApprovalNeeded]):
     """Set aside what the longest prefix of the candidates needs, as far as balance and limits allow."""
 
     def __init__(self, chart: Chart, request: HoldRequest, boot_id: str) -> None:
@@ -36,6 +39,10 @@ class OpenHold(VaultOperation[Granted | Refused | Claimed]):
             raise ValueError(f"hold {request.id}: ceilings {request.ceilings} are not amounts")
         if not 0 <= request.seen_msat <= request.ceilings[0]:
             raise ValueError(f"hold {request.id}: {request.seen_msat} msat seen is no part of {request.ceilings[0]}")
+        if not 0 <= request.fee_msat <= request.ceilings[0]:
+            raise ValueError(f"hold {request.id}: a fee of {request.fee_msat} msat is no part of {request.ceilings[0]}")
+        if request.kind == PAYOUT and not (len(request.ceilings) == 1 and request.body_digest):
+            raise ValueError(f"payout {request.id}: it needs one ceiling and a digest of what is to be paid")
         self.agents = (request.agent,)
         self.holds = (request.id,)
         self._request = request
@@ -43,7 +50,7 @@ class OpenHold(VaultOperation[Granted | Refused | Claimed]):
         self._candidates = request.candidates.decode()
         plain_text("a request to hold", request.id, request.model, self._candidates)
 
-    def change(self, book: Book) -> Granted | Refused | Claimed:
+    def change(self, book: Book) -> Granted | Refused | Claimed | ApprovalNeeded:
         """Decide and hold."""
         request = self._request
         before = book.holds.get(request.id)
@@ -56,28 +63,82 @@ class OpenHold(VaultOperation[Granted | Refused | Claimed]):
             claimed = Claims.of(book).before(chain[0].account, request.claim)
             if claimed is not None:
                 return claimed
-        spending = Spending(book, chain, request)
-        bound = spending.refused() or _too_tight(spending.bounds, request.ceilings[0])
-        if bound is not None:
-            return self._refused(book, bound, chain[0])
-        spending.count_request()
-        return self._hold(book, chain[0], spending)
+        room = plain_room(book, chain[0])
+        if room >= request.ceilings[0]:
+            if chain[0].used is None:
+                book.buckets.open(request.agent, "day", book.day)
+            return self._hold(book, chain[0], room, book.day)
+        return self._look_closer(book, chain)
 
-    def _hold(self, book: Book, node: Node, spending: Spending) -> Granted:
+    def _look_closer(self, book: Book, chain: Sequence[Node]) -> Granted | Refused | ApprovalNeeded:
+        """Everything that may limit a call, in the order in which it refuses."""
+        spending = Spending(book, chain, self._request)
+        bound = spending.refused() or spending.too_tight(self._request.ceilings[0])
+        if bound is None:
+            return self._within(book, chain[0], spending, spending.room())
+        if bound.reason is RefusalReason.MAX_CHARGE:
+            return self._above(book, chain, spending, bound)
+        return self._refused(book, bound, chain[0])
+
+    def _within(self, book: Book, node: Node, spending: Spending, room: int, approval: str | None = None) -> Granted:
+        spending.begin()
+        left = spending.attempts_left
+        return self._hold(book, node, room, spending.day, spending.windows, approval=approval, attempts_left=left)
+
+    def _above(
+        self, book: Book, chain: Sequence[Node], spending: Spending, bound: Bound
+    ) -> Granted | Refused | ApprovalNeeded:
+        """An operator may let it through; that lifts the largest charge, so all else is looked at first."""
+        request, node = self._request, chain[0]
+        needed = request.ceilings[0]
+        seconds = spending.approval_seconds(needed)
+        if seconds is None:
+            return self._refused(book, bound, node)
+        other = spending.too_tight(needed, but_the_charge=True)
+        if other is not None or not request.body_digest:
+            return self._refused(book, other or bound, node, approvable=other is None)
+        found = _approvals.live(book, node.account, request)
+        if found is not None and request.kind == PAYOUT:
+            return self._refused(book, Bound(RefusalReason.CONFLICT, 0, request.agent), node)
+        if found is not None and found.state == ApprovalState.GRANTED:
+            _approvals.use(book, found, request.id)
+            return self._within(book, node, spending, spending.room(approved=found.ceiling), found.id)
+        if found is None:
+            hold_id = request.id if request.kind == PAYOUT else None
+            found = _approvals.ask(book, chain, request, seconds=seconds, hold_id=hold_id)
+            if hold_id is not None:
+                self._within(book, node, spending, needed, found.id)
+        return self._waits(found, bound.left)
+
+    def _waits(self, found: _approvals.Approval, left: int) -> ApprovalNeeded:
+        return ApprovalNeeded(
+            id=found.id, expires_ms=found.expires_ms, needed_msat=self._request.ceilings[0], left_msat=max(0, left)
+        )
+
+    def _hold(
+        self,
+        book: Book,
+        node: Node,
+        room: int,
+        day: int,
+        windows: Sequence[Window] = (),
+        *,
+        approval: str | None = None,
+        attempts_left: int | None = None,
+    ) -> Granted:
         request = self._request
-        amount, granted = _prefix(request.ceilings, min(bound.left for bound in spending.bounds))
-        windows = [(window.agent, window.kind, window.start) for window in spending.windows]
+        amount, granted = _prefix(request.ceilings, room)
         held = Held(
-            *(0, request.id, node.id, node.account, node.realm, request.kind, amount, "held", spending.day),
-            *(len(windows), granted, None, self._boot_id, request.seen_msat),
+            *(0, request.id, node.id, node.account, node.realm, request.kind, amount, "held", day),
+            *(len(windows), granted, approval, self._boot_id, request.seen_msat),
             *(book.now_ms if request.dispatched else None, 0),
         )
         if request.claim is not None:
             Claims.of(book).claim(node.account, request.claim, request.id)
         book.open_hold(held, model=request.model, candidates=self._candidates, windows=windows)
-        return Granted(id=request.id, amount_msat=amount, candidates=granted)
+        return Granted(id=request.id, amount_msat=amount, candidates=granted, attempts_left_msat=attempts_left)
 
-    def _refused(self, book: Book, bound: Bound, node: Node | None) -> Refused:
+    def _refused(self, book: Book, bound: Bound, node: Node | None, *, approvable: bool = False) -> Refused:
         return Refused(
             reason=bound.reason,
             needed_msat=self._request.ceilings[0],
@@ -85,21 +146,20 @@ class OpenHold(VaultOperation[Granted | Refused | Claimed]):
             agent=bound.agent,
             resets_ms=bound.resets_ms,
             open_msat=book.purse(node.account).held if node is not None else 0,
+            approvable=approvable,
         )
 
-    def _again(self, book: Book, before: Held) -> Granted | Refused:
+    def _again(self, book: Book, before: Held) -> Granted | Refused | ApprovalNeeded:
         # A hold that has ended is not granted again: nothing would stand behind the call.
         asked = (self._request.agent, self._request.model, self._candidates)
         covered = max(self._request.ceilings[: before.granted])
         same = before.state == HoldState.HELD and before.amount == covered and book.asked_for(before.id) == asked
+        waiting = _approvals.find(book, before.approval) if same and before.kind == PAYOUT and before.approval else None
+        if waiting is not None and waiting.state == ApprovalState.PENDING:
+            return self._waits(waiting, 0)
         if same:
             return Granted(id=before.id, amount_msat=before.amount, candidates=before.granted)
         return self._refused(book, Bound(RefusalReason.CONFLICT, 0, self._request.agent), None)
-
-
-def _too_tight(bounds: list[Bound], needed: int) -> Bound | None:
-    """The first bound that leaves less than is needed."""
-    return next((bound for bound in bounds if bound.left < needed), None)
 
 
 def _prefix(ceilings: tuple[int, ...], room: int) -> tuple[int, int]:
@@ -139,8 +199,18 @@ class Settle(VaultOperation[Closed]):
             entries += _cost_entries(book, hold.realm, cost, charge)
         if self._settlement.replay is not None:
             Claims.of(book).keep(hold.seq, self._settlement.replay)
+        _count_failed(book, hold, self._settlement.costs)
         book.end_hold(hold, "settle", charge, entries, self._receipt)
         return closed(hold, first=True)
+
+
+def _count_failed(book: Book, hold: Held, costs: Sequence[ProviderCost]) -> None:
+    """What failed attempts cost us, in the hour of the hold, where that is limited."""
+    failed = sum(cost.cost_msat for cost in costs if not cost.served)
+    if failed:
+        for agent, kind, start in book.windows(hold):
+            if kind == ATTEMPTS:
+                book.buckets.use(agent, kind, start, failed)
 
 
 class Release(VaultOperation[Closed]):

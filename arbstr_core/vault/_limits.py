@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from arbstr_core.vault import _rows
-from arbstr_core.vault._book import DAY_MS, Book
-from arbstr_core.vault._rows import Node, Purse
+from arbstr_core.vault._book import Book
+from arbstr_core.vault._rows import Node
+from arbstr_core.vault._terms import ATTEMPTS, FLOOR, HOUR_MS, MINUTE_MS, day_of, more_of
 from arbstr_core.vault._values import HoldRequest, Limits, RefusalReason
 
-MINUTE_MS = 60_000
-HOUR_MS = 60 * MINUTE_MS
 _TENTH_OF_MINUTE_MS = 6_000
+_PAYOUT_WAITS_SECONDS = 86_400
+"""for an operator, where the limits do not say how long"""
 
-_DECODER = msgspec.json.Decoder(Limits)
-_NO_MORE = Limits()
+Window = tuple[str, str, int]
+"""(agent, kind, start) of a bucket that a hold counts in, beside its own agent's day"""
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -30,32 +29,15 @@ class Bound(msgspec.Struct, frozen=True):
     resets_ms: int | None = None
 
 
-class Window(msgspec.Struct, frozen=True):
-    """A bucket that a hold counts in, beside its own agent's day."""
-
-    agent: str
-    kind: str
-    start: int
-
-
-@lru_cache(maxsize=1024)
-def more_of(text: str | None) -> Limits:
-    """The limits that are kept as JSON."""
-    return _NO_MORE if text is None else _DECODER.decode(text)
-
-
-def day_of(zone: str | None, now_ms: int) -> tuple[int, int]:
-    """The start of the day that `now_ms` is in, and of the next, in the named zone (None: UTC). Days of 23 and 25 hours
-    included."""
-    if zone is None:
-        start = now_ms - now_ms % DAY_MS
-        return start, start + DAY_MS
-    from datetime import datetime, timedelta
-
-    there = datetime.fromtimestamp(now_ms / 1000, ZoneInfo(zone))
-    midnight = there.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
-    following = midnight + timedelta(days=1)
-    return int(midnight.timestamp() * 1000), int(following.timestamp() * 1000)
+def plain_room(book: Book, node: Node) -> int:
+    """What one hold may be of an agent that has but a largest charge and a daily limit, in one step: it is most of
+    them, and each call's. -1 where more must be looked at."""
+    if node.parent is not None or node.more is not None or not node.enabled:
+        return -1
+    if node.max_charge is None or node.daily is None:
+        return -1
+    purse = book.purse(node.account)
+    return min(node.max_charge, node.daily - (node.used or 0), purse.posted - purse.held)
 
 
 class Spending:
@@ -65,26 +47,61 @@ class Spending:
         self._book = book
         self._chain = chain
         self._request = request
+        self._terms: list[tuple[Node, Limits]] = [(node, more_of(node.more)) for node in chain]
+        self._payout = request.kind == "payout"
+        self._missing: list[Window] = []
         self.windows: list[Window] = []
         self.day = book.day
         self.bounds: list[Bound] = []
+        self.attempts_left: int | None = None
 
     def refused(self) -> Bound | None:
-        """Why nothing may be held whatever it costs, or None. Fills `bounds`, tightest reasons first looked at."""
-        for node in self._chain:
-            flat = self._flat(node)
+        """Why nothing may be held whatever it costs, or None. Fills `bounds`, in the order in which they refuse."""
+        for node, more in self._terms:
+            flat = self._flat(node, more)
             if flat is not None:
                 return flat
-        for node in self._chain:
-            assert node.max_charge is not None, "looked at in _flat"
-            self.bounds.append(Bound(RefusalReason.MAX_CHARGE, node.max_charge, node.id))
-        for node in self._chain:
-            self.bounds.extend(self._in_windows(node))
-        purse: Purse = self._book.purse(self._chain[0].account)
+        self.bounds = [
+            Bound(RefusalReason.MAX_CHARGE, self._unapproved(node, more), node.id) for node, more in self._terms
+        ]
+        for node, more in self._terms:
+            self.bounds.extend(self._in_windows(node, more))
+        purse = self._book.purse(self._chain[0].account)
         self.bounds.append(Bound(RefusalReason.INSUFFICIENT, purse.posted - purse.held, self._chain[0].id))
         return None
 
-    def _flat(self, node: Node) -> Bound | None:
+    def too_tight(self, needed: int, *, but_the_charge: bool = False) -> Bound | None:
+        """The first bound that leaves less than is needed, the largest charge aside or not."""
+        for bound in self.bounds:
+            if bound.left < needed and not (but_the_charge and bound.reason is RefusalReason.MAX_CHARGE):
+                return bound
+        return None
+
+    def room(self, *, approved: int | None = None) -> int:
+        """The most that may be held; with `approved` msat in the place of the largest charge."""
+        lefts = [b.left for b in self.bounds if approved is None or b.reason is not RefusalReason.MAX_CHARGE]
+        return min(lefts if approved is None else [*lefts, approved])
+
+    def approval_seconds(self, needed: int) -> int | None:
+        """How long an operator is waited for; None where one of those whose largest charge it is asks none."""
+        waits = []
+        for node, more in self._terms:
+            if self._unapproved(node, more) < needed:
+                if more.approval_seconds is None and not self._payout:
+                    return None
+                waits.append(_PAYOUT_WAITS_SECONDS if more.approval_seconds is None else more.approval_seconds)
+        return min(waits, default=None)
+
+    def _unapproved(self, node: Node, more: Limits) -> int:
+        """The largest amount that needs no approval."""
+        assert node.max_charge is not None, "looked at in _flat"
+        if not self._payout:
+            return node.max_charge
+        if more.payouts_unapproved_msat is None:
+            return -1
+        return min(node.max_charge, more.payouts_unapproved_msat)
+
+    def _flat(self, node: Node, more: Limits) -> Bound | None:
         """What refuses any amount."""
         if not node.enabled:
             return Bound(RefusalReason.DISABLED, 0, node.id)
@@ -92,11 +109,12 @@ class Spending:
             return Bound(RefusalReason.NO_LIMITS, 0, node.id)
         if node.more is None:
             return None
-        more = more_of(node.more)
         if more.expires_ms is not None and self._book.now_ms >= more.expires_ms:
             return Bound(RefusalReason.EXPIRED, 0, node.id)
-        if more.models is not None and self._request.model not in more.models:
+        if more.models is not None and not self._payout and self._request.model not in more.models:
             return Bound(RefusalReason.MODEL, 0, node.id)
+        if more.max_fee_msat is not None and self._request.fee_msat > more.max_fee_msat:
+            return Bound(RefusalReason.FEE, more.max_fee_msat, node.id)
         return self._too_many(node, more)
 
     def _too_many(self, node: Node, more: Limits) -> Bound | None:
@@ -104,12 +122,13 @@ class Spending:
             return Bound(RefusalReason.CONCURRENT, 0, node.id)
         if more.per_minute is None:
             return None
-        start = self._book.now_ms - self._book.now_ms % _TENTH_OF_MINUTE_MS
-        since = start - MINUTE_MS + _TENTH_OF_MINUTE_MS
-        used = self._book.used(node.id, "requests", since)
-        if sum(used.values()) >= more.per_minute:
-            return Bound(RefusalReason.RATE, 0, node.id, min(used) + MINUTE_MS)
-        return None
+        # The last minute and the tenth that has begun: never more than the limit in any sixty seconds.
+        since = self._book.now_ms - self._book.now_ms % _TENTH_OF_MINUTE_MS - MINUTE_MS
+        used = self._book.buckets.used(node.id, "requests", since)
+        if sum(used.values()) < more.per_minute:
+            return None
+        first = min(used, default=since)
+        return Bound(RefusalReason.RATE, 0, node.id, first + MINUTE_MS + _TENTH_OF_MINUTE_MS)
 
     def _open_of(self, node: Node) -> int:
         """How many holds are open of this agent and its children."""
@@ -118,38 +137,58 @@ class Spending:
         counted = sum(any(each.id == node.id for each in book.chain(agent)) for agent in agents)
         return counted + book.opened_here(node.id)
 
-    def _in_windows(self, node: Node) -> Iterator[Bound]:
+    def _in_windows(self, node: Node, more: Limits) -> Iterator[Bound]:
+        yield self._in_day(node, more)
+        if more.hourly_msat is not None:
+            yield self._in_hour(node, more.hourly_msat)
+        if more.attempts_msat is not None:
+            self._in_attempts(node, more.attempts_msat)
+        if more.alert_floor_msat is not None:
+            self.windows.append((node.id, FLOOR, 0))
+
+    def _in_day(self, node: Node, more: Limits) -> Bound:
         assert node.daily is not None, "looked at in _flat"
-        more = more_of(node.more)
         start, following = day_of(more.zone, self._book.now_ms)
-        used = node.used if more.zone is None else self._book.used(node.id, "day", start).get(start)
+        buckets = self._book.buckets
+        # What comes with the agent is the use of the UTC day.
+        used = node.used if start == self._book.day else buckets.used(node.id, "day", start).get(start)
         if used is None:
-            self._book.open_bucket(node.id, "day", start)
-        yield Bound(RefusalReason.DAILY, max(0, node.daily - (used or 0)), node.id, following)
+            self._missing.append((node.id, "day", start))
         if node is self._chain[0]:
             self.day = start
         else:
-            self.windows.append(Window(node.id, "day", start))
-        if more.hourly_msat is not None:
-            yield self._in_hour(node, more.hourly_msat)
+            self.windows.append((node.id, "day", start))
+        return Bound(RefusalReason.DAILY, max(0, node.daily - (used or 0)), node.id, following)
 
     def _in_hour(self, node: Node, limit: int) -> Bound:
         """The last sixty minutes and the one that has begun: never more than the limit in any hour."""
         start = self._book.now_ms - self._book.now_ms % MINUTE_MS
-        used = self._book.used(node.id, "minute", start - HOUR_MS)
+        used = self._book.buckets.used(node.id, "minute", start - HOUR_MS)
         if start not in used:
-            self._book.open_bucket(node.id, "minute", start)
-        self.windows.append(Window(node.id, "minute", start))
+            self._missing.append((node.id, "minute", start))
+        self.windows.append((node.id, "minute", start))
         busy = [window for window, amount in used.items() if amount]
         resets = min(busy) + HOUR_MS + MINUTE_MS if busy else None
         return Bound(RefusalReason.HOURLY, max(0, limit - sum(used.values())), node.id, resets)
 
-    def count_request(self) -> None:
-        """Count the request where requests are counted. It stays counted, whatever becomes of it."""
+    def _in_attempts(self, node: Node, limit: int) -> None:
+        start = self._book.now_ms - self._book.now_ms % HOUR_MS
+        used = self._book.buckets.used(node.id, ATTEMPTS, start)
+        if start not in used:
+            self._missing.append((node.id, ATTEMPTS, start))
+        self.windows.append((node.id, ATTEMPTS, start))
+        left = max(0, limit - used.get(start, 0))
+        self.attempts_left = left if self.attempts_left is None else min(self.attempts_left, left)
+
+    def begin(self) -> None:
+        """Open the buckets that are missing, and count the request where requests are counted: it stays counted,
+        whatever becomes of it."""
         book = self._book
-        for node in self._chain:
-            if node.more is not None and more_of(node.more).per_minute is not None:
+        for window in self._missing:
+            book.buckets.open(*window)
+        for node, more in self._terms:
+            if more.per_minute is not None and not self._payout:
                 start = book.now_ms - book.now_ms % _TENTH_OF_MINUTE_MS
-                if start not in book.used(node.id, "requests", start):
-                    book.open_bucket(node.id, "requests", start)
-                book.use(node.id, "requests", start, 1)
+                if start not in book.buckets.used(node.id, "requests", start):
+                    book.buckets.open(node.id, "requests", start)
+                book.buckets.use(node.id, "requests", start, 1)

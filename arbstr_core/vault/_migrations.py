@@ -84,9 +84,13 @@ def _own() -> tuple[Guard, ...]:
             name="approval_decided",
             table="approval",
             event="UPDATE",
-            message="approval: it has been decided",
-            when="OLD.state IN ('denied', 'expired', 'used') OR (OLD.decided_ms IS NOT NULL"
-            " AND (NEW.decided_ms IS DISTINCT FROM OLD.decided_ms OR NEW.decided_by IS DISTINCT FROM OLD.decided_by))",
+            message="approval: it has been decided, or this does not follow, or an agent decides",
+            when="OLD.state IN ('denied', 'expired', 'used')"
+            " OR (OLD.state = 'pending' AND NEW.state IN ('held', 'used'))"
+            " OR (OLD.state IN ('granted', 'held') AND NEW.state IN ('pending', 'denied'))"
+            " OR (OLD.decided_ms IS NOT NULL"
+            " AND (NEW.decided_ms IS DISTINCT FROM OLD.decided_ms OR NEW.decided_by IS DISTINCT FROM OLD.decided_by))"
+            " OR EXISTS (SELECT 1 FROM agent WHERE id = NEW.decided_by)",
         ),
     )
 

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._corrections import CORRECTION
-from arbstr_core.vault._terms import more_of
+from arbstr_core.vault._records import ApprovalRecord, ApprovalState
 from arbstr_core.vault._rows import latest_limits
+from arbstr_core.vault._terms import PAYOUT, more_of
 from arbstr_core.vault._values import AgentRecord, HoldState, ReceiptRecord
 
 _AGENT = sa.select(
@@ -123,3 +124,65 @@ def _record(row: Sequence[Any]) -> AgentRecord:
         parent=row[11],
         depth=row[12],
     )
+
+
+_APPROVAL = sa.select(
+    t.APPROVAL.c.id,
+    t.APPROVAL.c.agent_id,
+    t.AGENT.c.name,
+    t.APPROVAL.c.kind,
+    t.APPROVAL.c.ceiling_msat,
+    t.APPROVAL.c.models,
+    t.APPROVAL.c.limits_version,
+    t.APPROVAL.c.state,
+    t.APPROVAL.c.created_ms,
+    t.APPROVAL.c.expires_ms,
+    t.APPROVAL.c.decided_ms,
+    t.APPROVAL.c.decided_by,
+    t.APPROVAL.c.hold_id,
+).select_from(t.APPROVAL.join(t.AGENT, t.AGENT.c.id == t.APPROVAL.c.agent_id))
+
+
+def approval(connection: sa.Connection, id: str) -> ApprovalRecord | None:
+    """The approval with this id."""
+    row = connection.execute(_APPROVAL.where(t.APPROVAL.c.id == id)).first()
+    return None if row is None else _approval(row)
+
+
+def approvals(
+    connection: sa.Connection, *, state: ApprovalState | None, agent: str | None, before: str | None, most: int
+) -> list[ApprovalRecord]:
+    """Approvals, the newest first."""
+    made, id = t.APPROVAL.c.created_ms, t.APPROVAL.c.id
+    query = _APPROVAL.order_by(made.desc(), id.desc()).limit(most)
+    if state is not None:
+        query = query.where(t.APPROVAL.c.state == state.value)
+    if agent is not None:
+        query = query.where(t.APPROVAL.c.agent_id == agent)
+    if before is not None:
+        then = sa.select(made).where(id == before).correlate(None).scalar_subquery()
+        query = query.where((made < then) | ((made == then) & (id < before)))
+    return [_approval(row) for row in connection.execute(query)]
+
+
+def lapsed_approvals(connection: sa.Connection, now_ms: int, *, most: int) -> list[ApprovalRecord]:
+    """Approvals that nobody has used, and whose time is over."""
+    waits = t.APPROVAL.c.state == ApprovalState.PENDING.value
+    granted = (t.APPROVAL.c.state == ApprovalState.GRANTED.value) & (t.APPROVAL.c.kind != PAYOUT)
+    query = _APPROVAL.where(waits | granted, t.APPROVAL.c.expires_ms <= now_ms).limit(most)
+    return [_approval(row) for row in connection.execute(query)]
+
+
+def _approval(row: Sequence[Any]) -> ApprovalRecord:
+    found = dict(zip(ApprovalRecord.__struct_fields__, row, strict=True))
+    found["models"] = tuple(msgspec.json.decode(found["models"]))
+    found["state"] = ApprovalState(found["state"])
+    return ApprovalRecord(**found)
+
+
+def descendants(connection: sa.Connection, agent_id: str) -> list[AgentRecord]:
+    """The child keys of an agent, and theirs, oldest first."""
+    below = sa.select(t.AGENT.c.id).where(t.AGENT.c.parent_id == agent_id).cte("below", recursive=True)
+    below = below.union_all(sa.select(t.AGENT.c.id).where(t.AGENT.c.parent_id == below.c.id))
+    query = _AGENT.where(t.AGENT.c.id.in_(sa.select(below.c.id))).order_by(t.AGENT.c.created_ms, t.AGENT.c.id)
+    return [_record(row) for row in connection.execute(query)]

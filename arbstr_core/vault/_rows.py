@@ -193,6 +193,15 @@ USED = Statement(
         t.BUCKET.c.window_start_ms >= sa.bindparam("since"),
     )
 )
+END_APPROVAL = Statement(
+    sa.update(t.APPROVAL)
+    .where(
+        t.APPROVAL.c.id == sa.bindparam("approval"),
+        t.APPROVAL.c.hold_id == sa.bindparam("under"),
+        t.APPROVAL.c.state.in_([constant(state) for state in ("pending", "granted", "held")]),
+    )
+    .values(state=sa.bindparam("after"))
+)
 OPEN_OF_ACCOUNT = Statement(
     sa.select(t.HOLD.c.agent_id).where(
         t.HOLD.c.state == constant("held"), t.HOLD.c.account_id == sa.bindparam("account")

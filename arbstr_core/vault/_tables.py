@@ -232,6 +232,8 @@ APPROVAL = narrow(
     sa.Column("decided_ms", INTEGER),
     sa.Column("decided_by", TEXT),
     sa.Column("hold_id", TEXT),
+    sa.CheckConstraint("(decided_ms IS NULL) = (decided_by IS NULL)", name="decided"),
+    sa.CheckConstraint("state IN ('pending', 'expired') OR decided_by IS NOT NULL", name="decided_by_someone"),
 )
 APPROVAL_OF = partial_index(
     "approval_of",
@@ -244,7 +246,7 @@ APPROVAL_OF = partial_index(
 OUTBOX = wide(
     "outbox",
     METADATA,
-    _key("seq", INTEGER),
+    sa.Column("seq", INTEGER, sa.Identity(always=True), primary_key=True),
     _needed("event", TEXT),
     _needed("body", TEXT),
     _needed("created_ms", INTEGER),
@@ -253,7 +255,7 @@ OUTBOX = wide(
     sa.Column("delivered_ms", INTEGER),
     _needed("last_error", TEXT),
 )
-UNDELIVERED = partial_index("undelivered", OUTBOX.c.due_ms, where=OUTBOX.c.delivered_ms.is_(None))
+UNDELIVERED = partial_index("undelivered", OUTBOX.c.seq, where=OUTBOX.c.delivered_ms.is_(None))
 
 ALERT = narrow(
     "alert",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from arbstr_core.storage import Database, Dialect
-from arbstr_core.types import NotFound
-from arbstr_core.vault import _reads
+from arbstr_core.types import Conflict, NotFound
+from arbstr_core.vault import _outbox, _reads
 from arbstr_core.vault._agents import CreateAgent, Fund, RotateToken, SetEnabled, SetLimits
+from arbstr_core.vault._approvals import Decide, ExpireApprovals
 from arbstr_core.vault._book import Chart
 from arbstr_core.vault._boot import Heartbeat, Leave
 from arbstr_core.vault._claims import DropOldClaims
@@ -17,8 +18,10 @@ from arbstr_core.vault._orphans import Correct, SweepOrphans
 from arbstr_core.vault._payouts import EndPayout
 from arbstr_core.vault._posting import Post
 from arbstr_core.vault._restored import MarkRestored, restored_ms
+from arbstr_core.vault._records import ApprovalRecord, ApprovalState, OutboxRecord
 from arbstr_core.vault._values import (
     AgentRecord,
+    ApprovalNeeded,
     Beat,
     Claimed,
     Closed,
@@ -36,6 +39,9 @@ from arbstr_core.vault._values import (
 from arbstr_core.vault._verify import verify
 
 
+_AT_ONCE = 100
+
+
 class Vault:
     """Money, durably. What returns a future has queued its write already; the future resolves when it is durable.
 
@@ -51,10 +57,10 @@ class Vault:
         self._lease_ms = int(lease_seconds * 1000)
         self._chart: Chart = {}
 
-    def hold(self, request: HoldRequest) -> asyncio.Future[Granted | Refused | Claimed]:
+    def hold(self, request: HoldRequest) -> asyncio.Future[Granted | Refused | Claimed | ApprovalNeeded]:
         """Set money aside for a call. The same id again gives the same answer while its hold is open.
 
-        Claimed where the request is a retry of another call.
+        Claimed where the request is a retry of another call, ApprovalNeeded where an operator has to decide first.
         """
         return self._db.submit(OpenHold(self._chart, request, self._boot_id))
 
@@ -116,6 +122,60 @@ class Vault:
         of it as far as the old hold, the balance and the limits allow. Raises Conflict while the hold is open."""
         return await self._db.submit(Correct(self._chart, hold_id, charge_msat, reason, key))
 
+    async def approval(self, approval_id: str) -> ApprovalRecord | None:
+        """The approval with this id."""
+        return await self._db.read(lambda connection: _reads.approval(connection, approval_id))
+
+    async def approvals(
+        self,
+        *,
+        state: ApprovalState | None = None,
+        agent: str | None = None,
+        before: str | None = None,
+        most: int = 100,
+    ) -> list[ApprovalRecord]:
+        """Approvals, the newest first: those in `state`, asked for by `agent`, older than the one with the id
+        `before`."""
+        return await self._db.read(
+            lambda connection: _reads.approvals(connection, state=state, agent=agent, before=before, most=most)
+        )
+
+    async def decide(self, approval_id: str, *, grant: bool, actor: str) -> ApprovalRecord:
+        """An operator, by name, grants or denies a pending approval. The same again gives the same; raises NotFound, or
+        Conflict where it has been decided otherwise or its time is over."""
+        found = await self._approval(approval_id)
+        changed = await self._db.submit(Decide(self._chart, found, grant=grant, actor=actor))
+        found = await self._approval(approval_id)
+        denied = found.state is ApprovalState.DENIED
+        if not changed and (found.decided_by != actor or denied == grant or found.state is ApprovalState.EXPIRED):
+            raise Conflict(f"the approval {approval_id} is {found.state} already: the agent has to ask again")
+        return found
+
+    async def expire_approvals(self, now_ms: int) -> int:
+        """End some of the approvals, pending or granted, whose time is over; to be called now and then."""
+        due = await self._db.read(lambda connection: _reads.lapsed_approvals(connection, now_ms, most=_AT_ONCE))
+        return await self._db.submit(ExpireApprovals(self._chart, due)) if due else 0
+
+    async def next_event(self) -> OutboxRecord | None:
+        """The oldest event that has not been delivered."""
+        return await self._db.read(_outbox.first_undelivered)
+
+    async def events(
+        self, *, undelivered: bool = False, before: int | None = None, most: int = 100
+    ) -> list[OutboxRecord]:
+        """Events, the newest first: those not delivered, those before the one with the number `before`."""
+        return await self._db.read(
+            lambda connection: _outbox.events(connection, undelivered=undelivered, before=before, most=most)
+        )
+
+    async def delivered(self, seq: int) -> None:
+        """An event has arrived."""
+        await self._db.submit(_outbox.Delivered(seq))
+
+    async def not_delivered(self, seq: int, error: str, *, wait_ms: int) -> None:
+        """An event has not arrived; it is due again after a while."""
+        await self._db.submit(_outbox.NotDelivered(seq, error, wait_ms))
+
     async def create_agent(self, agent: NewAgent) -> AgentRecord:
         """Make an agent; raises Conflict where the name is taken."""
         await self._db.submit(CreateAgent(self._chart, agent))
@@ -156,6 +216,10 @@ class Vault:
         """All agents, by name."""
         return await self._db.read(_reads.agents)
 
+    async def descendants(self, agent_id: str) -> list[AgentRecord]:
+        """An agent's child keys, theirs, and so on, oldest first."""
+        return await self._db.read(lambda connection: _reads.descendants(connection, agent_id))
+
     async def receipt(self, id: str) -> ReceiptRecord | None:
         """A call's hold and receipt."""
         return await self._db.read(lambda connection: _reads.receipt(connection, id))
@@ -172,6 +236,12 @@ class Vault:
     async def verify(self) -> Verification:
         """Replay the whole ledger on one snapshot and compare."""
         return await self._db.read(verify)
+
+    async def _approval(self, approval_id: str) -> ApprovalRecord:
+        found = await self.approval(approval_id)
+        if found is None:
+            raise NotFound(f"there is no approval {approval_id}")
+        return found
 
     async def _agent(self, agent_id: str) -> AgentRecord:
         found = await self.agent(agent_id)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arbstr_core.types import Conflict, InsufficientFunds, NotFound
-from arbstr_core.vault import HoldRequest, PaidOut, SellerShare, _events
+from arbstr_core.vault import HoldRequest, Limits, PaidOut, SellerShare, _events
 from arbstr_core.vault._values import ProviderCost, Settlement
 
 TABLE = [
@@ -146,7 +146,8 @@ def test_what_is_no_event_is_refused(bench):
 
 
 async def payout(vault, amount, *, id="po_1"):
-    request = HoldRequest(id=id, agent="ag_alice", ceilings=(amount,), candidates=b"{}", model="", kind="payout")
+    await vault.set_limits("ag_alice", Limits(max_charge_msat=5_000, daily_msat=8_000, payouts_unapproved_msat=5_000))
+    request = HoldRequest(id=id, agent="ag_alice", ceilings=(amount,), candidates=b"{}", model="", kind="payout", body_digest=b"po")
     return await vault.hold(request)
 
 

@@ -318,6 +318,9 @@ def test_the_money_path_reads_by_key_only(bench):
         "since": 0,
         "seq": 0,
         "account": 0,
+        "approval": "",
+        "under": "",
+        "after": "",
     }
     for statement in statements:
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement.sql(Dialect.SQLITE)}", names)]

@@ -164,7 +164,7 @@ def test_payouts_and_reservations_of_others_are_nobodys_orphans(ground):
 
     async def story(vault):
         for kind in ("payout", "reservation"):
-            await vault.hold(request(ground, 1_000, kind=kind))
+            await vault.hold(request(ground, 1_000, kind=kind, body_digest=kind.encode()))
         ground.later(10 * LEASE)
         assert (await vault.heartbeat(LiveHolds())).ended == 0
         ground.later(10 * LEASE)

@@ -1,0 +1,56 @@
+"""Buckets: what each agent has used of its limits in a window of time, as one transaction knows and changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from arbstr_core.storage import Transaction
+from arbstr_core.vault import _rows
+from arbstr_core.vault._rows import Node
+
+SPENT = frozenset({"day", "minute"})
+"""Kinds that count msat which are held, and then what is charged of them"""
+
+
+class Buckets:
+    """Those of the agents in `nodes`; `day` is the UTC day whose use comes with each of them."""
+
+    def __init__(self, tx: Transaction, nodes: Mapping[str, Node], day: int) -> None:
+        self._tx = tx
+        self._nodes = nodes
+        self._day = day
+        self._added: dict[tuple[str, str, int], int] = {}
+        self._new: dict[tuple[str, str, int], int] = {}
+
+    def use(self, agent: str, kind: str, window: int, amount: int) -> None:
+        """Add to a bucket, which is there."""
+        key = (agent, kind, window)
+        if key in self._new:
+            self._new[key] += amount
+        else:
+            self._added[key] = self._added.get(key, 0) + amount
+        node = self._nodes.get(agent)
+        if node is not None and node.used is not None and window == self._day and kind == "day":
+            node.used += amount
+
+    def open(self, agent: str, kind: str, window: int) -> None:
+        """A bucket that is not there yet."""
+        self._new.setdefault((agent, kind, window), 0)
+        node = self._nodes.get(agent)
+        if node is not None and node.used is None and window == self._day and kind == "day":
+            node.used = 0
+
+    def used(self, agent: str, kind: str, since: int) -> dict[int, int]:
+        """What the buckets of a kind hold from the window that begins at `since` on, by window."""
+        rows = self._tx.all(_rows.USED, {"agent": agent, "kind": kind, "since": since})
+        found: dict[int, int] = {int(row[0]): int(row[1]) for row in rows}
+        for more in (self._added, self._new):
+            for (whose, which, window), amount in more.items():
+                if (whose, which) == (agent, kind) and window >= since:
+                    found[window] = found.get(window, 0) + amount
+        return found
+
+    def write(self) -> None:
+        """Write what was opened and added."""
+        self._tx.bulk(_rows.INSERT_BUCKETS, [(*key, used) for key, used in self._new.items()])
+        self._tx.bulk(_rows.USE_BUCKETS, [(*key, used) for key, used in self._added.items() if used])

@@ -1,0 +1,42 @@
+"""Limits as they are kept, and the windows of time that they speak of."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from arbstr_core.vault._values import Limits
+
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
+PAYOUT = "payout"
+"""The kind of a hold that is not for a call"""
+FLOOR = "floor"
+"""A window without time: the agent has a floor, and is looked at when the hold ends"""
+ATTEMPTS = "attempts"
+"""Counts what failed attempts cost us, by the hour"""
+
+_DECODER = msgspec.json.Decoder(Limits)
+_NO_MORE = Limits()
+
+
+@lru_cache(maxsize=1024)
+def more_of(text: str | None) -> Limits:
+    """The limits that are kept as JSON."""
+    return _NO_MORE if text is None else _DECODER.decode(text)
+
+
+def day_of(zone: str | None, now_ms: int) -> tuple[int, int]:
+    """The start of the day that `now_ms` is in, and of the next, in the named zone (None: UTC). Days of 23 and 25 hours
+    included; one that begins with an hour that is left out begins where that hour would."""
+    if zone is None:
+        start = now_ms - now_ms % DAY_MS
+        return start, start + DAY_MS
+    there = datetime.fromtimestamp(now_ms / 1000, ZoneInfo(zone))
+    midnight = there.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    following = midnight + timedelta(days=1)
+    return int(midnight.timestamp() * 1000), int(following.timestamp() * 1000)
