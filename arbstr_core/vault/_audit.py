@@ -52,7 +52,7 @@ def canonical(*members: Any) -> str:
     return _encode(members).decode()
 
 
-def of_hold(small: Sequence[Any], windows: Iterable[Sequence[Any]], candidates: str) -> bytes:
+def of_hold(small: Sequence[Any], windows: Iterable[tuple[Any, ...]], candidates: str) -> bytes:
     """The digest of a hold: its `HOLD_SMALL`, its windows (agent, kind, start) by agent and kind, its candidates."""
     more = b"".join(map(_encode, sorted(windows))) if windows else b""
     return _sha256(b"%b%b|%b" % (_encode(small), more, candidates.encode())).digest()[:DIGEST_BYTES]

@@ -1,162 +1,122 @@
-"""Walks the audit chain, and compares each audit row with the row it vouches for."""
+"""Walks the audit chain: every row follows from the one before, and what was known of it before is still true."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from arbstr_core.storage import Dialect
 from arbstr_core.vault import _audit
 from arbstr_core.vault import _tables as t
-from arbstr_core.vault._rows import AUDIT_COLUMNS, HOLD_SMALL, TRANSFER_COLUMNS
+from arbstr_core.vault._audit import Run
+from arbstr_core.vault._rows import AUDIT_COLUMNS
+from arbstr_core.vault._said import Said
+from arbstr_core.vault._standing import Standing
+from arbstr_core.vault._values import KnownCheckpoint
 
-_PAGE = 1_000
-_Row = tuple[Any, ...]
+_PAGE = 2_000
+_UNREADABLE = (ValueError, LookupError, TypeError)
+_RUNS = msgspec.json.Decoder(list[Run])
 
 
-def first_broken_link(connection: sa.Connection) -> str | None:
-    """The first audit row that does not follow from the one before, or does not match what it covers."""
-    head = _audit.Head()
-    state = _Mutable()
-    vouched = {"hold": 0, "transfer": 0}
-    for page in _pages(connection):
+class Walk:
+    """What the audit says, and the first thing that is wrong with it. Audit rows that nobody has sealed yet (only
+    PostgreSQL has those) count as those that follow."""
+
+    def __init__(self, known: Sequence[KnownCheckpoint] = ()) -> None:
+        self.said = Said()
+        self.standing = Standing()
+        self.head = _audit.Head()
+        self.sealed = 0
+        self.pending = 0
+        self._known = sorted(known, key=lambda each: each.audit_seq)
+        self._met = 0
+
+    def run(self, connection: sa.Connection) -> str | None:
+        """Walk to the end, or to the first that is wrong."""
+        for page in _pages(connection):
+            wrong = self._follow(page)
+            if wrong is not None:
+                return wrong
+        self.sealed = self.head.seq
+        if Dialect(connection.dialect.name) is Dialect.POSTGRESQL:
+            wrong = self._follow_pending(connection)
+            if wrong is not None:
+                return wrong
+        return self._lost()
+
+    def _follow(self, page: Sequence[Sequence[Any]]) -> str | None:
+        head = self.head
         for row in page:
-            if row[0] != head.seq + 1:
-                return f"audit row {row[0]}: the sequence has a gap before it"
+            seq = row[0]
+            if seq != head.seq + 1:
+                return f"audit row {seq}: the sequence has a gap before it"
             if _audit.link(head.hash, row[:-1]) != row[-1]:
-                return f"audit row {row[0]}: its hash does not follow from the row before"
-            head = _audit.Head(seq=row[0], hash=row[-1])
-            state.note(row[5], row[7])
-        wrong = _first_changed(connection, page, vouched) or _first_other(connection, page)
-        if wrong is not None:
-            return wrong
-    return _unvouched(connection, vouched) or state.first_difference(connection)
+                return f"audit row {seq}: its hash does not follow from the row before"
+            head.seq, head.hash = seq, row[-1]
+            wrong = self._note(seq, row[5], row[7])
+            if wrong is None and self._known:
+                wrong = self._meet()
+            if wrong is not None:
+                return wrong
+        return None
+
+    def _follow_pending(self, connection: sa.Connection) -> str | None:
+        pending = t.AUDIT_PENDING.c
+        for action, data in connection.execute(sa.select(pending.action, pending.data).order_by(pending.id)):
+            self.pending += 1
+            wrong = self._note(self.sealed + self.pending, action, data)
+            if wrong is not None:
+                return wrong
+        return None
+
+    def _note(self, place: int, action: str, data: str) -> str | None:
+        try:
+            if action != _audit.LEDGER:
+                self.standing.note(place, action, data)
+                return None
+            for run in _RUNS.decode(data):
+                wrong = self.said.add(place, run)
+                if wrong is not None:
+                    return wrong
+        except _UNREADABLE:
+            return f"audit row {place}: what it says ({action}) cannot be"
+        return None
+
+    def _meet(self) -> str | None:
+        """Compare with the checkpoints that know the row which was reached."""
+        while self._met < len(self._known) and self._known[self._met].audit_seq <= self.head.seq:
+            known = self._known[self._met]
+            self._met += 1
+            # There may have been rows that nobody had sealed yet.
+            more = known.holds < self.said.counts["hold"] or known.transfers < self.said.counts["transfer"]
+            if self.head.hash != known.hash or more:
+                return f"audit row {known.audit_seq} is not the one that a checkpoint knows: history was written anew"
+        return None
+
+    def _lost(self) -> str | None:
+        """What a checkpoint knows and the audit does not speak of any more."""
+        cut = "its tail was cut, or the database is older than the checkpoint"
+        for known in self._known[self._met :]:
+            return f"the audit ends at row {self.sealed}, and a checkpoint knows row {known.audit_seq}: {cut}"
+        for known in self._known:
+            for kind, count in (("hold", known.holds), ("transfer", known.transfers)):
+                if self.said.counts[kind] < count:
+                    spoken = self.said.counts[kind]
+                    return f"the audit speaks of {spoken} {kind}s, and a checkpoint knows {count}: {cut}"
+        return None
 
 
-def _pages(connection: sa.Connection) -> Iterator[list[_Row]]:
+def _pages(connection: sa.Connection) -> Iterator[Sequence[Sequence[Any]]]:
     last = 0
     columns = [t.AUDIT.c[name] for name in AUDIT_COLUMNS]
     while True:
         query = sa.select(*columns).where(t.AUDIT.c.seq > last).order_by(t.AUDIT.c.seq).limit(_PAGE)
-        page: list[_Row] = [tuple(row) for row in connection.execute(query)]
+        page = [tuple(row) for row in connection.execute(query)]
         if not page:
             return
         yield page
         last = page[-1][0]
-
-
-def _first_changed(connection: sa.Connection, page: list[_Row], vouched: dict[str, int]) -> str | None:
-    """The first hold or transfer that is not what it was when it was written."""
-    for row in page:
-        if row[5] != _audit.LEDGER:
-            continue
-        said: list[tuple[str, int, str]] = msgspec.json.decode(row[7])
-        for kind, digests in (("hold", _holds), ("transfer", _transfers)):
-            numbers = [seq for which, seq, _ in said if which == kind]
-            vouched[kind] += len(numbers)
-            now = digests(connection, numbers)
-            for which, seq, digest in said:
-                if which == kind and now.get(seq) != digest:
-                    return f"{kind} {seq} is not what audit row {row[0]} says that it was"
-    return None
-
-
-def _holds(connection: sa.Connection, numbers: list[int]) -> dict[int, str]:
-    columns = [t.HOLD.c[name] for name in HOLD_SMALL]
-    rows = connection.execute(sa.select(*columns).where(t.HOLD.c.seq.in_(numbers)))
-    return {row[0]: _audit.of_hold(tuple(row)) for row in rows}
-
-
-def _transfers(connection: sa.Connection, numbers: list[int]) -> dict[int, str]:
-    columns = [t.TRANSFER.c[name] for name in TRANSFER_COLUMNS]
-    query = sa.select(*columns, t.RECEIPT.c.body).select_from(
-        t.TRANSFER.outerjoin(t.RECEIPT, t.RECEIPT.c.hold_seq == t.TRANSFER.c.hold_seq)
-    )
-    rows = connection.execute(query.where(t.TRANSFER.c.seq.in_(numbers))).all()
-    entries = _entries(connection, numbers)
-    return {row[0]: _audit.of_transfer(tuple(row[:-1]), entries.get(row[0], []), row[-1]) for row in rows}
-
-
-def _entries(connection: sa.Connection, numbers: list[int]) -> dict[int, list[_Row]]:
-    entry = t.ENTRY.c
-    columns = (entry.transfer_seq, entry.account_id, entry.side, entry.amount_msat, entry.previous_seq)
-    query = sa.select(*columns).where(entry.transfer_seq.in_(numbers)).order_by(entry.transfer_seq, entry.n)
-    found: dict[int, list[_Row]] = {}
-    for row in connection.execute(query):
-        found.setdefault(row[0], []).append(tuple(row[1:]))
-    return found
-
-
-def _unvouched(connection: sa.Connection, vouched: dict[str, int]) -> str | None:
-    for table in (t.HOLD, t.TRANSFER):
-        there = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar() or 0
-        if there != vouched[table.name]:
-            return f"there are {there} rows of {table.name}, and the audit speaks of {vouched[table.name]}"
-    return None
-
-
-def _first_other(connection: sa.Connection, page: list[_Row]) -> str | None:
-    """The first agent or account that is not what it was when it was made."""
-    for action, now in (("agent.create", _agents), ("account.open", _accounts)):
-        said = {row[6]: (row[0], row[7]) for row in page if row[5] == action}
-        there = now(connection, list(said))
-        for subject, (seq, data) in said.items():
-            if there.get(subject) != data:
-                return f"audit row {seq}: {action} {subject} is not what it was when it was written"
-    return None
-
-
-def _agents(connection: sa.Connection, ids: list[str]) -> dict[str, str]:
-    agent = t.AGENT.c
-    columns = (agent.id, agent.name, agent.realm, agent.account_id, agent.parent_id, agent.depth, agent.created_ms)
-    return {row[0]: _audit.canonical(*row) for row in connection.execute(sa.select(*columns).where(agent.id.in_(ids)))}
-
-
-def _accounts(connection: sa.Connection, names: list[str]) -> dict[str, str]:
-    account = t.ACCOUNT.c
-    columns = (account.id, account.name, account.realm, account.kind, account.constrained)
-    # A name may stand in two realms: an account's audit subject is its name and realm.
-    query = sa.select(*columns).where((account.name + "@" + account.realm).in_(names))
-    return {f"{row[1]}@{row[2]}": _audit.canonical(*row) for row in connection.execute(query)}
-
-
-class _Mutable:
-    """What the audit says of rows that change in place: switches, tokens, limits."""
-
-    def __init__(self) -> None:
-        self._enabled: dict[str, int] = {}
-        self._live: dict[str, str] = {}
-        self._limits: set[tuple[Any, ...]] = set()
-
-    def note(self, action: str, data: str) -> None:
-        """Follow one audit row."""
-        if action in ("agent.create", "agent.enabled", "token.add", "token.revoke", "limits.set"):
-            members = msgspec.json.decode(data)
-            if action == "agent.create":
-                self._enabled[members[0]] = 1
-            elif action == "agent.enabled":
-                self._enabled[members[0]] = members[1]
-            elif action == "token.add":
-                self._live[members[0]] = members[1]
-            elif action == "token.revoke":
-                self._live.pop(members[0], None)
-            else:
-                self._limits.add(tuple(members))
-
-    def first_difference(self, connection: sa.Connection) -> str | None:
-        """Where the tables say otherwise."""
-        for agent, enabled in connection.execute(sa.select(t.AGENT.c.id, t.AGENT.c.enabled)):
-            if self._enabled.get(agent) != enabled:
-                return f"agent {agent}: enabled is {enabled}, the audit says otherwise"
-        live = sa.select(t.TOKEN.c.hash, t.TOKEN.c.agent_id).where(t.TOKEN.c.revoked_ms.is_(None))
-        tokens = {_audit.digest(row[0]): row[1] for row in connection.execute(live)}
-        if tokens != self._live:
-            agents = sorted({agent for _, agent in tokens.items() ^ self._live.items()})
-            return f"agent {agents[0]}: its live tokens are not those that the audit says"
-        limits = {tuple(row) for row in connection.execute(sa.select(*t.LIMITS.c))}
-        if limits != self._limits:
-            agents = sorted({row[0] for row in limits ^ self._limits})
-            return f"agent {agents[0]}: its limits are not those that the audit says"
-        return None

@@ -1,143 +1,139 @@
-"""Replays the whole ledger, on one snapshot, and compares it with what is stored. SQLite's own SQL, as text.
+"""Replays the whole ledger, on one snapshot, and compares it with what is stored.
 
-Each check is a query that gives the rows that are wrong, and a sentence for the first of them.
+The checks share out the connections: a database works on each without the interpreter's lock. The first thing wrong
+that is told is the one that matters most, whichever was found first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+import msgspec
 import sqlalchemy as sa
 
 from arbstr_core.storage import Dialect
-from arbstr_core.vault._chain import first_broken_link
-from arbstr_core.vault._migrations import guards
-from arbstr_core.vault._values import Verification
+from arbstr_core.vault import _checks, _digests, _replay, _windows
+from arbstr_core.vault._chain import Walk
+from arbstr_core.vault._checks import Check
+from arbstr_core.vault._guarded import unguarded
+from arbstr_core.vault._values import KnownCheckpoint, Verification
 
-_SIGNED = "CASE side WHEN 'debit' THEN amount_msat ELSE -amount_msat END"
-_DAY_MS = 86_400_000
+CONNECTIONS = 2
+"""What `verify` works on; the machines that it runs on have few processors"""
 
-_CHECKS: tuple[tuple[str, str], ...] = (
-    (
-        "transfer {0}: its entries do not balance",
-        f"SELECT transfer_seq FROM entry GROUP BY transfer_seq HAVING sum({_SIGNED}) <> 0",
-    ),
-    (
-        "transfer {0}: the sequence has a gap before it",
-        "SELECT seq FROM (SELECT seq, row_number() OVER (ORDER BY seq) AS place FROM transfer) WHERE seq <> place",
-    ),
-    (
-        "entry {1} of transfer {0}: its account is of another realm",
-        """SELECT e.transfer_seq, e.n FROM entry e JOIN transfer x ON x.seq = e.transfer_seq
-        JOIN account a ON a.id = e.account_id WHERE a.realm <> x.realm""",
-    ),
-    (
-        "hold {0} is {1}, and that is not what its transfer says",
-        """SELECT h.id, h.state FROM hold h LEFT JOIN transfer x ON x.hold_seq = h.seq
-        WHERE coalesce(x.kind, 'held')
-        <> CASE h.state WHEN 'settled' THEN 'settle' WHEN 'released' THEN 'release' ELSE 'held' END
-        OR x.amount_msat > h.amount_msat""",
-    ),
-    (
-        "hold {0}: the agent was not charged what its transfer says",
-        """SELECT h.id FROM hold h JOIN transfer x ON x.hold_seq = h.seq
-        LEFT JOIN entry e ON e.transfer_seq = x.seq AND e.account_id = h.account_id AND e.side = 'debit'
-        WHERE coalesce(e.amount_msat, 0) <> x.amount_msat""",
-    ),
-    (
-        "hold {0} has ended and there is no receipt for it",
-        "SELECT id FROM hold h WHERE state <> 'held' AND NOT EXISTS (SELECT 1 FROM receipt r WHERE r.hold_seq = h.seq)",
-    ),
-    (
-        "account {0}: posted is {1} msat, its entries make {2}",
-        f"""WITH replay AS (SELECT account_id, sum({_SIGNED}) AS debits FROM entry GROUP BY account_id)
-        SELECT a.name, a.posted_msat, CASE a.kind WHEN 'asset' THEN 1 ELSE -1 END * coalesce(r.debits, 0) AS made
-        FROM account a LEFT JOIN replay r ON r.account_id = a.id WHERE a.constrained AND a.posted_msat <> made""",
-    ),
-    (
-        "account {0}: held is {1} msat, its open holds make {2}",
-        """WITH open AS (SELECT account_id, sum(amount_msat) AS msat FROM hold WHERE state = 'held' GROUP BY account_id)
-        SELECT a.name, a.held_msat, coalesce(o.msat, 0) AS made
-        FROM account a LEFT JOIN open o ON o.account_id = a.id WHERE a.held_msat <> made""",
-    ),
-    (
-        "account {0}: {1} msat are available, less than nothing",
-        "SELECT name, posted_msat - held_msat FROM account WHERE constrained AND posted_msat < held_msat",
-    ),
-    (
-        "realm {0}: assets are {1} msat, less than what is owed to agents, {2} msat",
-        """SELECT realm, sum(posted_msat) FILTER (WHERE kind = 'asset') AS assets,
-        sum(posted_msat) FILTER (WHERE kind = 'agent') AS owed FROM account GROUP BY realm
-        HAVING coalesce(owed, 0) > coalesce(assets, 0)""",
-    ),
-    (
-        "agent {0}, day {1}: {2} msat of the daily limit are used, its calls make {3}",
-        """WITH counted AS (SELECT h.seq, h.agent_id, h.window_start_ms FROM hold h
-          UNION ALL SELECT w.hold_seq, w.agent_id, w.window_start_ms FROM hold_window w WHERE w.kind = 'day'),
-        calls AS (SELECT k.agent_id, k.window_start_ms,
-          sum(CASE h.state WHEN 'held' THEN h.amount_msat ELSE coalesce(x.amount_msat, 0) END) AS msat
-          FROM counted k JOIN hold h ON h.seq = k.seq LEFT JOIN transfer x ON x.hold_seq = h.seq GROUP BY 1, 2),
-        days AS (SELECT agent_id, window_start_ms, used FROM bucket WHERE kind = 'day')
-        SELECT coalesce(d.agent_id, c.agent_id), coalesce(d.window_start_ms, c.window_start_ms),
-          coalesce(d.used, 0), coalesce(c.msat, 0) FROM days d
-        FULL JOIN calls c ON c.agent_id = d.agent_id AND c.window_start_ms = d.window_start_ms
-        WHERE coalesce(d.used, 0) <> coalesce(c.msat, 0)""",
-    ),
-    (
-        "agent {0}, day {1}: {2} msat are used, above every daily limit it had",
-        f"""SELECT agent_id, window_start_ms, used FROM bucket b
-        WHERE kind = 'day' AND used > (SELECT coalesce(max(daily_msat), 0)
-        FROM limits l WHERE l.agent_id = b.agent_id AND l.created_ms < b.window_start_ms + {_DAY_MS})""",
-    ),
-    ("receipt {0} belongs to no ended hold", "SELECT hold_seq FROM receipt EXCEPT SELECT hold_seq FROM transfer"),
-    (
-        "agent {0} has no audit row",
-        "SELECT id FROM agent EXCEPT SELECT subject FROM audit WHERE action = 'agent.create'",
-    ),
-    ("table {0}, row {1}: what it refers to is not there", 'SELECT "table", rowid FROM pragma_foreign_key_check'),
-    ("the file is damaged: {0}", "SELECT * FROM pragma_integrity_check WHERE integrity_check <> 'ok'"),
-)
+_COUNTS = """SELECT (SELECT count(*) FROM transfer), (SELECT count(*) FROM hold WHERE state = 'held'),
+(SELECT count(*) FROM agent), (SELECT count(*) FROM entry)"""
 
 
-def verify(connection: sa.Connection) -> Verification:
-    """Everything, in order of how much it would matter; the first thing wrong is named."""
-    sum_msat = _scalar(connection, f"SELECT coalesce(sum({_SIGNED}), 0) FROM entry")
-    bad = _first_bad(connection)
-    if bad is None and sum_msat:
-        bad = f"the entries make {sum_msat} msat, not 0"
+def verify(connections: Sequence[sa.Connection], known: Sequence[KnownCheckpoint] = ()) -> Verification:
+    """Everything, on connections that see the same snapshot; the first thing wrong is named."""
+    walk = Walk(known)
+    found = _shared_out(connections, _tasks(connections[0], walk))
+    transfers, open_holds, agents, entries = connections[0].exec_driver_sql(_COUNTS).one()
+    bad = next((each for each in found if each is not None), None)
     return Verification(
         ok=bad is None,
-        transfers=_scalar(connection, "SELECT count(*) FROM transfer"),
-        sum_msat=sum_msat,
-        open_holds=_scalar(connection, "SELECT count(*) FROM hold WHERE state = 'held'"),
-        agents=_scalar(connection, "SELECT count(*) FROM agent"),
-        entries=_scalar(connection, "SELECT count(*) FROM entry"),
-        audit_rows=_scalar(connection, "SELECT count(*) FROM audit"),
+        transfers=transfers,
+        sum_msat=_replay.sum_of_entries(connections[0]),
+        open_holds=open_holds,
+        agents=agents,
+        entries=entries,
+        audit_rows=walk.sealed + walk.pending,
+        pending_rows=walk.pending,
+        checkpoints=len(known),
         first_bad=bad,
     )
 
 
-def _first_bad(connection: sa.Connection) -> str | None:
-    for sentence, query in _CHECKS:
-        row = connection.exec_driver_sql(f"{query} LIMIT 1").first()
-        if row is not None:
-            return sentence.format(*row)
-    others: tuple[Callable[[sa.Connection], str | None], ...] = (_missing_trigger, first_broken_link)
-    for check in others:
-        found = check(connection)
+class _Task(msgspec.Struct, frozen=True):
+    """A check; `after` the walk along the audit for those that compare with what it says."""
+
+    check: Check
+    after: bool = False
+
+
+def _tasks(connection: sa.Connection, walk: Walk) -> list[_Task]:
+    """In order of how much what they find would matter."""
+    dialect = Dialect(connection.dialect.name)
+    replays: list[Check] = [_replay.balances, _replay.hold_chains, _replay.transfer_chains]
+    told: list[Check] = [
+        *(partial(_others, walk, kind) for kind in _digests.KINDS),
+        partial(_standing, walk),
+        partial(_limits, walk),
+    ]
+    last = [unguarded, *_checks.damaged(connection)]
+    return [
+        *(_Task(check) for check in (*_checks.ledger(dialect), *replays)),
+        _Task(walk.run),
+        *(_Task(check, after=True) for check in told),
+        *(_Task(check) for check in last),
+    ]
+
+
+def _others(walk: Walk, kind: _digests.Kind, connection: sa.Connection) -> str | None:
+    for page in _digests.pages(connection, kind, walk.said):
+        found = _digests.first_other(connection, kind, page, walk.said)
         if found is not None:
             return found
     return None
 
 
-def _missing_trigger(connection: sa.Connection) -> str | None:
-    rows = connection.exec_driver_sql("SELECT sql FROM sqlite_schema WHERE type = 'trigger'")
-    present = {row[0] for row in rows}
-    missing = [guard.name for guard in guards() if not set(guard.made(Dialect.SQLITE)) <= present]
-    return f"trigger {missing[0]} is not there, or was changed" if missing else None
+def _standing(walk: Walk, connection: sa.Connection) -> str | None:
+    return next(walk.standing.differences(connection), None)
 
 
-def _scalar(connection: sa.Connection, query: str) -> int:
-    value: Any = connection.exec_driver_sql(query).scalar()
-    return int(value)
+def _limits(walk: Walk, connection: sa.Connection) -> str | None:
+    return _windows.windows(connection, walk.said, walk.standing.terms)
+
+
+class _Shared:
+    """What is still to be done: the walk first, what waits for it as soon as it is over, the rest meanwhile."""
+
+    def __init__(self, tasks: Sequence[_Task]) -> None:
+        self.found: list[str | None] = [None] * len(tasks)
+        self._tasks = tasks
+        self._left = sorted(range(len(tasks)), key=lambda n: not tasks[n].after)
+        self._walk = next(n for n, task in enumerate(tasks) if isinstance(getattr(task.check, "__self__", None), Walk))
+        self._left.remove(self._walk)
+        self._left.insert(0, self._walk)
+        self._over = False
+        self._moved = threading.Condition()
+
+    def work(self, connection: sa.Connection) -> None:
+        """Take what can be done, until nothing is left."""
+        while (place := self._next()) is not None:
+            try:
+                self.found[place] = self._tasks[place].check(connection)
+            finally:
+                if place == self._walk:
+                    self._end_walk()
+
+    def _next(self) -> int | None:
+        with self._moved:
+            while self._left:
+                ready = next((n for n in self._left if self._over or not self._tasks[n].after), None)
+                if ready is not None:
+                    self._left.remove(ready)
+                    return ready
+                self._moved.wait()
+            return None
+
+    def _end_walk(self) -> None:
+        with self._moved:
+            self._over = True
+            if self.found[self._walk] is not None:
+                # Nothing can be compared with what the audit says where that is wrong itself.
+                self._left = [n for n in self._left if not self._tasks[n].after]
+            self._moved.notify_all()
+
+
+def _shared_out(connections: Sequence[sa.Connection], tasks: Sequence[_Task]) -> list[str | None]:
+    """What each task found."""
+    shared = _Shared(tasks)
+    with ThreadPoolExecutor(len(connections), thread_name_prefix="arbstr-verify") as pool:
+        for done in [pool.submit(shared.work, connection) for connection in connections]:
+            done.result()
+    return shared.found

@@ -1,0 +1,143 @@
+"""What must never be found in the database: a sentence, and the query that finds it, for both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from arbstr_core.storage import Dialect
+from arbstr_core.vault._tables import METADATA
+
+Check = Callable[[sa.Connection], str | None]
+"""The first thing that is wrong, or None"""
+
+SIGNED = "CASE {0}side WHEN 'debit' THEN {0}amount_msat ELSE -{0}amount_msat END"
+
+# Of a hold, each with what else is wrong then: one pass for all of them, for there may be many millions.
+_OF_HOLDS = (
+    (
+        """coalesce(x.kind, 'held')
+        <> CASE h.state WHEN 'settled' THEN 'settle' WHEN 'released' THEN 'release' ELSE 'held' END""",
+        "'is ' || h.state || ', and its transfer says ' || coalesce(x.kind, 'nothing')",
+    ),
+    ("x.at_ms IS DISTINCT FROM h.ended_ms", "'ended at another moment than its transfer says'"),
+    ("x.amount_msat > h.amount_msat", "'of ' || h.amount_msat || ' msat was charged with ' || x.amount_msat"),
+    (
+        """x.amount_msat <> coalesce((SELECT sum(e.amount_msat) FROM entry e WHERE e.transfer_seq = x.seq
+        AND e.account_id = h.account_id AND e.side = 'debit'), 0)""",
+        "'was not charged to its agent as transfer ' || x.seq || ' says'",
+    ),
+    ("x.seq IS NOT NULL AND r.hold_seq IS NULL", "'has ended and there is no receipt for it'"),
+    ("r.at_ms IS DISTINCT FROM x.at_ms", "'has a receipt of another moment'"),
+    ("a.account_id IS DISTINCT FROM h.account_id", "'has another account than its agent ' || h.agent_id"),
+    ("x.realm IS DISTINCT FROM c.realm AND x.seq IS NOT NULL", "'has a transfer in realm ' || x.realm"),
+)
+_STORY = (
+    f"SELECT h.id, CASE {' '.join(f'WHEN {wrong} THEN {text}' for wrong, text in _OF_HOLDS)} END FROM hold h"
+    " LEFT JOIN transfer x ON x.hold_seq = h.seq LEFT JOIN receipt r ON r.hold_seq = h.seq"
+    " LEFT JOIN agent a ON a.id = h.agent_id LEFT JOIN account c ON c.id = h.account_id"
+    f" WHERE {' OR '.join(f'({wrong})' for wrong, _ in _OF_HOLDS)}"
+)
+
+_SENTENCES = (
+    (
+        "transfer {0}: its entries do not balance, {1} msat are too much on one side",
+        f"""SELECT transfer_seq, sum({SIGNED.format("")}) FROM entry GROUP BY transfer_seq
+        HAVING sum({SIGNED.format("")}) <> 0""",
+    ),
+    ("hold {0} {1}", _STORY),
+    (
+        "receipt of hold number {0} belongs to no ended hold",
+        "SELECT r.hold_seq FROM receipt r LEFT JOIN transfer x ON x.hold_seq = r.hold_seq WHERE x.seq IS NULL",
+    ),
+    (
+        "entry {1} of transfer {0}: its account is of another realm",
+        """SELECT e.transfer_seq, e.n FROM entry e LEFT JOIN transfer x ON x.seq = e.transfer_seq
+        LEFT JOIN account a ON a.id = e.account_id WHERE x.seq IS NULL OR a.realm IS DISTINCT FROM x.realm""",
+    ),
+    (
+        "transfer {0} is of a hold that is not there, number {1}",
+        """SELECT x.seq, x.hold_seq FROM transfer x LEFT JOIN hold h ON h.seq = x.hold_seq
+        WHERE x.hold_seq IS NOT NULL AND h.seq IS NULL""",
+    ),
+    (
+        "transfer {0} refers to transfer {1}, which is not there",
+        """SELECT x.seq, x.refers_to FROM transfer x LEFT JOIN transfer o ON o.seq = x.refers_to
+        WHERE x.refers_to IS NOT NULL AND o.seq IS NULL""",
+    ),
+    (
+        "hold number {0} counts in {1} windows, and says that it is {2}",
+        """SELECT w.hold_seq, count(*), h.windows FROM hold_window w LEFT JOIN hold h ON h.seq = w.hold_seq
+        GROUP BY w.hold_seq, h.windows HAVING count(*) <> coalesce(h.windows, 0)""",
+    ),
+    (
+        "hold {0}: approval {1} is not there, or of another account",
+        """SELECT h.id, h.approval_id FROM hold h LEFT JOIN approval p ON p.id = h.approval_id
+        WHERE h.approval_id IS NOT NULL AND p.account_id IS DISTINCT FROM h.account_id""",
+    ),
+    (
+        "agent {0}: its account is of another realm, or not there",
+        "SELECT g.id FROM agent g LEFT JOIN account a ON a.id = g.account_id WHERE a.realm IS DISTINCT FROM g.realm",
+    ),
+    (
+        "agent {0}: its parent {1} has another account, or another place above it",
+        """SELECT g.id, g.parent_id FROM agent g JOIN agent p ON p.id = g.parent_id
+        WHERE p.account_id <> g.account_id OR p.depth <> g.depth - 1""",
+    ),
+    (
+        "account {0}: {1} msat are available, less than nothing",
+        "SELECT name, posted_msat - held_msat FROM account WHERE constrained = 1 AND posted_msat < held_msat",
+    ),
+    (
+        "account {0}: held is {1} msat, its open holds make {2}",
+        """SELECT a.name, a.held_msat, coalesce(sum(h.amount_msat), 0) FROM account a
+        LEFT JOIN hold h ON h.account_id = a.id AND h.state = 'held' GROUP BY a.id, a.name, a.held_msat
+        HAVING a.held_msat <> coalesce(sum(h.amount_msat), 0)""",
+    ),
+)
+
+_SQLITE_ONLY = (
+    (
+        "the numbers of transfers end at {1}, and there are {0}: one is gone",
+        "SELECT count(*), max(seq) FROM transfer HAVING count(*) <> max(seq)",
+    ),
+    (
+        "the numbers of holds end at {1}, and there are {0}: one is gone",
+        "SELECT count(*), max(seq) FROM hold HAVING count(*) <> max(seq)",
+    ),
+    *(
+        (
+            "table {0}: what a row refers to is not there, in {1}",
+            f"""SELECT "table", "parent" FROM pragma_foreign_key_check('{table.name}')""",
+        )
+        # What the others refer to is looked at above.
+        for table in METADATA.sorted_tables
+        if table.foreign_keys and not table.info["guarded"]
+    ),
+)
+
+_TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'"
+_DAMAGED = "SELECT * FROM pragma_integrity_check('{0}') WHERE integrity_check <> 'ok'"
+
+
+def ledger(dialect: Dialect) -> list[Check]:
+    """The checks that are a query, in order of how much what they find would matter."""
+    more = _SQLITE_ONLY if dialect is Dialect.SQLITE else ()
+    return [_asked(sentence, query) for sentence, query in (*_SENTENCES, *more)]
+
+
+def damaged(connection: sa.Connection) -> list[Check]:
+    """SQLite's own look at each table and its indexes."""
+    if Dialect(connection.dialect.name) is not Dialect.SQLITE:
+        return []
+    names = [row[0] for row in connection.exec_driver_sql(_TABLES)]
+    return [_asked("the file is damaged: {0}", _DAMAGED.format(name)) for name in names]
+
+
+def _asked(sentence: str, query: str) -> Check:
+    def check(connection: sa.Connection) -> str | None:
+        row = connection.exec_driver_sql(f"{query} LIMIT 1").first()
+        return None if row is None else sentence.format(*row)
+
+    return check

@@ -1,0 +1,193 @@
+"""Compares holds and transfers, each with all that belongs to it, with the digests that the audit says.
+
+The database puts together what is digested, a page of rows at a time and without the interpreter's lock, and PostgreSQL
+digests it, too. Where that is not what was said, the rows are looked at one by one, the way they were written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from arbstr_core.storage import Dialect
+from arbstr_core.vault import _audit
+from arbstr_core.vault import _tables as t
+from arbstr_core.vault._audit import DIGEST_BYTES
+from arbstr_core.vault._rows import HOLD_SMALL, TRANSFER_COLUMNS
+from arbstr_core.vault._said import PAGE, Said, empty_page
+
+WINDOW_SMALL = ("agent_id", "kind", "window_start_ms")
+ENTRY_SMALL = ("n", "account_id", "side", "amount_msat", "previous_seq")
+
+
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """How rows of one table are digested."""
+
+    name: str
+    lines: dict[Dialect, str]
+    one_by_one: Callable[[sa.Connection, int], list[tuple[int, str, bytes]]]
+    """(number, what an operator calls it, digest) of the rows in a page"""
+
+
+def _json(dialect: Dialect, table: sa.Table, columns: Sequence[str], name: str) -> str:
+    """SQL for the canonical JSON of some columns."""
+    named = [f"{name}.{column}" for column in columns]
+    if dialect is Dialect.SQLITE:
+        return f"json_array({', '.join(named)})"
+    texts = []
+    for column, each in zip(columns, named, strict=True):
+        is_text = not isinstance(table.c[column].type, sa.Integer)
+        text = f"to_json({each})::text" if is_text else f"{each}::text"
+        texts.append(f"coalesce({text}, 'null')" if table.c[column].nullable else text)
+    return f"('[' || {' || chr(44) || '.join(texts)} || ']')"
+
+
+def _together(dialect: Dialect, line: str, order: str) -> str:
+    if dialect is Dialect.SQLITE:
+        return f"group_concat({line}, '')"
+    return f"string_agg({line}, '' ORDER BY {order})"
+
+
+def _hold_line(dialect: Dialect) -> str:
+    window = _json(dialect, t.HOLD_WINDOW, WINDOW_SMALL, "w")
+    order = 'w.agent_id COLLATE "C", w.kind COLLATE "C"'
+    more = f"SELECT {_together(dialect, window, order)} FROM hold_window w WHERE w.hold_seq = x.seq"
+    small = _json(dialect, t.HOLD, HOLD_SMALL, "x")
+    return f"{small} || CASE WHEN x.windows = 0 THEN '' ELSE coalesce(({more}), '') END || '|' || x.candidates"
+
+
+def _transfer_line(dialect: Dialect) -> str:
+    entry = _together(dialect, _json(dialect, t.ENTRY, ENTRY_SMALL, "e"), "e.n")
+    more = f"SELECT {entry} FROM entry e WHERE e.transfer_seq = x.seq"
+    body = "SELECT r.body FROM receipt r WHERE r.hold_seq = x.hold_seq"
+    small = _json(dialect, t.TRANSFER, TRANSFER_COLUMNS, "x")
+    return f"{small} || coalesce(({more}), '') || '|' || coalesce(({body}), '')"
+
+
+def _query(dialect: Dialect, table: str, line: str) -> str:
+    """How many rows, the first and the last number; SQLite's lines with NUL between, or PostgreSQL's digests and
+    numbers."""
+    if dialect is Dialect.SQLITE:
+        made = f"CAST(group_concat({line}, char(0)) AS BLOB), NULL"
+    else:
+        digest = f"substr(sha256(convert_to({line}, 'UTF8')), 1, {DIGEST_BYTES})"
+        numbers = "string_agg(int8send(x.seq), ''::bytea ORDER BY x.seq)"
+        made = f"string_agg({digest}, ''::bytea ORDER BY x.seq), {numbers}"
+    return f"SELECT count(*), min(x.seq), max(x.seq), {made} FROM {table} x WHERE x.seq BETWEEN {{0}} AND {{1}}"
+
+
+def _holds(connection: sa.Connection, page: int) -> list[tuple[int, str, bytes]]:
+    columns = [t.HOLD.c[name] for name in (*HOLD_SMALL, "candidates")]
+    rows = connection.execute(sa.select(*columns).where(_in(t.HOLD.c.seq, page)).order_by(t.HOLD.c.seq))
+    windows = _grouped(connection, t.HOLD_WINDOW, WINDOW_SMALL, t.HOLD_WINDOW.c.hold_seq, page)
+    return [
+        (row[0], f"hold {row[1]}", _audit.of_hold(tuple(row[:-1]), windows.get(row[0], []), row[-1])) for row in rows
+    ]
+
+
+def _transfers(connection: sa.Connection, page: int) -> list[tuple[int, str, bytes]]:
+    transfer = t.TRANSFER.c
+    columns = [transfer[name] for name in TRANSFER_COLUMNS]
+    joined = t.TRANSFER.outerjoin(t.RECEIPT, t.RECEIPT.c.hold_seq == transfer.hold_seq).outerjoin(
+        t.HOLD, t.HOLD.c.seq == transfer.hold_seq
+    )
+    query = sa.select(*columns, t.HOLD.c.id, t.RECEIPT.c.body).select_from(joined)
+    rows = connection.execute(query.where(_in(transfer.seq, page)).order_by(transfer.seq))
+    entries = _grouped(connection, t.ENTRY, ENTRY_SMALL, t.ENTRY.c.transfer_seq, page)
+    return [
+        (
+            row[0],
+            f"transfer {row[0]} ({row[1]} {row[-2] or row[4]}), its entries or its receipt,",
+            _audit.of_transfer(tuple(row[:-2]), entries.get(row[0], []), row[-1]),
+        )
+        for row in rows
+    ]
+
+
+def _grouped(
+    connection: sa.Connection, table: sa.Table, columns: Sequence[str], of: sa.Column[int], page: int
+) -> dict[int, list[tuple[Any, ...]]]:
+    query = sa.select(of, *(table.c[name] for name in columns)).where(_in(of, page)).order_by(of, table.c[columns[0]])
+    found: dict[int, list[tuple[Any, ...]]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row[0], []).append(tuple(row[1:]))
+    return found
+
+
+def _in(number: sa.Column[int], page: int) -> sa.ColumnElement[bool]:
+    return number.between(*_bounds(page))
+
+
+def _bounds(page: int) -> tuple[int, int]:
+    return page * PAGE, page * PAGE + PAGE - 1
+
+
+def _made(kind: str, line: Callable[[Dialect], str]) -> dict[Dialect, str]:
+    return {dialect: _query(dialect, kind, line(dialect)) for dialect in Dialect}
+
+
+KINDS = (
+    Kind(name="hold", lines=_made("hold", _hold_line), one_by_one=_holds),
+    Kind(name="transfer", lines=_made("transfer", _transfer_line), one_by_one=_transfers),
+)
+
+
+def pages(connection: sa.Connection, kind: Kind, said: Said) -> list[int]:
+    """The pages in which there are rows, or should be."""
+    there = connection.exec_driver_sql(f"SELECT DISTINCT seq / {PAGE} FROM {kind.name}")
+    return sorted({int(row[0]) for row in there} | said.pages[kind.name].keys())
+
+
+def first_other(connection: sa.Connection, kind: Kind, page: int, said: Said) -> str | None:
+    """The first row of a page that is not what the audit says, is not there, or should not be."""
+    meant = said.pages[kind.name].get(page) or empty_page()
+    if _digests(connection, kind, page) == meant.digests:
+        return None
+    there = kind.one_by_one(connection, page)
+    for seq, name, digest in there:
+        at = seq % PAGE
+        if not meant.places[at]:
+            return f"{name} has no audit row"
+        if digest != meant.digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES]:
+            return f"{name} is not what it was when it was written (audit row {meant.places[at]})"
+    missing = {at + page * PAGE for at, place in enumerate(meant.places) if place} - {seq for seq, _, _ in there}
+    if missing:
+        seq = min(missing)
+        return f"{kind.name} number {seq} is not there any more; audit row {meant.places[seq % PAGE]} speaks of it"
+    return None
+
+
+def _digests(connection: sa.Connection, kind: Kind, page: int) -> bytearray | None:
+    """The digests of a page by number; None where only one by one can they be made out."""
+    dialect = Dialect(connection.dialect.name)
+    query = kind.lines[dialect].format(*_bounds(page))
+    count, first, last, made, numbers = connection.exec_driver_sql(query).one()
+    found = bytearray(PAGE * DIGEST_BYTES)
+    if not count:
+        return found
+    digests = _of_lines(made) if dialect is Dialect.SQLITE else bytes(made)
+    if len(digests) != count * DIGEST_BYTES:
+        return None
+    if count == last - first + 1:
+        _put(found, first, digests)
+    elif numbers is None:
+        return None
+    else:
+        for n, seq in enumerate(struct.unpack(f">{count}q", numbers)):
+            _put(found, seq, digests[n * DIGEST_BYTES : (n + 1) * DIGEST_BYTES])
+    return found
+
+
+def _put(found: bytearray, first: int, digests: bytes) -> None:
+    start = first % PAGE * DIGEST_BYTES
+    found[start : start + len(digests)] = digests
+
+
+def _of_lines(lines: bytes) -> bytes:
+    sha256 = hashlib.sha256
+    return b"".join([sha256(line).digest()[:DIGEST_BYTES] for line in lines.split(b"\0")])

@@ -1,0 +1,39 @@
+"""That every guard is in place, word for word, and switched on."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from arbstr_core.storage import Dialect, Guard
+from arbstr_core.vault._migrations import guards
+
+_SQLITE = "SELECT sql FROM sqlite_schema WHERE type = 'trigger'"
+_POSTGRESQL = """SELECT g.tgname, g.tgenabled::text, pg_get_triggerdef(g.oid), p.prosrc, p.prosecdef, l.lanname,
+p.proconfig IS NULL FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
+JOIN pg_language l ON l.oid = p.prolang
+WHERE NOT g.tgisinternal AND c.relnamespace = current_schema()::regnamespace"""
+
+
+def unguarded(connection: sa.Connection) -> str | None:
+    """The first guard that is not there, was changed, or is switched off."""
+    if Dialect(connection.dialect.name) is Dialect.SQLITE:
+        there = {row[0] for row in connection.exec_driver_sql(_SQLITE)}
+        gone = [guard.name for guard in guards() if not set(guard.made(Dialect.SQLITE)) <= there]
+    else:
+        found = {row[0]: tuple(row) for row in connection.exec_driver_sql(_POSTGRESQL)}
+        gone = [guard.name for guard in guards() if guard.made(Dialect.POSTGRESQL) and not _stands(guard, found)]
+    return f"guard {gone[0]} is not there, or was changed, or is switched off" if gone else None
+
+
+def _stands(guard: Guard, found: dict[str, tuple[object, ...]]) -> bool:
+    row = found.get(guard.name)
+    if row is None:
+        return False
+    _, enabled, definition, body, definer, language, plain = row
+    stands = (body, definer, language, plain, enabled) == (guard.body(), False, "plpgsql", True, "O")
+    return stands and _normal(str(definition)) == _normal(guard.postgresql())
+
+
+def _normal(definition: str) -> str:
+    """A trigger's definition without what PostgreSQL adds: the schema's name."""
+    return " ".join(definition.replace(" ON public.", " ON ").replace("FUNCTION public.", "FUNCTION ").split())

@@ -1,0 +1,96 @@
+"""Replays the ledger: what the entries make of each account, and that each account's history hangs together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from arbstr_core.storage import Dialect
+from arbstr_core.vault._checks import SIGNED
+
+_PAGE = 20_000
+_MADE = f"SELECT account_id, sum({SIGNED.format('')}) FROM entry GROUP BY account_id"
+_ACCOUNTS = "SELECT id, name, realm, kind, constrained, posted_msat FROM account ORDER BY id"
+_ASSETS = frozenset({"asset", "cost"})
+_OWED = frozenset({"agent", "seller", "temp"})
+
+
+def balances(connection: sa.Connection) -> str | None:
+    """The first account whose balance is not what its entries make, or realm that cannot pay what it owes."""
+    made = {row[0]: int(row[1]) for row in connection.exec_driver_sql(_MADE)}
+    sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for id, name, realm, kind, constrained, posted in connection.exec_driver_sql(_ACCOUNTS):
+        debits = made.pop(id, 0)
+        balance = debits if kind in _ASSETS else -debits
+        sums[realm][kind] += balance
+        sums[realm][""] += debits
+        if constrained and posted != balance:
+            return f"account {name} ({realm}): posted is {posted} msat, its entries make {balance}"
+        if kind == "clearing" and balance:
+            return f"account {name} ({realm}): {balance} msat are left in it, and nothing should be"
+    if made:
+        return f"there are entries of account number {min(made)}, which is not there"
+    for realm, by_kind in sums.items():
+        owed = sum(by_kind[kind] for kind in _OWED)
+        if by_kind[""]:
+            return f"realm {realm}: its entries make {by_kind['']} msat, not 0"
+        if by_kind["asset"] < owed:
+            return f"realm {realm}: assets are {by_kind['asset']} msat, less than what is owed, {owed} msat"
+    return None
+
+
+def sum_of_entries(connection: sa.Connection) -> int:
+    """What all entries make; 0 where all is well."""
+    return sum(int(row[1]) for row in connection.exec_driver_sql(_MADE))
+
+
+def hold_chains(connection: sa.Connection) -> str | None:
+    """The first hold that does not follow from the one before of its account."""
+    columns = "x.account_id, x.seq, x.previous_seq"
+    return _broken(connection, "hold", "seq", "SELECT {0} FROM hold x WHERE {1} ORDER BY x.seq", columns)
+
+
+def transfer_chains(connection: sa.Connection) -> str | None:
+    """The first entry that does not follow from the one before of its account."""
+    columns = "x.account_id, x.transfer_seq, x.previous_seq"
+    query = (
+        "SELECT {0} FROM entry x JOIN account a ON a.id = x.account_id"
+        " WHERE (a.constrained = 1 OR x.previous_seq IS NOT NULL) AND {1} ORDER BY x.transfer_seq, x.n"
+    )
+    return _broken(connection, "transfer", "transfer_seq", query, columns)
+
+
+def _broken(connection: sa.Connection, kind: str, number: str, query: str, columns: str) -> str | None:
+    last: dict[int, int] = {}
+    for account, seq, previous in _triples(connection, "entry" if kind == "transfer" else kind, number, query, columns):
+        if last.get(account, 0) != previous:
+            return f"{kind} number {seq} says that {previous or 'nothing'} was before it in its account, not {last.get(account, 0)}"
+        last[account] = seq
+    rows = connection.exec_driver_sql(f"SELECT id, name, last_{kind} FROM account WHERE constrained = 1")
+    for id, name, end in rows:
+        if last.get(id, 0) != end:
+            return f"account {name}: its last {kind} is number {last.get(id, 0)}, and it says {end}"
+    return None
+
+
+_DECODER = msgspec.json.Decoder(list[tuple[int, int, int | None]])
+
+
+def _triples(
+    connection: sa.Connection, table: str, number: str, query: str, columns: str
+) -> Iterator[tuple[int, int, int | None]]:
+    """(account, number, number before) in order; SQLite gives a page of them as one text."""
+    if Dialect(connection.dialect.name) is Dialect.POSTGRESQL:
+        rows: Any = connection.execution_options(yield_per=_PAGE).exec_driver_sql(query.format(columns, "TRUE"))
+        yield from rows
+        return
+    first, last = connection.exec_driver_sql(f"SELECT min({number}), max({number}) FROM {table}").one()
+    for start in range(first or 0, (last or -1) + 1, _PAGE):
+        part = query.format(f"{columns}", f"x.{number} BETWEEN {start} AND {start + _PAGE - 1}")
+        names = [f"c{n}" for n in range(3)]
+        text = f"WITH x3({', '.join(names)}) AS ({part}) SELECT json_group_array(json_array({', '.join(names)})) FROM x3"
+        yield from _DECODER.decode(connection.exec_driver_sql(text).scalar_one())

@@ -1,0 +1,157 @@
+"""Replays the limits: what each bucket should hold, and that no hold and no day went past the limits in force then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from arbstr_core.vault._checks import SIGNED
+from arbstr_core.vault._said import Said
+from arbstr_core.vault._standing import Terms
+
+_TENTH_OF_MINUTE_MS = 6_000
+Key = tuple[str, str, int]
+"""(agent, kind, start of the window)"""
+
+# What a hold counts for: what it holds, then what was charged, with what was corrected since.
+_COUNTS = f"""WITH mended AS (SELECT o.hold_seq AS hold_seq, CAST(sum({SIGNED.format('e.')}) AS BIGINT) AS msat
+FROM transfer c JOIN transfer o ON o.seq = c.refers_to JOIN hold h ON h.seq = o.hold_seq
+JOIN entry e ON e.transfer_seq = c.seq AND e.account_id = h.account_id
+WHERE c.kind = 'correction' GROUP BY o.hold_seq),
+counted AS (SELECT h.seq AS seq, h.agent_id AS agent_id, h.window_start_ms AS window_start_ms,
+CASE WHEN h.approval_id IS NULL THEN h.amount_msat ELSE 0 END AS single,
+CASE WHEN m.msat IS NULL THEN 0 ELSE 1 END AS mended,
+CASE h.state WHEN 'held' THEN h.amount_msat ELSE coalesce(x.amount_msat, 0) + coalesce(m.msat, 0) END AS msat
+FROM hold h LEFT JOIN transfer x ON x.hold_seq = h.seq LEFT JOIN mended m ON m.hold_seq = h.seq) """
+_FIGURES = "sum(c.msat), max(c.single), min(c.seq), max(c.seq), max(c.mended)"
+_OWN = f"{_COUNTS} SELECT c.agent_id, 'day', c.window_start_ms, {_FIGURES} FROM counted c GROUP BY 1, 3"
+_OTHER = f"""{_COUNTS} SELECT w.agent_id, w.kind, w.window_start_ms, {_FIGURES} FROM hold_window w
+JOIN counted c ON c.seq = w.hold_seq GROUP BY 1, 2, 3"""
+_BUCKETS = "SELECT agent_id, kind, window_start_ms, used FROM bucket ORDER BY 1, 2, 3"
+_ABOVE = """SELECT seq, id, agent_id, amount_msat, created_ms FROM hold
+WHERE approval_id IS NULL AND amount_msat > {0} ORDER BY seq"""
+_REQUESTS = f"""SELECT agent_id, created_ms - created_ms % {_TENTH_OF_MINUTE_MS}, count(*) FROM hold
+WHERE created_ms >= {{0}} GROUP BY 1, 2"""
+_REPLAYED = ("day", "minute")
+
+
+class Window(msgspec.Struct):
+    """What the holds that count in a window make of it."""
+
+    msat: int = 0
+    single: int = 0
+    first: int = 0
+    last: int = 0
+    mended: int = 0
+
+    def add(self, msat: int, single: int, first: int, last: int, mended: int) -> None:
+        """More of them."""
+        self.msat += int(msat)
+        self.single = max(self.single, single)
+        self.first = min(self.first or first, first)
+        self.last = max(self.last, last)
+        self.mended |= mended
+
+
+def windows(connection: sa.Connection, said: Said, terms: dict[str, list[Terms]]) -> str | None:
+    """The first bucket or hold that is wrong."""
+    made: dict[Key, Window] = {}
+    for query in (_OWN, _OTHER):
+        for agent, kind, start, *figures in connection.exec_driver_sql(query):
+            made.setdefault((agent, kind, start), Window()).add(*figures)
+    parents = dict(tuple(row) for row in connection.exec_driver_sql("SELECT id, parent_id FROM agent"))
+    limits = _Limits(said, terms, parents)
+    wrong = _first_bucket(connection, made, limits)
+    return wrong or _first_hold(connection, made, limits) or _first_request(connection, parents)
+
+
+class _Limits:
+    """What was in force when."""
+
+    def __init__(self, said: Said, terms: dict[str, list[Terms]], parents: dict[str, str | None]) -> None:
+        self._said = said
+        self._terms = terms
+        self._parents = parents
+
+    def lines(self, agent: str) -> Iterator[list[Terms]]:
+        """All versions of the agent's limits and of each parent's."""
+        name: str | None = agent
+        while name is not None:
+            yield self._terms.get(name, [])
+            name = self._parents.get(name)
+
+    def in_force(self, versions: Sequence[Terms], seq: int, at_ms: int | None, until: int | None = None) -> list[Terms]:
+        """The versions in force when hold `seq` was opened, and until hold `until` was. What the same transaction
+        (`at_ms`) replaced before it was written down counts, too."""
+        first = self._said.place("hold", seq)
+        last = first if until is None else self._said.place("hold", until)
+        found = [each for each in versions if first < each.place <= last]
+        for each in reversed([each for each in versions if each.place <= first]):
+            found.append(each)
+            if each.created_ms != at_ms:
+                break
+        return found
+
+
+def _most(amounts: Iterable[int | None]) -> int:
+    return max((amount for amount in amounts if amount is not None), default=-1)
+
+
+def _first_bucket(connection: sa.Connection, made: dict[Key, Window], limits: _Limits) -> str | None:
+    there: set[Key] = set()
+    for agent, kind, start, used in connection.exec_driver_sql(_BUCKETS):
+        there.add((agent, kind, start))
+        if kind not in _REPLAYED:
+            continue
+        window = made.get((agent, kind, start)) or Window()
+        if used != window.msat:
+            return f"agent {agent}, {kind} {start}: {used} msat of the limit are used, its calls make {window.msat}"
+        if kind == "day" and used > _daily(limits, agent, window):
+            return f"agent {agent}, day {start}: {used} msat are used, above every daily limit there was"
+    missing = min((key for key, window in made.items() if key not in there and window.msat), default=None)
+    return None if missing is None else f"agent {missing[0]}, {missing[1]} {missing[2]}: its calls are not counted"
+
+
+def _daily(limits: _Limits, agent: str, window: Window) -> int:
+    own = next(limits.lines(agent))
+    versions = own if window.mended else limits.in_force(own, window.first, None, window.last)
+    # The one before the first: it may be of the transaction that replaced it.
+    return _most(each.daily for each in versions) if versions else -1
+
+
+def _first_hold(connection: sa.Connection, made: dict[Key, Window], limits: _Limits) -> str | None:
+    """Holds above the smallest limit that was ever in force are looked at one by one."""
+    floors = {
+        agent: min((each.max_charge or 0 for versions in limits.lines(agent) for each in versions), default=0)
+        for agent in {key[0] for key in made}
+    }
+    suspect = [floors[key[0]] for key, window in made.items() if key[1] == "day" and window.single > floors[key[0]]]
+    if not suspect:
+        return None
+    for seq, id, agent, amount, created in connection.exec_driver_sql(_ABOVE.format(min(suspect))):
+        for versions in limits.lines(agent):
+            most = _most(each.max_charge for each in limits.in_force(versions, seq, created))
+            if amount > most:
+                return f"hold {id}: {amount} msat are above {max(most, 0)}, the largest charge of agent {agent} then"
+    return None
+
+
+def _first_request(connection: sa.Connection, parents: dict[str, str | None]) -> str | None:
+    """Requests are counted with the holds that they opened."""
+    buckets = connection.exec_driver_sql("SELECT agent_id, window_start_ms, used FROM bucket WHERE kind = 'requests'")
+    counted = {(row[0], row[1]): row[2] for row in buckets}
+    if not counted:
+        return None
+    opened: dict[tuple[str, int], int] = {}
+    for agent, start, count in connection.exec_driver_sql(_REQUESTS.format(min(key[1] for key in counted))):
+        name: str | None = agent
+        while name is not None:
+            opened[name, start] = opened.get((name, start), 0) + count
+            name = parents.get(name)
+    for (agent, start), used in sorted(counted.items()):
+        made = opened.get((agent, start), 0)
+        if used > made:
+            return f"agent {agent}: {used} requests are counted at {start}, its holds make {made}"
+    return None
