@@ -3,8 +3,10 @@
 MONEY.md is its law. The way in is `Vault`; `schema` is what the database needs for it.
 """
 
+from arbstr_core.vault._checkpoints import Checkpoint, Mark
 from arbstr_core.vault._migrations import guards, schema
 from arbstr_core.vault._records import ApprovalRecord, ApprovalState, EventName, OutboxRecord
+from arbstr_core.vault._statements import Statement
 from arbstr_core.vault._values import (
     AgentRecord,
     ApprovalNeeded,
@@ -15,6 +17,7 @@ from arbstr_core.vault._values import (
     Granted,
     HoldRequest,
     HoldState,
+    KnownCheckpoint,
     Limits,
     LiveHolds,
     NewAgent,
@@ -35,6 +38,7 @@ __all__ = [
     "ApprovalRecord",
     "ApprovalState",
     "Beat",
+    "Checkpoint",
     "Claim",
     "Claimed",
     "Closed",
@@ -42,8 +46,10 @@ __all__ = [
     "Granted",
     "HoldRequest",
     "HoldState",
+    "KnownCheckpoint",
     "Limits",
     "LiveHolds",
+    "Mark",
     "NewAgent",
     "OutboxRecord",
     "PaidOut",
@@ -53,6 +59,7 @@ __all__ = [
     "Refused",
     "SellerShare",
     "Settlement",
+    "Statement",
     "Vault",
     "Verification",
     "guards",

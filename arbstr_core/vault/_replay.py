@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -13,15 +13,28 @@ from arbstr_core.storage import Dialect
 from arbstr_core.vault._checks import SIGNED
 
 _PAGE = 20_000
-_MADE = f"SELECT account_id, sum({SIGNED.format('')}) FROM entry GROUP BY account_id"
+_MADE = f"SELECT account_id, sum({SIGNED.format('')}), count(*) FROM entry GROUP BY account_id"
 _ACCOUNTS = "SELECT id, name, realm, kind, constrained, posted_msat FROM account ORDER BY id"
 _ASSETS = frozenset({"asset", "cost"})
 _OWED = frozenset({"agent", "seller", "temp"})
+_Triple = tuple[int, int, int | None]
+_TRIPLES = msgspec.json.Decoder(list[_Triple])
 
 
-def balances(connection: sa.Connection) -> str | None:
+class Totals(msgspec.Struct):
+    """What `balances` counts on its way."""
+
+    entries: int = 0
+    sum_msat: int = 0
+
+
+def balances(totals: Totals, connection: sa.Connection) -> str | None:
     """The first account whose balance is not what its entries make, or realm that cannot pay what it owes."""
-    made = {row[0]: int(row[1]) for row in connection.exec_driver_sql(_MADE)}
+    made: dict[int, int] = {}
+    for account, debits, count in connection.exec_driver_sql(_MADE):
+        made[account] = int(debits)
+        totals.entries += count
+        totals.sum_msat += made[account]
     sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for id, name, realm, kind, constrained, posted in connection.exec_driver_sql(_ACCOUNTS):
         debits = made.pop(id, 0)
@@ -43,32 +56,27 @@ def balances(connection: sa.Connection) -> str | None:
     return None
 
 
-def sum_of_entries(connection: sa.Connection) -> int:
-    """What all entries make; 0 where all is well."""
-    return sum(int(row[1]) for row in connection.exec_driver_sql(_MADE))
-
-
 def hold_chains(connection: sa.Connection) -> str | None:
     """The first hold that does not follow from the one before of its account."""
-    columns = "x.account_id, x.seq, x.previous_seq"
-    return _broken(connection, "hold", "seq", "SELECT {0} FROM hold x WHERE {1} ORDER BY x.seq", columns)
+    query = "SELECT x.account_id, x.seq, x.previous_seq FROM hold x WHERE {0} ORDER BY x.seq"
+    return _broken(connection, "hold", _triples(connection, "hold", "seq", query))
 
 
 def transfer_chains(connection: sa.Connection) -> str | None:
     """The first entry that does not follow from the one before of its account."""
-    columns = "x.account_id, x.transfer_seq, x.previous_seq"
     query = (
-        "SELECT {0} FROM entry x JOIN account a ON a.id = x.account_id"
-        " WHERE (a.constrained = 1 OR x.previous_seq IS NOT NULL) AND {1} ORDER BY x.transfer_seq, x.n"
+        "SELECT x.account_id, x.transfer_seq, x.previous_seq FROM entry x JOIN account a ON a.id = x.account_id"
+        " WHERE (a.constrained = 1 OR x.previous_seq IS NOT NULL) AND {0} ORDER BY x.transfer_seq, x.n"
     )
-    return _broken(connection, "transfer", "transfer_seq", query, columns)
+    return _broken(connection, "transfer", _triples(connection, "entry", "transfer_seq", query))
 
 
-def _broken(connection: sa.Connection, kind: str, number: str, query: str, columns: str) -> str | None:
+def _broken(connection: sa.Connection, kind: str, triples: Iterable[_Triple]) -> str | None:
     last: dict[int, int] = {}
-    for account, seq, previous in _triples(connection, "entry" if kind == "transfer" else kind, number, query, columns):
-        if last.get(account, 0) != previous:
-            return f"{kind} number {seq} says that {previous or 'nothing'} was before it in its account, not {last.get(account, 0)}"
+    for account, seq, previous in triples:
+        before = last.get(account, 0)
+        if before != previous:
+            return f"{kind} number {seq} says that number {previous} was before it in its account; it was {before}"
         last[account] = seq
     rows = connection.exec_driver_sql(f"SELECT id, name, last_{kind} FROM account WHERE constrained = 1")
     for id, name, end in rows:
@@ -77,20 +85,14 @@ def _broken(connection: sa.Connection, kind: str, number: str, query: str, colum
     return None
 
 
-_DECODER = msgspec.json.Decoder(list[tuple[int, int, int | None]])
-
-
-def _triples(
-    connection: sa.Connection, table: str, number: str, query: str, columns: str
-) -> Iterator[tuple[int, int, int | None]]:
+def _triples(connection: sa.Connection, table: str, number: str, query: str) -> Iterator[_Triple]:
     """(account, number, number before) in order; SQLite gives a page of them as one text."""
     if Dialect(connection.dialect.name) is Dialect.POSTGRESQL:
-        rows: Any = connection.execution_options(yield_per=_PAGE).exec_driver_sql(query.format(columns, "TRUE"))
+        rows: Any = connection.execution_options(yield_per=_PAGE).exec_driver_sql(query.format("TRUE"))
         yield from rows
         return
     first, last = connection.exec_driver_sql(f"SELECT min({number}), max({number}) FROM {table}").one()
     for start in range(first or 0, (last or -1) + 1, _PAGE):
-        part = query.format(f"{columns}", f"x.{number} BETWEEN {start} AND {start + _PAGE - 1}")
-        names = [f"c{n}" for n in range(3)]
-        text = f"WITH x3({', '.join(names)}) AS ({part}) SELECT json_group_array(json_array({', '.join(names)})) FROM x3"
-        yield from _DECODER.decode(connection.exec_driver_sql(text).scalar_one())
+        part = query.format(f"x.{number} BETWEEN {start} AND {start + _PAGE - 1}")
+        page = f"WITH page(a, b, c) AS ({part}) SELECT json_group_array(json_array(a, b, c)) FROM page"
+        yield from _TRIPLES.decode(connection.exec_driver_sql(page).scalar_one())

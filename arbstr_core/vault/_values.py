@@ -263,6 +263,16 @@ class ReceiptRecord(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes | None
 
 
+class KnownCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the past from elsewhere: the hash of audit row `audit_seq`, from 1 on, and how many holds and
+    transfers there were then."""
+
+    audit_seq: int
+    hash: bytes
+    holds: int
+    transfers: int
+
+
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
     """What replaying the whole ledger found; `first_bad` names the first thing that is wrong."""
 
@@ -273,4 +283,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     agents: int
     entries: int
     audit_rows: int
+    pending_rows: int
+    """of the audit, not yet chained; only on PostgreSQL, for a second"""
+    checkpoints: int
+    """known from before, and compared with"""
     first_bad: str | None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from functools import partial
 
 from arbstr_core.storage import Database, Dialect
 from arbstr_core.types import Conflict, NotFound
@@ -11,14 +13,16 @@ from arbstr_core.vault._agents import CreateAgent, Fund, RotateToken, SetEnabled
 from arbstr_core.vault._approvals import Decide, ExpireApprovals
 from arbstr_core.vault._book import Chart
 from arbstr_core.vault._boot import Heartbeat, Leave
+from arbstr_core.vault._checkpoints import Checkpoint, Mark, WriteCheckpoint, checkpoints, mark
 from arbstr_core.vault._claims import DropOldClaims
 from arbstr_core.vault._events import Event
 from arbstr_core.vault._holds import OpenHold, Release, Settle
 from arbstr_core.vault._orphans import Correct, SweepOrphans
 from arbstr_core.vault._payouts import EndPayout
 from arbstr_core.vault._posting import Post
-from arbstr_core.vault._restored import MarkRestored, restored_ms
 from arbstr_core.vault._records import ApprovalRecord, ApprovalState, OutboxRecord
+from arbstr_core.vault._restored import MarkRestored, restored_ms
+from arbstr_core.vault._statements import Statement, statement
 from arbstr_core.vault._values import (
     AgentRecord,
     ApprovalNeeded,
@@ -27,6 +31,7 @@ from arbstr_core.vault._values import (
     Closed,
     Granted,
     HoldRequest,
+    KnownCheckpoint,
     Limits,
     LiveHolds,
     NewAgent,
@@ -36,8 +41,7 @@ from arbstr_core.vault._values import (
     Settlement,
     Verification,
 )
-from arbstr_core.vault._verify import verify
-
+from arbstr_core.vault._verify import CONNECTIONS, verify
 
 _AT_ONCE = 100
 
@@ -233,9 +237,25 @@ class Vault:
         until the rails have been compared with the ledger."""
         return await self._db.read(restored_ms)
 
-    async def verify(self) -> Verification:
-        """Replay the whole ledger on one snapshot and compare."""
-        return await self._db.read(verify)
+    async def mark(self, now_ms: int) -> Mark | None:
+        """The audit's end, for a checkpoint; None where it is empty."""
+        return await self._db.read(lambda connection: mark(connection, now_ms))
+
+    async def write_checkpoint(self, mark: Mark, checkpoint: Checkpoint) -> bool:
+        """Keep a checkpoint; False where there is one of the same audit row."""
+        return await self._db.submit(WriteCheckpoint(mark, checkpoint))
+
+    async def checkpoints(self, newest: int) -> list[tuple[str, str, bytes]]:
+        """(body, key id, signature) of the newest checkpoints, newest first."""
+        return await self._db.read(lambda connection: checkpoints(connection, newest))
+
+    async def statement(self, agent_id: str, since_ms: int | None, until_ms: int | None, now_ms: int) -> Statement:
+        """Every entry of a root agent's account in a time. Raises NotFound."""
+        return await self._db.read(lambda connection: statement(connection, agent_id, since_ms, until_ms, now_ms))
+
+    async def verify(self, known: Sequence[KnownCheckpoint] = ()) -> Verification:
+        """Replay the whole ledger on one snapshot and compare; with what is `known` from elsewhere, too."""
+        return await self._db.read_together(partial(verify, known=known), CONNECTIONS)
 
     async def _approval(self, approval_id: str) -> ApprovalRecord:
         found = await self.approval(approval_id)

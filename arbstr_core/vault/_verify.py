@@ -6,6 +6,7 @@ that is told is the one that matters most, whichever was found first.
 
 from __future__ import annotations
 
+import enum
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,22 +26,23 @@ CONNECTIONS = 2
 """What `verify` works on; the machines that it runs on have few processors"""
 
 _COUNTS = """SELECT (SELECT count(*) FROM transfer), (SELECT count(*) FROM hold WHERE state = 'held'),
-(SELECT count(*) FROM agent), (SELECT count(*) FROM entry)"""
+(SELECT count(*) FROM agent)"""
 
 
 def verify(connections: Sequence[sa.Connection], known: Sequence[KnownCheckpoint] = ()) -> Verification:
     """Everything, on connections that see the same snapshot; the first thing wrong is named."""
     walk = Walk(known)
-    found = _shared_out(connections, _tasks(connections[0], walk))
-    transfers, open_holds, agents, entries = connections[0].exec_driver_sql(_COUNTS).one()
+    totals = _replay.Totals()
+    found = _shared_out(connections, _tasks(connections[0], walk, totals))
+    transfers, open_holds, agents = connections[0].exec_driver_sql(_COUNTS).one()
     bad = next((each for each in found if each is not None), None)
     return Verification(
         ok=bad is None,
         transfers=transfers,
-        sum_msat=_replay.sum_of_entries(connections[0]),
+        sum_msat=totals.sum_msat,
         open_holds=open_holds,
         agents=agents,
-        entries=entries,
+        entries=totals.entries,
         audit_rows=walk.sealed + walk.pending,
         pending_rows=walk.pending,
         checkpoints=len(known),
@@ -48,17 +50,25 @@ def verify(connections: Sequence[sa.Connection], known: Sequence[KnownCheckpoint
     )
 
 
+class _Turn(enum.IntEnum):
+    """When a check can be done: the walk along the audit comes first, for some compare with what the audit says."""
+
+    WALK = 0
+    AFTER = 1
+    ANY = 2
+
+
 class _Task(msgspec.Struct, frozen=True):
-    """A check; `after` the walk along the audit for those that compare with what it says."""
+    """A check, and when it can be done."""
 
     check: Check
-    after: bool = False
+    turn: _Turn = _Turn.ANY
 
 
-def _tasks(connection: sa.Connection, walk: Walk) -> list[_Task]:
+def _tasks(connection: sa.Connection, walk: Walk, totals: _replay.Totals) -> list[_Task]:
     """In order of how much what they find would matter."""
     dialect = Dialect(connection.dialect.name)
-    replays: list[Check] = [_replay.balances, _replay.hold_chains, _replay.transfer_chains]
+    replays: list[Check] = [partial(_replay.balances, totals), _replay.hold_chains, _replay.transfer_chains]
     told: list[Check] = [
         *(partial(_others, walk, kind) for kind in _digests.KINDS),
         partial(_standing, walk),
@@ -67,8 +77,8 @@ def _tasks(connection: sa.Connection, walk: Walk) -> list[_Task]:
     last = [unguarded, *_checks.damaged(connection)]
     return [
         *(_Task(check) for check in (*_checks.ledger(dialect), *replays)),
-        _Task(walk.run),
-        *(_Task(check, after=True) for check in told),
+        _Task(walk.run, _Turn.WALK),
+        *(_Task(check, _Turn.AFTER) for check in told),
         *(_Task(check) for check in last),
     ]
 
@@ -95,10 +105,8 @@ class _Shared:
     def __init__(self, tasks: Sequence[_Task]) -> None:
         self.found: list[str | None] = [None] * len(tasks)
         self._tasks = tasks
-        self._left = sorted(range(len(tasks)), key=lambda n: not tasks[n].after)
-        self._walk = next(n for n, task in enumerate(tasks) if isinstance(getattr(task.check, "__self__", None), Walk))
-        self._left.remove(self._walk)
-        self._left.insert(0, self._walk)
+        # What waits for the walk is the longest.
+        self._left = sorted(range(len(tasks)), key=lambda n: tasks[n].turn)
         self._over = False
         self._moved = threading.Condition()
 
@@ -108,25 +116,25 @@ class _Shared:
             try:
                 self.found[place] = self._tasks[place].check(connection)
             finally:
-                if place == self._walk:
-                    self._end_walk()
+                if self._tasks[place].turn is _Turn.WALK:
+                    self._end_walk(place)
 
     def _next(self) -> int | None:
         with self._moved:
             while self._left:
-                ready = next((n for n in self._left if self._over or not self._tasks[n].after), None)
+                ready = next((n for n in self._left if self._over or self._tasks[n].turn is not _Turn.AFTER), None)
                 if ready is not None:
                     self._left.remove(ready)
                     return ready
                 self._moved.wait()
             return None
 
-    def _end_walk(self) -> None:
+    def _end_walk(self, place: int) -> None:
         with self._moved:
             self._over = True
-            if self.found[self._walk] is not None:
+            if self.found[place] is not None:
                 # Nothing can be compared with what the audit says where that is wrong itself.
-                self._left = [n for n in self._left if not self._tasks[n].after]
+                self._left = [n for n in self._left if self._tasks[n].turn is not _Turn.AFTER]
             self._moved.notify_all()
 
 
