@@ -15,7 +15,8 @@ from house import Served, Setup, chat, instance, run, serving, until_true, write
 from upstream import Act, Upstream
 
 BOTH = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-FAST = "[dispatch]\nfirst_byte_seconds = 5\nidle_seconds = 5\n"
+FAST = "[dispatch]\nfirst_byte_seconds = 5\nidle_seconds = 5\ndrain_seconds = 0.2\n"
+PATIENT = "[dispatch]\nfirst_byte_seconds = 5\nidle_seconds = 5\ndrain_seconds = 30\n"
 
 
 def setup(folder: Path, upstream: Upstream, tables: str = FAST, **more: Any) -> Setup:
@@ -192,7 +193,7 @@ def test_the_client_that_stops_reading_counts_as_gone(tmp_path: Path) -> None:
         with Upstream() as upstream:
             upstream.script("m", Act(words=2000, filler=20_000, usage=None))
             server = "client_stall_seconds = 0.4\nshutdown_grace_seconds = 1"
-            async with serving(setup(tmp_path, upstream, server=server)) as served:
+            async with serving(setup(tmp_path, upstream, "[dispatch]\ndrain_seconds = 0\n", server=server)) as served:
                 agent = await served.agent()
                 client = RawClient(served, agent, receive_buffer=4096, stream=True)
                 await client.send()
@@ -232,6 +233,85 @@ def test_the_client_that_leaves_in_the_middle(tmp_path: Path) -> None:
                 receipt = await settled(served, agent, client.request_id(), "client_gone")
                 assert receipt["usage"]["source"] == "counted"
                 await until_true(lambda: upstream.left == 1)
+
+    run(story())
+
+
+@BOTH
+def test_a_client_that_left_is_charged_what_its_call_used(tmp_path: Path, stream: bool) -> None:
+    async def story() -> None:
+        with Upstream() as upstream:
+            upstream.script("m", Act(how="gate"))
+            async with serving(setup(tmp_path, upstream, PATIENT)) as served:
+                agent = await served.agent()
+                client = RawClient(served, agent, stream=stream)
+                await client.send()
+                request_id = await held(served)
+                await until_true(lambda: upstream.hits() == 1)
+                await until_true(watching)
+                client.leave()
+                await until_true(lambda: not watching())
+                assert served.setup.rows("SELECT state FROM hold") == [("held",)]
+                upstream.open_gate()
+                receipt = await settled(served, agent, request_id, "client_gone")
+                assert receipt["charged_msat"] == 11 + 5 * 4
+                assert receipt["usage"]["source"] == "provider"
+                assert upstream.left == 0
+
+    run(story())
+
+
+def test_a_client_that_left_in_the_middle_is_charged_what_its_call_used(tmp_path: Path) -> None:
+    async def story() -> None:
+        with Upstream() as upstream:
+            upstream.script("m", Act(words=50, pause=0.02, usage=(11, 50)))
+            async with serving(setup(tmp_path, upstream, PATIENT)) as served:
+                agent = await served.agent()
+                client = RawClient(served, agent, stream=True)
+                await client.send()
+                await client.read_until(b" word")
+                client.leave()
+                receipt = await settled(served, agent, client.request_id(), "client_gone")
+                assert receipt["charged_msat"] == 11 + 50 * 4
+                assert receipt["usage"]["source"] == "provider"
+                assert upstream.left == 0
+
+    run(story())
+
+
+def test_a_client_that_stopped_reading_is_charged_what_its_call_used(tmp_path: Path) -> None:
+    async def story() -> None:
+        with Upstream() as upstream:
+            upstream.script("m", Act(words=400, filler=20_000, usage=(11, 400)))
+            server = "client_stall_seconds = 0.4\nshutdown_grace_seconds = 1"
+            async with serving(setup(tmp_path, upstream, PATIENT, server=server)) as served:
+                agent = await served.agent()
+                client = RawClient(served, agent, receive_buffer=4096, stream=True)
+                await client.send()
+                await client.read_until(b"word")
+                receipt = await settled(served, agent, client.request_id(), "client_gone")
+                assert receipt["charged_msat"] == 11 + 400 * 4
+                assert upstream.left == 0
+                client.leave()
+
+    run(story())
+
+
+def test_shutdown_does_not_wait_for_a_client_that_left(tmp_path: Path) -> None:
+    async def story() -> None:
+        with Upstream() as upstream:
+            upstream.script("m", Act(how="stall"))
+            place = setup(tmp_path, upstream, PATIENT, server="shutdown_grace_seconds = 1")
+            async with serving(place) as served:
+                agent = await served.agent()
+                client = RawClient(served, agent, stream=True)
+                await client.send()
+                await client.read_until(b" word")
+                await until_true(watching)
+                client.leave()
+                await until_true(lambda: not watching())
+            async with serving(place) as served:
+                await settled(served, agent, client.request_id(), "client_gone")
 
     run(story())
 

@@ -18,6 +18,9 @@ KILLS = 20
 CALLERS = 6
 PRICE = 11 + 4 * 5
 """What a call of the script costs, in msat."""
+INPUT = -(-len('[{"role":"user","content":"Say hello"}]') // 4)
+"""What its input costs as arbstr counts it."""
+ORPHANS = """SELECT h.id FROM transfer x JOIN hold h ON h.seq = x.hold_seq WHERE x.memo = 'orphaned'"""
 
 
 @dataclass
@@ -124,9 +127,16 @@ def _check(place: Setup, agent: dict[str, Any], said: Acknowledged, executed: in
     for request_id, msat in said.charged.items():
         assert ends[request_id] == ("settle", msat) == ("settle", PRICE)
     assert set(said.streamed) <= ends.keys()
+    orphans = {row[0] for row in place.rows(ORPHANS)}
+    for hold, (kind, msat) in ends.items():
+        # Nobody heard of the end of these: what was seen of each is its input, whether or not it had been sent yet.
+        if hold in orphans:
+            assert (kind, msat) == ("settle", INPUT)
+            assert hold not in said.charged
+        elif kind == "settle":
+            assert msat == PRICE
     settled = [msat for kind, msat in ends.values() if kind == "settle"]
-    assert len(settled) <= executed
-    assert max(settled) <= PRICE
+    assert len(settled) - len(orphans) <= executed
     balances = dict(place.rows("SELECT a.id, b.posted_msat FROM agent a JOIN account b ON b.id = a.account_id"))
     assert balances[agent["id"]] == 10**12 - sum(settled)
     for name, msat in said.funded.items():
