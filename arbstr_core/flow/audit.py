@@ -11,13 +11,16 @@ from typing import Any, Protocol
 import msgspec
 
 from arbstr_core.api import Clock
-from arbstr_core.storage import Signer
+from arbstr_core.storage import Signer, is_signed, key_id_of
 from arbstr_core.types import ArbstrError
-from arbstr_core.vault import Checkpoint, Mark, Statement, Vault
+from arbstr_core.vault import Checkpoint, KnownCheckpoint, Mark, Statement, Vault
 
 _log = logging.getLogger("arbstr.audit")
 
 _LOOK_SECONDS = 10.0
+_CHECKPOINTS = 10_000
+"""how many of the newest are looked at"""
+_MARKS = msgspec.json.Decoder(Mark)
 
 
 class Anchor(Protocol):
@@ -104,10 +107,45 @@ class AuditFlow:
                     break
                 waiting.pop(0)
 
+    # Proof
+
+    async def verify(
+        self, anchored: Sequence[tuple[str, str]] = (), *, public_key: bytes | None = None
+    ) -> dict[str, Any]:
+        """Replay the ledger, and hold it against its own checkpoints and those that were anchored elsewhere
+        (body and signature in hex).
+
+        Those must be signed with `public_key` (32 bytes); None: with the key that signs here.
+        """
+        known, wrong = [], None
+        public = self._signer.public if public_key is None else public_key
+        for body, signature in [*await self._kept(), *anchored]:
+            try:
+                known.append(_known(body, bytes.fromhex(signature), public))
+            except ValueError as bad:
+                wrong = wrong or f"a checkpoint {bad}"
+        found = await self._vault.verify(known)
+        shown = msgspec.structs.asdict(found)
+        if wrong is not None and found.first_bad is None:
+            shown |= {"ok": False, "first_bad": wrong}
+        return {**shown, "checkpoints": len(known)}
+
+    async def _kept(self) -> list[tuple[str, str]]:
+        kept = await self._vault.checkpoints(_CHECKPOINTS)
+        return [(body, signature.hex()) for body, key_id, signature in kept if key_id == self._signer.key_id]
+
+    async def checkpoints(self) -> list[dict[str, Any]]:
+        """The newest checkpoints, newest first."""
+        kept = await self._vault.checkpoints(_CHECKPOINTS)
+        return [
+            {**msgspec.json.decode(body), "key_id": key_id, "signature": signature.hex()}
+            for body, key_id, signature in kept
+        ]
+
     # Statements
 
     async def statement(self, agent_id: str, since_ms: int | None, until_ms: int | None) -> dict[str, Any]:
-        """A signed statement: {statement, key_id, public_key, signature}; the signature is over `statement`, as text."""
+        """{statement, key_id, public_key, signature}: the signature is over the text of the statement."""
         made = await self._vault.statement(agent_id, since_ms, until_ms, self._clock.now_ms())
         return self._signed_text(msgspec.json.encode(made).decode())
 
@@ -125,12 +163,25 @@ class AuditFlow:
         }
 
 
+def _known(body: str, signature: bytes, public: bytes) -> KnownCheckpoint:
+    """Raises ValueError for what is not signed, or is no mark."""
+    if not is_signed(public, body.encode(), signature):
+        raise ValueError(f"is not signed with the key {key_id_of(public)}: {body[:200]}")
+    try:
+        said = _MARKS.decode(body)
+    except msgspec.MsgspecError as broken:
+        raise ValueError(f"cannot be read ({broken}): {body[:200]}") from None
+    return KnownCheckpoint(
+        audit_seq=said.seq, hash=bytes.fromhex(said.hash), holds=said.holds, transfers=said.transfers
+    )
+
+
 def _csv(statement: Statement) -> str:
     head = {name: value for name, value in msgspec.structs.asdict(statement).items() if name != "lines"}
     out = io.StringIO()
     write = csv.writer(out, lineterminator="\n").writerow
     for name, value in head.items():
-        write([f"# {name}", value])
+        write([f"# {name}", _inert(value)])
     columns = ("transfer", "at_ms", "kind", "amount_msat", "balance_msat", "call", "agent", "model", "reference")
     write(columns)
     for line in statement.lines:
