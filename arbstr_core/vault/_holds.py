@@ -63,7 +63,7 @@ class OpenHold(VaultOperation[Granted | Refused | Claimed | ApprovalNeeded]):
             claimed = Claims.of(book).before(chain[0].account, request.claim)
             if claimed is not None:
                 return claimed
-        room = plain_room(book, chain[0])
+        room = -1 if request.kind == PAYOUT else plain_room(book, chain[0])
         if room >= request.ceilings[0]:
             if chain[0].used is None:
                 book.buckets.open(request.agent, "day", book.day)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arbstr_core.types import Conflict, InsufficientFunds, NotFound
-from arbstr_core.vault import HoldRequest, Limits, PaidOut, SellerShare, _events
+from arbstr_core.vault import ApprovalNeeded, HoldRequest, Limits, PaidOut, SellerShare, _events
 from arbstr_core.vault._values import ProviderCost, Settlement
 
 TABLE = [
@@ -171,6 +171,18 @@ def test_a_payout_takes_the_real_fee_and_never_more_than_was_held(bench, fee, en
     told(bench, story)
     seq = bench.rows("SELECT max(seq) FROM transfer")[0][0]
     assert [row[0] for row in bench.rows(ENTRIES.format(seq))] == entries
+
+
+def test_a_payout_waits_for_an_operator_where_the_limits_say_nothing(bench):
+    async def story(vault):
+        request = HoldRequest(
+            id="po_1", agent="ag_alice", ceilings=(1,), candidates=b"{}", model="", kind="payout", body_digest=b"po"
+        )
+        answer = await vault.hold(request)
+        assert isinstance(answer, ApprovalNeeded), answer
+        assert (await vault.agent("alice")).held_msat == 1
+
+    told(bench, story)
 
 
 def test_a_call_is_not_ended_as_a_payout(bench):
