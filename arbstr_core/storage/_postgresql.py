@@ -36,7 +36,13 @@ _BY_KEY = {
     "plan_cache_mode": "force_generic_plan",
 }
 _READING = {"default_transaction_read_only": "on"}
-# A network that swallows everything is noticed in seconds. Over a Unix socket these mean nothing.
+# A network that swallows everything is noticed in seconds, by the server as well. Over a Unix socket these mean nothing.
+_NETWORK = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10s",
+}
 _WIRE: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
@@ -89,7 +95,7 @@ class Server(msgspec.Struct, frozen=True):
         )
 
     def _connect(self, settings: dict[str, str], **more: Any) -> Connection:
-        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        options = " ".join(f"-c {name}={value}" for name, value in (settings | _NETWORK).items())
         if self.password is not None:
             more["password"] = self.password.reveal()
         try:

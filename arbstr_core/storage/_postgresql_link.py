@@ -44,6 +44,7 @@ class PostgresTransaction(Transaction):
         super().__init__(now_ms, operations)
         self._connection = connection
         self._pipeline = pipeline
+        self._asked = False
 
     def run(self, statement: Statement, parameters: Parameters) -> int:
         """Run a statement; the number of rows it changed."""
@@ -67,7 +68,16 @@ class PostgresTransaction(Transaction):
         """Ask for rows."""
         cursor = self._connection.cursor(binary=True)
         cursor.execute(statement.sql(Dialect.POSTGRESQL), parameters)
-        return cursor.fetchall
+        self._asked = True
+
+        def answer() -> list[tuple[Any, ...]]:
+            if self._asked:
+                # The server is idle then, and does not wait for ever, with its locks, for a process that stands still.
+                self._pipeline.sync()
+                self._asked = False
+            return cursor.fetchall()
+
+        return answer
 
 
 class PostgresLink(Link):
@@ -104,7 +114,9 @@ class PostgresLink(Link):
         connection.execute("BEGIN")
         if hurry:
             connection.execute(_HURRY)
-        row = connection.execute("SELECT arbstr_now(), pg_current_xact_id()::text::bigint").fetchone()
+        facts = connection.execute("SELECT arbstr_now(), pg_current_xact_id()::text::bigint")
+        self._pipeline.sync()
+        row = facts.fetchone()
         assert row is not None, "a SELECT of two values gave no row"
         return PostgresTransaction(connection, self._pipeline, (row[0], row[1]), operations)
 
