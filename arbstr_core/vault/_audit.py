@@ -42,6 +42,14 @@ def link(before: bytes, row: Sequence[Any]) -> bytes:
     return _sha256(before + _encode(row)).digest()
 
 
+def chained(head: Head, at_ms: int, note: Sequence[str]) -> tuple[Any, ...]:
+    """The row of the table that follows `head`, which becomes it; `note` is actor, action, subject, data."""
+    head.seq += 1
+    row = (head.seq, EPOCH, FORMAT, at_ms, *note)
+    head.hash = link(head.hash, row)
+    return (*row, head.hash)
+
+
 def digest(text: str | bytes) -> str:
     """SHA-256, hex."""
     return _sha256(text.encode() if isinstance(text, str) else text).hexdigest()

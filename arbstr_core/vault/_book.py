@@ -352,14 +352,7 @@ class Book:
         if self.tx.dialect is Dialect.POSTGRESQL:
             self.tx.bulk(_rows.INSERT_PENDING, [(self.now_ms, *note) for note in self._notes])
         else:
-            self.tx.bulk(_rows.INSERT_AUDIT, [self._linked(note) for note in self._notes])
-
-    def _linked(self, note: tuple[str, str, str, str]) -> tuple[Any, ...]:
-        head = self._head
-        head.seq += 1
-        row = (head.seq, _audit.EPOCH, _audit.FORMAT, self.now_ms, *note)
-        head.hash = _audit.link(head.hash, row)
-        return (*row, head.hash)
+            self.tx.bulk(_rows.INSERT_AUDIT, [_audit.chained(self._head, self.now_ms, note) for note in self._notes])
 
     def write(self) -> None:
         """Write everything; holds change state only after their outcome is there, which a guard looks at."""

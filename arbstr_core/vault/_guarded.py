@@ -18,10 +18,14 @@ def unguarded(connection: sa.Connection) -> str | None:
     """The first guard that is not there, was changed, or is switched off."""
     if Dialect(connection.dialect.name) is Dialect.SQLITE:
         there = {row[0] for row in connection.exec_driver_sql(_SQLITE)}
-        gone = [guard.name for guard in guards() if not set(guard.made(Dialect.SQLITE)) <= there]
+        gone = [guard.name for guard in guards(Dialect.SQLITE) if not set(guard.made(Dialect.SQLITE)) <= there]
     else:
         found = {row[0]: tuple(row) for row in connection.exec_driver_sql(_POSTGRESQL)}
-        gone = [guard.name for guard in guards() if guard.made(Dialect.POSTGRESQL) and not _stands(guard, found)]
+        gone = [
+            guard.name
+            for guard in guards(Dialect.POSTGRESQL)
+            if guard.made(Dialect.POSTGRESQL) and not _stands(guard, found)
+        ]
     return f"guard {gone[0]} is not there, or was changed, or is switched off" if gone else None
 
 
