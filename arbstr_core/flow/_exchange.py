@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import Any
-
-import msgspec
 
 from arbstr_core.dispatch import OpenReply
 from arbstr_core.flow._closing import Closing
 from arbstr_core.flow._receipt import Ending, held_for, write_receipt
 from arbstr_core.flow._refusal import CUT, LEDGER_LOST, lease_lost, refusal, vault_unavailable, withheld
-from arbstr_core.flow._remedies import Remedies
+from arbstr_core.flow._remedies import Outcome, Remedies, fit
 from arbstr_core.flow._rooms import CallRooms, CallSummary
 from arbstr_core.flow._waiting import drain, over, read_out, wake
-from arbstr_core.metering import Bill, Meter, Seen, bill, counted, sent
+from arbstr_core.flow.approval import decision
+from arbstr_core.metering import Bill, Meter, Seen, bill, counted, exhausted, sent
 from arbstr_core.types import (
     Attempt,
     Caller,
     CallFacts,
     CallRefused,
     ChatCall,
-    ModelNotFound,
     Plan,
     ProviderError,
     Quote,
@@ -32,7 +30,16 @@ from arbstr_core.types import (
     Usage,
     UsageSource,
 )
-from arbstr_core.vault import Claimed, Closed, Granted, HoldRequest, ProviderCost, Refused, Settlement
+from arbstr_core.vault import (
+    ApprovalNeeded,
+    Closed,
+    Granted,
+    HoldRequest,
+    ProviderCost,
+    Refused,
+    Settlement,
+    body_digest,
+)
 from arbstr_core.wire import DONE
 
 _log = logging.getLogger("arbstr.flow")
@@ -45,7 +52,7 @@ class Exchange:
     """Made before the hold is asked for, and closed whatever happens: `close` is idempotent and cannot be lost."""
 
     __slots__ = (
-        *("_answer", "_attempts", "_began", "_bill", "_caller", "_closed", "_drain_until", "_ended"),
+        *("_answer", "_attempts", "_began", "_bill", "_caller", "_closed", "_digest", "_drain_until", "_ended"),
         *("_ending", "_first_byte_at", "_granted", "_hold", "_leash", "_left", "_limited", "_meter", "_opened"),
         *("_plan", "_rooms", "_term", "_waiters", "_whole", "call"),
     )
@@ -59,7 +66,8 @@ class Exchange:
         self._caller = caller
         self._attempts: list[Attempt] = []
         self._plan: Plan | None = None
-        self._hold: asyncio.Future[Granted | Refused | Claimed] | None = None
+        self._hold: asyncio.Future[Outcome] | None = None
+        self._digest = b""
         self._granted: Granted | None = None
         self._limited = False
         self._opened: OpenReply | None = None
@@ -82,11 +90,10 @@ class Exchange:
     async def open(self) -> None:
         """Plan, hold, and wait for a provider's first byte. Raises CallRefused."""
         rooms, call = self._rooms, self.call
-        row = rooms.market.snapshot.find(call.model)
-        if row is None:
-            raise ModelNotFound(f"The model {call.model!r} does not exist here; GET /v1/models lists those that do")
-        self._plan = rooms.router.plan(call, self._caller, row.listings, row.out, rooms.dispatch.standing())
-        candidates = await self._held(self._plan.candidates)
+        candidates = None
+        while candidates is None:
+            self._plan = rooms.planned(call, self._caller)
+            candidates = await self._held(self._plan.candidates)
         try:
             self._opened = await rooms.dispatch.open(call, candidates, self._attempts)
         except CallRefused:
@@ -101,22 +108,30 @@ class Exchange:
         lease = self._rooms.lease
         return lease is None or lease.serves(self._term)
 
-    async def _held(self, candidates: tuple[Quote, ...]) -> tuple[Quote, ...]:
+    async def _held(self, candidates: tuple[Quote, ...]) -> tuple[Quote, ...] | None:
+        """What is held for; None where an operator has let it through, and the call starts again with that."""
         if self._rooms.vault is None:
             return candidates
         remedies = Remedies(self.call, self._rooms.dispatch, self._rooms.clock, self._ask)
         quotes, outcome = await remedies.hold(candidates)
+        if isinstance(outcome, Refused) and outcome.approvable and self._rooms.body_key:
+            self._digest = body_digest(self._rooms.body_key, self.call.endpoint, self.call.body)
+            outcome = await self._ask(quotes)
+        if isinstance(outcome, ApprovalNeeded):
+            await decision(self._rooms.approvals, outcome, self.call, self._caller, self._began)
+            return None
         if isinstance(outcome, Refused):
             raise refusal(outcome, self._caller)
         assert isinstance(outcome, Granted), "nothing was claimed"
         self._granted = outcome
         if remedies.said:
-            self._fit(quotes, remedies.said)
+            assert self._plan is not None, "a hold without a plan"
+            self._plan, self._limited = fit(self._plan, quotes, remedies.said)
         if not self.serves:
             raise lease_lost()
         return quotes[: outcome.candidates]
 
-    async def _ask(self, quotes: tuple[Quote, ...]) -> Granted | Refused | Claimed:
+    async def _ask(self, quotes: tuple[Quote, ...]) -> Outcome:
         vault = self._rooms.vault
         assert vault is not None, "a hold without a vault"
         if self._ended is not None:
@@ -129,6 +144,7 @@ class Exchange:
                 candidates=held_for(quotes),
                 model=self.call.model,
                 seen_msat=sent(quotes, self._meter.counted_input()),
+                body_digest=self._digest,
             )
         )
         await over(self._hold)
@@ -136,13 +152,6 @@ class Exchange:
             return self._hold.result()
         except StorageError as broken:
             raise vault_unavailable(broken) from broken
-
-    def _fit(self, quotes: tuple[Quote, ...], said: Sequence[str]) -> None:
-        """The plan is what was held for, and says how it came to fit."""
-        assert self._plan is not None, "a hold without a plan"
-        asked = {quote.offer: quote.output_limit for quote in self._plan.candidates}
-        self._limited = any(quote.output_limit < asked[quote.offer] for quote in quotes)
-        self._plan = msgspec.structs.replace(self._plan, candidates=quotes, reasons=(*self._plan.reasons, *said))
 
     # -- what the caller gets -------------------------------------------------------------------------------------
 
@@ -194,8 +203,10 @@ class Exchange:
         complete = stopped = False
         batch = opened.events
         try:
-            while not (complete or (stopped := self._must_stop())):
+            while not complete:
                 kept, seen = self._take(batch)
+                if stopped := self._must_stop():
+                    break
                 complete = seen is Seen.DONE
                 if kept and not self._left:
                     yield kept, False
@@ -242,12 +253,9 @@ class Exchange:
         return now - self._began
 
     def _must_stop(self) -> bool:
-        """Nothing more may be passed on; or nobody is there any more, and it has used all that was held."""
-        if not (self._left or self._rooms.lease):
-            return False
-        granted = self._granted
-        used_up = self._left and granted is not None and (self.used() or 0) >= granted.amount_msat
-        return used_up or not self.serves
+        """Nothing more may be passed on; or nobody is there any more, and what is yet to come would cost nothing."""
+        opened = self._opened
+        return not self.serves or (self._left and opened is not None and exhausted(opened.quote, self._meter))
 
     def _take(self, batch: bytes) -> tuple[bytes, Seen]:
         """Count what came of a stream: all of it passes here, whether or not somebody is there to take it."""
@@ -318,7 +326,7 @@ class Exchange:
                 self._hold.add_done_callback(self._after_hold)
         return self._ended
 
-    def _after_hold(self, hold: asyncio.Future[Granted | Refused | Claimed]) -> None:
+    def _after_hold(self, hold: asyncio.Future[Outcome]) -> None:
         failed = hold.cancelled() or hold.exception() is not None
         outcome = None if failed else hold.result()
         if isinstance(outcome, Granted):

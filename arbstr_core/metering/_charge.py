@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from arbstr_core.metering._meter import Meter
+from arbstr_core.metering._meter import BYTES_PER_TOKEN, Meter
 from arbstr_core.types import MAX_MSAT, CallFacts, Msat, MsatPrice, Quote, Usage
 
 _MOST_COST = Msat(MAX_MSAT // 1_000_000)
@@ -50,6 +50,11 @@ def counted(quote: Quote, meter: Meter, *, held_msat: int) -> Msat:
     facts = CallFacts()
     usage = meter.usage(facts)
     return bill(quote, usage, facts, held_msat=held_msat, text_bytes=meter.text_bytes, stops=meter.stops).charge_msat
+
+
+def exhausted(quote: Quote, meter: Meter) -> bool:
+    """True where no output that is yet to come can cost anything more."""
+    return meter.text_bytes >= BYTES_PER_TOKEN * quote.output_limit * quote.choices
 
 
 def sent(candidates: Sequence[Quote], input_tokens: int) -> Msat:
