@@ -15,7 +15,7 @@ import typer
 import uvloop
 
 from arbstr_core import config as configuration
-from arbstr_core.cli import _agents, _plugins
+from arbstr_core.cli import _agents, _db, _plugins
 from arbstr_core.cli._check import examine_config
 from arbstr_core.cli._context import AsJson, ConfigFile, ask, command, config_path, settings_of
 from arbstr_core.cli._doctor import examine
@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(_agents.app, name="agent")
 app.add_typer(_plugins.app, name="plugin")
+app.add_typer(_db.app, name="db")
 audit = typer.Typer(help="Proof: the ledger replayed.", no_args_is_help=True)
 app.add_typer(audit, name="audit")
 

@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
+from arbstr_core import storage
 from arbstr_core.cli._data import token_path
+from arbstr_core.cli._db import examine_database
 from arbstr_core.cli._house import plugin_rows
 from arbstr_core.cli._operator import Refused, operator_client
 from arbstr_core.config import Settings, load
 from arbstr_core.plugins import installed
-from arbstr_core.storage import database_path
+from arbstr_core.storage import Finding, database_path, mode_of
 from arbstr_core.types import ArbstrError, ConfigError
-
-_FEW_BYTES = 500 * 1024 * 1024
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing looked at: what, whether it is well, and a sentence."""
-
-    what: str
-    ok: bool
-    detail: str
 
 
 def examine(path: Path) -> list[Finding]:
@@ -41,6 +29,7 @@ def examine(path: Path) -> list[Finding]:
     found = [Finding(what="configuration", ok=True, detail=str(path))]
     found += _plugins(settings)
     found += _files(settings)
+    found += _database(settings)
     if all(finding.ok for finding in found):
         found += asyncio.run(_running(settings))
     return found
@@ -67,19 +56,20 @@ def _files(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         what="data_dir", ok=writable, detail=str(folder) if writable else f"{place} cannot be written: change its owner"
     )
-    free = shutil.disk_usage(place).free if place.exists() else 0
-    detail = f"{free // 2**20} MiB free"
-    yield Finding(what="disk", ok=free > _FEW_BYTES, detail=detail if free > _FEW_BYTES else f"{detail}: make room")
-    database = database_path(settings.database_url, folder)
-    for file in (token_path(settings), folder / "master.key", database):
+    for file in (token_path(settings), folder / "master.key"):
         if file.exists():
-            mode = stat.S_IMODE(file.stat().st_mode)
-            kept = not mode & 0o077
-            yield Finding(
-                what=file.name,
-                ok=kept,
-                detail="for its owner alone" if kept else f"{file} is open to others ({mode:o}): chmod 600 it",
-            )
+            yield mode_of(file)
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    """The database, where there is one already."""
+    if storage.is_postgresql(settings.database_url) or database_path(settings.database_url, settings.data_dir).exists():
+        try:
+            yield from examine_database(settings)
+        except ArbstrError as bad:
+            yield Finding(what="database", ok=False, detail=str(bad))
+    else:
+        yield from storage.files(settings.database_url, settings.data_dir)
 
 
 async def _running(settings: Settings) -> list[Finding]:

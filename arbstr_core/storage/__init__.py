@@ -11,10 +11,11 @@ from arbstr_core.storage._backup import (
 from arbstr_core.storage._cipher import Cipher, open_cipher
 from arbstr_core.storage._database import Database, Upgraded, is_postgresql, lock_base, locked
 from arbstr_core.storage._ddl import Guard, append_only, create, fixed, kept, narrow, partial_index, wide
-from arbstr_core.storage._inspect import Finding, files, inside, looking, missing_guards, mode_of
+from arbstr_core.storage._inspect import Finding, files, inside, is_used, looking, mode_of
 from arbstr_core.storage._link import ConstraintFailed, Link, NotCommitted
 from arbstr_core.storage._lock import Announcement, is_held, read_announcement
 from arbstr_core.storage._migrations import Migration, Schema
+from arbstr_core.storage._signer import Signer, is_signed, key_id_of, open_signer
 from arbstr_core.storage._sqlite import database_path
 from arbstr_core.storage._statements import (
     BYTES,
@@ -55,6 +56,7 @@ __all__ = [
     "PluginStore",
     "Rows",
     "Schema",
+    "Signer",
     "Statement",
     "Transaction",
     "Upgraded",
@@ -73,15 +75,18 @@ __all__ = [
     "inside",
     "is_held",
     "is_postgresql",
+    "is_signed",
+    "is_used",
     "kept",
+    "key_id_of",
     "load_postgresql",
     "lock_base",
     "locked",
     "looking",
-    "missing_guards",
     "mode_of",
     "narrow",
     "open_cipher",
+    "open_signer",
     "partial_index",
     "put_in_place",
     "read_announcement",

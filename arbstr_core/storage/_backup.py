@@ -47,13 +47,15 @@ def put_in_place(new: Path, path: Path, now_ms: int) -> Path | None:
     To be called by whoever holds the lock. Killed in between, it leaves the one or the other under `path`.
     """
     path = Path(os.path.realpath(path))
-    kept = None
-    if path.exists():
-        kept = _beside(path, "before-restore", now_ms)
-        _fold(path, kept)
-        os.link(path, kept)
-    os.replace(new, path)
-    _sync(path.parent)
+    kept = _beside(path, "before-restore", now_ms) if path.exists() else None
+    try:
+        if kept is not None:
+            _fold(path, kept)
+            os.link(path, kept)
+        os.replace(new, path)
+        _sync(path.parent)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be replaced ({error.strerror}): move it away yourself") from error
     return kept
 
 
@@ -131,7 +133,7 @@ def _fold(path: Path, kept: Path) -> None:
 
 def _beside(path: Path, why: str, now_ms: int) -> Path:
     at = datetime.fromtimestamp(now_ms / 1000, UTC)
-    return path.with_name(f"{path.name}.{why}-{at:%Y%m%dT%H%M%S}")
+    return path.with_name(f"{path.name}.{why}-{at:%Y%m%dT%H%M%S}{now_ms % 1000:03}")
 
 
 def _run(program: str, words: list[str], password: Secret | None) -> None:

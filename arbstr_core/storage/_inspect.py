@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from arbstr_core.storage._database import is_postgresql
-from arbstr_core.storage._ddl import Guard
 from arbstr_core.storage._migrations import Schema
 from arbstr_core.storage._sqlite import database_path, read_engine
 from arbstr_core.storage._statements import Dialect
@@ -83,13 +82,15 @@ def mode_of(file: Path) -> Finding:
     return Finding(what=file.name, ok=kept, detail=detail)
 
 
-def inside(connection: sa.Connection, schemas: Sequence[Schema], guards: Sequence[Guard]) -> Iterator[Finding]:
-    """What the database itself says: version, guards, damage."""
+def is_used(connection: sa.Connection) -> bool:
+    """True where there are tables of ours, or of anybody."""
+    return bool(sa.inspect(connection).get_table_names())
+
+
+def inside(connection: sa.Connection, schemas: Sequence[Schema]) -> Iterator[Finding]:
+    """What the database itself says: its version, and damage."""
     dialect = Dialect(connection.dialect.name)
     yield _version(connection, [schema(), *schemas])
-    gone = missing_guards(connection, dialect, guards)
-    detail = f"{len(guards)} in place" if not gone else f"not there, or changed: {', '.join(gone)}; restore a backup"
-    yield Finding(what="guards", ok=not gone, detail=detail)
     looks = _SQLITE if dialect is Dialect.SQLITE else _POSTGRESQL
     for look in looks:
         yield look(connection)
@@ -108,25 +109,6 @@ def _version(connection: sa.Connection, schemas: Sequence[Schema]) -> Finding:
     else:
         return Finding(what="version", ok=True, detail=detail)
     return Finding(what="version", ok=False, detail=detail)
-
-
-def missing_guards(connection: sa.Connection, dialect: Dialect, guards: Sequence[Guard]) -> list[str]:
-    """The guards that are not there word for word, or are switched off."""
-    if dialect is Dialect.SQLITE:
-        rows = connection.exec_driver_sql("SELECT sql FROM sqlite_schema WHERE type = 'trigger'")
-        there = {row[0] for row in rows}
-        return [guard.name for guard in guards if not set(guard.made(dialect)) <= there]
-    # `O`: fires where things happen, unlike one that was switched off or is for replicas.
-    rows = connection.exec_driver_sql(
-        "SELECT t.tgname, t.tgrelid::regclass::text, pg_get_triggerdef(t.oid, true), p.prosrc FROM pg_trigger t"
-        " JOIN pg_proc p ON p.oid = t.tgfoid WHERE NOT t.tgisinternal AND t.tgenabled = 'O'"
-    )
-    found = {(row[0], row[1]): (row[2], row[3]) for row in rows}
-    return [
-        guard.name
-        for guard in guards
-        if (made := guard.made(dialect)) and found.get((guard.name, guard.table)) != (made[1], guard.body())
-    ]
 
 
 def _damage(connection: sa.Connection) -> Finding:

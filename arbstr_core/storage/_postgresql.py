@@ -36,7 +36,7 @@ _BY_KEY = {
     "plan_cache_mode": "force_generic_plan",
 }
 _READING = {"default_transaction_read_only": "on"}
-# A network that swallows everything is noticed in seconds, by the server as well. Over a Unix socket these mean nothing.
+# A network that swallows everything is noticed in seconds, by the server as well. Over a Unix socket they mean nothing.
 _NETWORK = {
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",

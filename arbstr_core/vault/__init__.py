@@ -3,9 +3,14 @@
 MONEY.md is its law. The way in is `Vault`; `schema` is what the database needs for it.
 """
 
+from arbstr_core.vault._body import BODY_DIGEST_KEY, body_digest
 from arbstr_core.vault._checkpoints import Checkpoint, Mark
-from arbstr_core.vault._migrations import guards, schema
+from arbstr_core.vault._guarded import unguarded
+from arbstr_core.vault._history import History
+from arbstr_core.vault._migrations import schema
+from arbstr_core.vault._pages import AuditRow, Filter, HoldRow, Left, LimitsRow, Part, TransferRow
 from arbstr_core.vault._records import ApprovalRecord, ApprovalState, EventName, OutboxRecord
+from arbstr_core.vault._reservations import BILLING
 from arbstr_core.vault._statements import Statement
 from arbstr_core.vault._values import (
     AgentRecord,
@@ -33,26 +38,35 @@ from arbstr_core.vault._values import (
 from arbstr_core.vault._vault import Vault
 
 __all__ = [
+    "BILLING",
+    "BODY_DIGEST_KEY",
     "AgentRecord",
     "ApprovalNeeded",
     "ApprovalRecord",
     "ApprovalState",
+    "AuditRow",
     "Beat",
     "Checkpoint",
     "Claim",
     "Claimed",
     "Closed",
     "EventName",
+    "Filter",
     "Granted",
+    "History",
     "HoldRequest",
+    "HoldRow",
     "HoldState",
     "KnownCheckpoint",
+    "Left",
     "Limits",
+    "LimitsRow",
     "LiveHolds",
     "Mark",
     "NewAgent",
     "OutboxRecord",
     "PaidOut",
+    "Part",
     "ProviderCost",
     "ReceiptRecord",
     "RefusalReason",
@@ -60,8 +74,10 @@ __all__ = [
     "SellerShare",
     "Settlement",
     "Statement",
+    "TransferRow",
     "Vault",
     "Verification",
-    "guards",
+    "body_digest",
     "schema",
+    "unguarded",
 ]

@@ -180,7 +180,7 @@ def test_the_file_as_it_was_is_kept(opened, tmp_path):
         async with opened(schemas=room(FIRST)):
             pass
         async with opened(schemas=room(FIRST, SECOND), upgrade=True) as db:
-            assert db.upgraded.kept == tmp_path / "arbstr.db.before-upgrade-20250615T150640"
+            assert db.upgraded.kept == tmp_path / "arbstr.db.before-upgrade-20250615T150640000"
             assert stat.S_IMODE(db.upgraded.kept.stat().st_mode) == 0o600
         with closing(sqlite3.connect(db.upgraded.kept)) as kept:
             assert kept.execute("SELECT max(version) FROM schema WHERE room = 'room'").fetchone() == (1,)
