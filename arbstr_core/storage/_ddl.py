@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.sql import visitors
 
 from arbstr_core.storage._statements import Dialect
 
@@ -110,7 +111,7 @@ def append_only(table: sa.Table) -> tuple[Guard, ...]:
 def kept(table: sa.Table) -> tuple[Guard, ...]:
     """Rows of `table` never go, nor make place for another: INSERT OR REPLACE passes by the other guards."""
     name = table.name
-    keys = " OR ".join(f"({' AND '.join(f'{column} = NEW.{column}' for column in key)})" for key in _keys(table))
+    keys = " OR ".join(f"({' AND '.join(key)})" for key in _keys(table))
     gone = f"{name}: rows are never deleted"
     return (
         Guard(name=f"{name}_no_delete", table=name, event="DELETE", message=gone),
@@ -138,7 +139,20 @@ def fixed(table: sa.Table, *columns: str) -> Guard:
 
 
 def _keys(table: sa.Table) -> list[list[str]]:
+    """For each key of `table`, the conditions under which a row has that of `NEW`."""
     unique = [found for found in table.constraints if isinstance(found, sa.UniqueConstraint)]
     indexes = [found for found in table.indexes if found.unique]
     others: list[Any] = sorted([*unique, *indexes], key=lambda found: str(found.name))
-    return [[column.name for column in found.columns] for found in (table.primary_key, *others)]
+    return [
+        [*(f"{c.name} = NEW.{c.name}" for c in found.columns), *_only(found)] for found in (table.primary_key, *others)
+    ]
+
+
+def _only(key: Any) -> list[str]:
+    """Which rows a partial index is about, where other columns than its own say that."""
+    where = key.dialect_options["sqlite"]["where"] if isinstance(key, sa.Index) else None
+    if where is None or {c.name for c in visitors.iterate(where) if isinstance(c, sa.Column)} <= set(
+        key.columns.keys()
+    ):
+        return []
+    return [str(where.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))]

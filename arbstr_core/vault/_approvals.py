@@ -7,6 +7,7 @@ again when it is used. For a payout the amount is held from the start.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 
 import msgspec
@@ -109,10 +110,9 @@ def _still_good(book: Book, found: Approval, request: HoldRequest) -> bool:
 
 def ask(book: Book, chain: Sequence[Node], request: HoldRequest, *, seconds: int, hold_id: str | None) -> Approval:
     """Put a call, or a payout that is held for, before an operator."""
-    name = hashlib.sha256(f"{request.id} {book.now_ms}".encode()).hexdigest()[:_ID_CHARS]
     made = Approval(
         *(
-            f"apr_{name}",
+            _fresh_id(book, request),
             request.agent,
             request.kind,
             max(request.ceilings),
@@ -129,6 +129,15 @@ def ask(book: Book, chain: Sequence[Node], request: HoldRequest, *, seconds: int
     book.note("approval.ask", made.id, _audit.canonical(*said), actor=request.agent)
     _tell(book, EventName.APPROVAL_REQUIRED, made)
     return made
+
+
+def _fresh_id(book: Book, request: HoldRequest) -> str:
+    """A call whose approval is void may ask again at once."""
+    for number in itertools.count():
+        name = hashlib.sha256(f"{request.id} {book.now_ms} {number}".encode()).hexdigest()[:_ID_CHARS]
+        if find(book, f"apr_{name}") is None:
+            break
+    return f"apr_{name}"
 
 
 def use(book: Book, found: Approval, hold_id: str) -> None:

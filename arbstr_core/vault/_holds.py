@@ -194,9 +194,10 @@ class Settle(VaultOperation[Closed]):
         charge = self._settlement.charge_msat
         if hold.state != HoldState.HELD:
             return ended_before(book, hold, charge, self._receipt, self._settlement.costs)
+        if hold.kind == PAYOUT:
+            raise ValueError(f"{hold.id} is held for a payout: it ends by what its rail says")
         entries = charge_entries(book, hold, charge, self._settlement.seller)
-        for cost in self._settlement.costs:
-            entries += _cost_entries(book, hold.realm, cost, charge)
+        entries += _costs_entries(book, hold.realm, self._settlement.costs, charge)
         if self._settlement.replay is not None:
             Claims.of(book).keep(hold.seq, self._settlement.replay)
         _count_failed(book, hold, self._settlement.costs)
@@ -250,7 +251,7 @@ def ended_before(book: Book, hold: Held, charge: int, receipt: str, costs: Seque
     """The outcome there is already. Where another had to guess it, what is known now corrects it."""
     if not swept(book, hold):
         return closed(hold, first=False)
-    entries = [entry for cost in costs for entry in _cost_entries(book, hold.realm, cost, charge)]
+    entries = _costs_entries(book, hold.realm, costs, charge)
     memo = msgspec.json.encode({"hold": hold.id, "charge_msat": charge, "receipt": msgspec.Raw(receipt.encode())})
     paid = correct(book, hold, charge, key=f"late:{hold.id}", memo=memo.decode(), others=entries, same=False)
     return Closed(id=hold.id, state=HoldState(hold.state), charged_msat=paid, first=False)
@@ -275,7 +276,15 @@ def charge_entries(book: Book, hold: Held, charge: int, seller: SellerShare | No
     return [entry for entry in entries if entry[2]]
 
 
-def _cost_entries(book: Book, realm: str, cost: ProviderCost, charge: int) -> list[Entry]:
+def _costs_entries(book: Book, realm: str, costs: Sequence[ProviderCost], charge: int) -> list[Entry]:
+    """What all attempts cost us; of two at one node, the second finds what the first has left."""
+    entries: list[Entry] = []
+    for cost in costs:
+        entries += _cost_entries(book, realm, cost, charge, entries)
+    return entries
+
+
+def _cost_entries(book: Book, realm: str, cost: ProviderCost, charge: int, before: Sequence[Entry]) -> list[Entry]:
     """What an attempt cost us: above the agent's charge it is overage, and a failed attempt's is apart."""
     if not cost.cost_msat:
         return []
@@ -284,16 +293,17 @@ def _cost_entries(book: Book, realm: str, cost: ProviderCost, charge: int) -> li
     if not cost.served:
         parts = [("cost:attempt", cost.cost_msat)]
     entries: list[Entry] = [(book.account(name, realm, "cost"), "debit", msat) for name, msat in parts if msat]
-    return entries + _paid_from(book, realm, cost)
+    return entries + _paid_from(book, realm, cost, before)
 
 
-def _paid_from(book: Book, realm: str, cost: ProviderCost) -> list[Entry]:
+def _paid_from(book: Book, realm: str, cost: ProviderCost, before: Sequence[Entry]) -> list[Entry]:
     """A node took it from what we hold there. What it says to have taken beyond that is a bill: the end of a call never
     fails for what a provider says."""
     owed = book.account(f"payable:{cost.provider}", realm, "payable")
     if cost.node is None:
         return [(owed, "credit", cost.cost_msat)]
     held_there = book.account(f"asset:prepaid:{cost.node}", realm, "asset")
-    taken = min(cost.cost_msat, book.available(held_there))
+    left = book.available(held_there) - sum(msat for account, _, msat in before if account.id == held_there.id)
+    taken = min(cost.cost_msat, left)
     entries: list[Entry] = [(held_there, "credit", taken), (owed, "credit", cost.cost_msat - taken)]
     return [entry for entry in entries if entry[2]]

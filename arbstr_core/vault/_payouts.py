@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from arbstr_core.types import MAX_MSAT
-from arbstr_core.vault import _events, _rows
+from arbstr_core.types import MAX_MSAT, Conflict
+from arbstr_core.vault import _approvals, _events, _rows
 from arbstr_core.vault._book import Book, Chart, Entry, VaultOperation, plain_text
 from arbstr_core.vault._holds import closed, known_hold
+from arbstr_core.vault._records import ApprovalState
 from arbstr_core.vault._values import Closed, HoldState, PaidOut
 
 
@@ -33,6 +34,9 @@ class EndPayout(VaultOperation[Closed]):
             return closed(hold, first=False)
         if hold.kind != "payout":
             raise ValueError(f"{hold.id} is held for a {hold.kind}, not for a payout")
+        asked = None if hold.approval is None else _approvals.find(book, hold.approval)
+        if asked is not None and asked.state == ApprovalState.PENDING:
+            raise Conflict(f"payout {hold.id} waits for an operator: nothing may have left for it")
         left = self._paid.amount_msat + self._paid.fee_msat
         charge = min(left, hold.amount)
         name, kind = _events.rail(self._paid.rail)
