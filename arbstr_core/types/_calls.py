@@ -32,8 +32,9 @@ class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
     caller's limit in tokens a choice, None where it sent none. `attachments` are pictures and sounds inside the body,
     `attached_bytes` of it; `elsewhere` is the first place that refers to content that is not in the body. `inside`
     names what else in there may cost something: `tools.TYPE` for a tool that runs at the provider, and
-    `cache_control`. `hints` are the caller's `x-arbstr-*` headers in
-    lower case. `arrived_ms` is Unix time in milliseconds.
+    `cache_control`. `hints` are the caller's `x-arbstr-*` headers and
+    `prefer`, in lower case. `arrived_ms` is Unix time in milliseconds. `idempotency_key` is the caller's own name for
+    what it asks, None where it gave none; `retry` says that it asks again for what it may have got already.
     """
 
     id: str
@@ -52,6 +53,8 @@ class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
     inside: frozenset[str] = frozenset()
     hints: Mapping[str, str] = {}
     arrived_ms: int = 0
+    idempotency_key: str | None = None
+    retry: bool = False
 
     def raw(self, key: str) -> bytes | None:
         """The JSON of one top-level member, byte for byte; None where the body has no such key."""

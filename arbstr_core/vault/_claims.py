@@ -72,6 +72,8 @@ class Claims:
         row = self._find(account, claim.digest)
         if row is None or row.at_ms <= self._book.now_ms - SLOT_MS:
             return None
+        if row.hold_id == claim.after:
+            return None
         if claim.body is not None and row.body != claim.body:
             return Claimed(id=row.hold_id, state=None)
         self._book.load_holds([row.hold_id])

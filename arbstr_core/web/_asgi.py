@@ -13,7 +13,10 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 Headers = Iterable[tuple[str, str]]
 
 
-_READ = frozenset({b"authorization", b"content-encoding", b"content-length", b"x-request-id"})
+_READ = frozenset(
+    {b"authorization", b"content-encoding", b"content-length", b"x-request-id"}
+    | {b"idempotency-key", b"x-stainless-retry-count"}
+)
 
 
 def header_map(scope: Message) -> dict[str, str]:

@@ -13,6 +13,7 @@ from arbstr_core.wire import Content, DuplicateKey, MalformedJson, Span, look_in
 _MOST_OUTPUT = 100_000_000
 _MOST_CHOICES = 128
 _MOST_OF_A_NAME = 256
+_MOST_OF_A_KEY = 255
 _READ = frozenset(
     {"model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "tools", "functions"}
     | {"response_format"}
@@ -27,7 +28,25 @@ class _Options(msgspec.Struct):
     include_usage: bool | None = None
 
 
-def read_call(body: bytes, *, call_id: str, endpoint: Endpoint, hints: Mapping[str, str], arrived_ms: int) -> ChatCall:
+def read_retry(headers: Mapping[str, str]) -> tuple[str | None, bool]:
+    """(the caller's `Idempotency-Key`, whether its SDK says that it asks again). Raises BadRequest."""
+    key = headers.get("idempotency-key")
+    if key is not None and not (0 < len(key) <= _MOST_OF_A_KEY and key.isascii() and key.isprintable()):
+        raise BadRequest(f"Idempotency-Key must be 1 to {_MOST_OF_A_KEY} printable ASCII characters")
+    count = headers.get("x-stainless-retry-count", "")
+    return key, count.isdecimal() and count.strip("0") != ""
+
+
+def read_call(
+    body: bytes,
+    *,
+    call_id: str,
+    endpoint: Endpoint,
+    hints: Mapping[str, str],
+    arrived_ms: int,
+    idempotency_key: str | None = None,
+    retry: bool = False,
+) -> ChatCall:
     """The call that `body` asks for. Raises BadRequest, which names the field."""
     try:
         spans = members(body)
@@ -71,6 +90,8 @@ def read_call(body: bytes, *, call_id: str, endpoint: Endpoint, hints: Mapping[s
         inside=inside,
         hints=hints,
         arrived_ms=arrived_ms,
+        idempotency_key=idempotency_key,
+        retry=retry,
     )
 
 

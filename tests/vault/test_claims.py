@@ -123,3 +123,22 @@ def test_answers_are_kept_for_ten_minutes(bench):
 
     told(bench, story)
     assert bench.rows("SELECT count(*) FROM claim") == [(0,)]
+
+
+def test_one_whose_answer_was_not_kept_is_asked_for_anew_once(bench):
+    """Many wait for the same call; the first of them to ask takes its place, and the others are told of that one."""
+
+    async def story(vault):
+        first = asked(bench, body=b"one")
+        await vault.hold(first)
+        await vault.settle(bench.settlement(first.id, 50))
+        anew = [asked(bench, body=b"one") for _ in range(8)]
+        anew = [
+            msgspec.structs.replace(each, claim=msgspec.structs.replace(each.claim, after=first.id)) for each in anew
+        ]
+        answers = await asyncio.gather(*(vault.hold(each) for each in anew))
+        assert isinstance(answers[0], Granted)
+        assert answers[1:] == [Claimed(id=anew[0].id, state=HoldState.HELD)] * 7
+        assert await vault.hold(asked(bench, body=b"two")) == Claimed(id=anew[0].id, state=None)
+
+    told(bench, story)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from arbstr_core.types import BadRequest, ChatCall, Endpoint, Feature
 from arbstr_core.web import read_call
 from arbstr_core.web._asgi import encoded
+from arbstr_core.web._request import read_retry
 
 ANY: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -134,3 +135,25 @@ def test_messages_too_deep_to_read_are_refused() -> None:
     deep = b'{"model":"m","messages":[{"role":"user","content":' + b"[" * 3000 + b"]" * 3000 + b"}]}"
     with pytest.raises(BadRequest):
         read(deep)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, (None, False)),
+        ({"idempotency-key": "order 7"}, ("order 7", False)),
+        ({"idempotency-key": "k" * 255, "x-stainless-retry-count": "0"}, ("k" * 255, False)),
+        ({"x-stainless-retry-count": "1"}, (None, True)),
+        ({"x-stainless-retry-count": "20"}, (None, True)),
+        ({"x-stainless-retry-count": "-1"}, (None, False)),
+        ({"x-stainless-retry-count": "soon"}, (None, False)),
+    ],
+)
+def test_what_says_that_something_is_asked_for_again(headers: dict[str, str], expected: tuple[str | None, bool]) -> None:
+    assert read_retry(headers) == expected
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256, "a\nb", "schlüssel", "\x7f"])
+def test_keys_that_are_none(key: str) -> None:
+    with pytest.raises(BadRequest, match="Idempotency-Key must be 1 to 255"):
+        read_retry({"idempotency-key": key})
