@@ -30,16 +30,7 @@ from arbstr_core.types import (
     Usage,
     UsageSource,
 )
-from arbstr_core.vault import (
-    ApprovalNeeded,
-    Closed,
-    Granted,
-    HoldRequest,
-    ProviderCost,
-    Refused,
-    Settlement,
-    body_digest,
-)
+from arbstr_core.vault import ApprovalNeeded, Closed, Granted, HoldRequest, ProviderCost, Refused, Settlement
 from arbstr_core.wire import DONE
 
 _log = logging.getLogger("arbstr.flow")
@@ -115,7 +106,7 @@ class Exchange:
         remedies = Remedies(self.call, self._rooms.dispatch, self._rooms.clock, self._ask)
         quotes, outcome = await remedies.hold(candidates)
         if isinstance(outcome, Refused) and outcome.approvable and self._rooms.body_key:
-            self._digest = body_digest(self._rooms.body_key, self.call.endpoint, self.call.body)
+            self._digest = self._rooms.digest(self.call)
             outcome = await self._ask(quotes)
         if isinstance(outcome, ApprovalNeeded):
             await decision(self._rooms.approvals, outcome, self.call, self._caller, self._began)

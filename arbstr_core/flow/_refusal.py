@@ -6,6 +6,7 @@ import logging
 
 from arbstr_core.types import (
     AgentDisabled,
+    ApprovalRequired,
     Caller,
     CallRefused,
     Conflict,
@@ -16,7 +17,7 @@ from arbstr_core.types import (
     VaultUnavailable,
     format_amount,
 )
-from arbstr_core.vault import RefusalReason, Refused
+from arbstr_core.vault import ApprovalNeeded, RefusalReason, Refused
 
 _log = logging.getLogger("arbstr.flow")
 
@@ -79,6 +80,8 @@ def refusal(refused: Refused, caller: Caller) -> CallRefused:
             return _limit(
                 refused, "per_minute", "As many calls were made as the agent may make in a minute; wait a little"
             )
+        case RefusalReason.FEE:
+            return _limit(refused, "max_fee", f"The fee may be up to {left}; more was asked for")
         case RefusalReason.DAILY:
             return _limit(refused, "daily", f"The call may cost up to {needed}; {left} are left of today's limit")
         case RefusalReason.NO_LIMITS:
@@ -91,5 +94,23 @@ def refusal(refused: Refused, caller: Caller) -> CallRefused:
             return Conflict("A call with this id exists already")
 
 
+def approval_required(needed: ApprovalNeeded) -> ApprovalRequired:
+    """The error for a call that an operator has to decide on, and has not, or not in its favour."""
+    most, limit = format_amount(needed.needed_msat), format_amount(needed.left_msat)
+    return ApprovalRequired(
+        f"The call may cost up to {most}, and above {limit} an operator has to approve. Send the same call again once "
+        f"the approval {needed.id} is granted, or wait for that with the header `Prefer: wait=60`",
+        approval=needed.id,
+        expires_ms=needed.expires_ms,
+        needed_msat=needed.needed_msat,
+    )
+
+
 def _limit(refused: Refused, limit: str, message: str) -> LimitExceeded:
-    return LimitExceeded(message, limit=limit, needed_msat=refused.needed_msat, left_msat=refused.left_msat)
+    return LimitExceeded(
+        message,
+        limit=limit,
+        needed_msat=refused.needed_msat,
+        left_msat=refused.left_msat,
+        resets_ms=refused.resets_ms,
+    )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
 
 from arbstr_core.api import Clock
 from arbstr_core.dispatch import Dispatch
 from arbstr_core.routing import afford, tightened
-from arbstr_core.types import ChatCall, Quote
-from arbstr_core.vault import Claimed, Granted, RefusalReason, Refused
+from arbstr_core.types import ChatCall, Plan, Quote
+from arbstr_core.vault import ApprovalNeeded, Claimed, Granted, RefusalReason, Refused
 
 Quotes = tuple[Quote, ...]
-Outcome = Granted | Refused | Claimed
+Outcome = Granted | Refused | Claimed | ApprovalNeeded
 Ask = Callable[[Quotes], Awaitable[Outcome]]
 
 _WAIT_SECONDS = 0.05
@@ -88,3 +90,10 @@ class Remedies:
             return quotes, refused
         self.said.append(f"the output is limited to {afforded[0].output_limit} tokens, which is what can be afforded")
         return afforded, await self._ask(afforded)
+
+
+def fit(plan: Plan, quotes: Quotes, said: Sequence[str]) -> tuple[Plan, bool]:
+    """The plan as it was held for, which says how it came to fit; and whether the output became smaller."""
+    asked = {quote.offer: quote.output_limit for quote in plan.candidates}
+    limited = any(quote.output_limit < asked[quote.offer] for quote in quotes)
+    return msgspec.structs.replace(plan, candidates=quotes, reasons=(*plan.reasons, *said)), limited

@@ -11,9 +11,11 @@ import msgspec
 from arbstr_core.api import Clock
 from arbstr_core.dispatch import Dispatch
 from arbstr_core.flow._lease import Lease
+from arbstr_core.flow.approval import Approvals
 from arbstr_core.market import Market
 from arbstr_core.routing import Router
-from arbstr_core.vault import Vault
+from arbstr_core.types import Caller, ChatCall, ModelNotFound, Plan
+from arbstr_core.vault import Vault, body_digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,10 @@ class CallRooms:
     dispatch: Dispatch
     vault: Vault | None
     clock: Clock
+    approvals: Approvals | None = None
+    """who waits for an operator; None with the vault"""
+    body_key: bytes = b""
+    """what bodies are digested with, so that the same call is known again; empty: nothing is put before an operator"""
     lease: Lease | None = None
     """what this process must keep to serve; None where no other process may take its place"""
     retry_seconds: float = 0.25
@@ -36,6 +42,17 @@ class CallRooms:
     """how long a whole answer waits for its charge to be durable; then it is withheld"""
     drain_seconds: float = 10.0
     """how long a reply is read on whose caller has left, to see what it used"""
+
+    def planned(self, call: ChatCall, caller: Caller) -> Plan:
+        """Whom to ask, and for how much. Raises what the call is refused with."""
+        row = self.market.snapshot.find(call.model)
+        if row is None:
+            raise ModelNotFound(f"The model {call.model!r} does not exist here; GET /v1/models lists those that do")
+        return self.router.plan(call, caller, row.listings, row.out, self.dispatch.standing())
+
+    def digest(self, call: ChatCall) -> bytes:
+        """What the same call is known by when it comes again."""
+        return body_digest(self.body_key, call.endpoint, call.body)
 
 
 class CallSummary(msgspec.Struct, frozen=True, kw_only=True):

@@ -89,8 +89,10 @@ class CallFlow:
         return self._stopping
 
     def stop(self) -> None:
-        """Take no new calls; the open ones go on."""
+        """Take no new calls; the open ones go on, but none waits for an operator any longer."""
         self._stopping = True
+        if self._rooms.approvals is not None:
+            self._rooms.approvals.stop()
 
     async def drain(self, seconds: float) -> int:
         """End what is still open, and wait until all of it is durable; returns how many calls are not."""

@@ -3,5 +3,6 @@
 from arbstr_core.net._fetch import control_client
 from arbstr_core.net._guard import Guard, Origin, origins_in
 from arbstr_core.net._upstream import UpstreamPools
+from arbstr_core.net._webhook import Webhook
 
-__all__ = ["Guard", "Origin", "UpstreamPools", "control_client", "origins_in"]
+__all__ = ["Guard", "Origin", "UpstreamPools", "Webhook", "control_client", "origins_in"]

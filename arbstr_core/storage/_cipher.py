@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 from pathlib import Path
 
@@ -30,11 +31,16 @@ class Cipher:
     def __init__(self, key: bytes) -> None:
         self._aead = AESGCM(key)
         self._id = hashlib.sha256(b"arbstr key id" + key).digest()[:_ID_BYTES]
+        self._root = hmac.digest(key, b"arbstr keys for digests", "sha256")
 
     @property
     def key_id(self) -> str:
         """Names the key without giving it away."""
         return self._id.hex()
+
+    def derived(self, purpose: str) -> bytes:
+        """A key of 32 bytes for digests (HMAC) of one purpose; it tells nothing of the master key."""
+        return hmac.digest(self._root, purpose.encode(), "sha256")
 
     def seal(self, value: bytes, purpose: str) -> bytes:
         """`value`, readable only with this key and for this purpose."""

@@ -6,6 +6,7 @@ ArbstrError
 ├── StorageError           the database is broken, locked, full, or not ours
 ├── NotSupported           a rail or provider was asked for what its capabilities lack
 ├── AddressRefused         an outgoing address that the guard does not allow
+├── NotDelivered           a webhook did not take an event
 ├── ProviderError          what a provider's `open` or its events raise
 │   ├── ConnectFailed      no connection, or none that lasted until the status line
 │   ├── ReplyTimedOut      nothing came for too long
@@ -18,7 +19,10 @@ ArbstrError
     ├── NothingQualifies   no offer has what the call needs
     ├── PolicyRefused      routing policies left no offer
     ├── InsufficientFunds · LimitExceeded
+    ├── ApprovalRequired   an operator has to decide first
     ├── Conflict           the thing exists, or is in another state
+    ├── StillRunning       what is asked for again has not ended yet
+    ├── IdempotencyConflict    a key came again with another body
     ├── VaultUnavailable · Overloaded · ShuttingDown
     └── UpstreamRefused · UpstreamFailed · UpstreamTimedOut
 """
@@ -63,6 +67,10 @@ class NotSupported(ArbstrError):
 
 class AddressRefused(ArbstrError):
     """An outgoing address is not allowed: neither the operator's, nor a child's port, nor public https."""
+
+
+class NotDelivered(ArbstrError):
+    """An event did not arrive; the message says why, and never where it was to go."""
 
 
 class ProviderError(ArbstrError):
@@ -119,6 +127,14 @@ class Conflict(CallRefused):
     """The thing exists already, or is in a state that forbids this."""
 
 
+class StillRunning(CallRefused):
+    """The same was asked for before, and that call has not ended in the time that one may wait for it."""
+
+
+class IdempotencyConflict(CallRefused):
+    """The `Idempotency-Key` was used for another body."""
+
+
 class ModelNotFound(CallRefused):
     """No provider offers the model."""
 
@@ -150,13 +166,28 @@ class InsufficientFunds(CallRefused):
 
 
 class LimitExceeded(CallRefused):
-    """One of the agent's limits forbids the call; `limit` names it (`max_charge`, `daily`, `none_set`)."""
+    """One of the agent's limits forbids the call; `limit` names it, as docs/errors.md lists them. `resets_ms` is when
+    it leaves more by itself, in Unix milliseconds."""
 
-    def __init__(self, message: str, *, limit: str, needed_msat: int = 0, left_msat: int = 0) -> None:
+    def __init__(
+        self, message: str, *, limit: str, needed_msat: int = 0, left_msat: int = 0, resets_ms: int | None = None
+    ) -> None:
         super().__init__(message)
         self.limit = limit
         self.needed_msat = needed_msat
         self.left_msat = left_msat
+        self.resets_ms = resets_ms
+
+
+class ApprovalRequired(CallRefused):
+    """The call is above the largest charge, and an operator is asked. The same call again, once the `approval` is
+    granted and before it expires, goes through."""
+
+    def __init__(self, message: str, *, approval: str, expires_ms: int, needed_msat: int) -> None:
+        super().__init__(message)
+        self.approval = approval
+        self.expires_ms = expires_ms
+        self.needed_msat = needed_msat
 
 
 class VaultUnavailable(CallRefused):

@@ -64,7 +64,9 @@ class ChatDoor:
                 body,
                 call_id=call_id,
                 endpoint=endpoint,
-                hints={name: value for name, value in headers.items() if name.startswith("x-arbstr-")},
+                hints={
+                    name: value for name, value in headers.items() if name.startswith("x-arbstr-") or name == "prefer"
+                },
                 arrived_ms=time.time_ns() // 1_000_000,
             )
             model = call.model

@@ -11,10 +11,12 @@ import msgspec
 
 from arbstr_core.types import (
     AgentDisabled,
+    ApprovalRequired,
     BadRequest,
     BodyTooLarge,
     CallRefused,
     Conflict,
+    IdempotencyConflict,
     InsufficientFunds,
     LimitExceeded,
     ModelNotFound,
@@ -23,6 +25,7 @@ from arbstr_core.types import (
     Overloaded,
     PolicyRefused,
     ShuttingDown,
+    StillRunning,
     Unauthorized,
     UnsupportedMedia,
     UpstreamFailed,
@@ -40,18 +43,30 @@ _SHAPES: dict[type[CallRefused], tuple[int, str, str | None]] = {
     AgentDisabled: (403, "permission_error", "agent_disabled"),
     NotFound: (404, _INVALID, "not_found"),
     Conflict: (409, _INVALID, "conflict"),
+    StillRunning: (409, _INVALID, "still_running"),
+    IdempotencyConflict: (422, _INVALID, "idempotency_conflict"),
     ModelNotFound: (404, _INVALID, "model_not_found"),
     NothingQualifies: (400, _INVALID, "nothing_qualifies"),
     PolicyRefused: (403, "permission_error", "policy_refused"),
     InsufficientFunds: (402, "insufficient_quota", "insufficient_quota"),
     LimitExceeded: (403, "permission_error", "limit_exceeded"),
+    ApprovalRequired: (403, "permission_error", "approval_required"),
     VaultUnavailable: (503, "api_error", "vault_unavailable"),
     Overloaded: (503, "api_error", "overloaded"),
     ShuttingDown: (503, "api_error", "shutting_down"),
     UpstreamFailed: (502, "api_error", "upstream_failed"),
     UpstreamTimedOut: (504, "api_error", "upstream_timed_out"),
 }
-_FINAL = (InsufficientFunds, LimitExceeded, PolicyRefused, AgentDisabled, Conflict)
+_FINAL = (
+    InsufficientFunds,
+    LimitExceeded,
+    ApprovalRequired,
+    PolicyRefused,
+    AgentDisabled,
+    Conflict,
+    StillRunning,
+    IdempotencyConflict,
+)
 """Trying again changes nothing: the SDKs are told so."""
 _SOON = (VaultUnavailable, Overloaded, ShuttingDown)
 
@@ -88,7 +103,10 @@ def _more(error: CallRefused) -> dict[str, Any]:
     if isinstance(error, InsufficientFunds):
         return {"needed_msat": error.needed_msat, "available_msat": error.available_msat}
     if isinstance(error, LimitExceeded):
-        return {"limit": error.limit, "needed_msat": error.needed_msat, "left_msat": error.left_msat}
+        resets = {} if error.resets_ms is None else {"resets_ms": error.resets_ms}
+        return {"limit": error.limit, "needed_msat": error.needed_msat, "left_msat": error.left_msat, **resets}
+    if isinstance(error, ApprovalRequired):
+        return {"approval": error.approval, "expires_ms": error.expires_ms, "needed_msat": error.needed_msat}
     return {}
 
 

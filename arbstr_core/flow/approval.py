@@ -1,0 +1,116 @@
+"""Approvals on their way: who waits for a decision, what wakes them, and when nobody decided in time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections import Counter
+
+from arbstr_core.api import Clock
+from arbstr_core.flow._refusal import approval_required, vault_unavailable
+from arbstr_core.types import Caller, ChatCall, StorageError
+from arbstr_core.vault import ApprovalNeeded, ApprovalRecord, ApprovalState, Vault
+
+_log = logging.getLogger("arbstr.flow")
+
+MOST_WAIT_SECONDS = 600
+_MOST_WAITING = 8
+"""connections of one agent that may wait at one time"""
+_LOOK_SECONDS = 0.5
+"""how often a decision that another process took is looked for"""
+_TEND_SECONDS = 5.0
+_WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})(?![\w.])', re.IGNORECASE)
+_OPEN = frozenset({ApprovalState.PENDING, ApprovalState.HELD})
+
+
+def patience(prefer: str) -> int:
+    """The seconds of `wait` in a Prefer header (RFC 7240, 4.3), no more than MOST_WAIT_SECONDS; 0 where it has none."""
+    found = _WAIT.search(prefer)
+    return min(int(found[1]), MOST_WAIT_SECONDS) if found else 0
+
+
+class Approvals:
+    """Takes operators' decisions, and wakes those that wait for them."""
+
+    def __init__(
+        self, vault: Vault, clock: Clock, *, most_waiting: int = _MOST_WAITING, look_seconds: float = _LOOK_SECONDS
+    ) -> None:
+        self._vault = vault
+        self._clock = clock
+        self._most_waiting = most_waiting
+        self._look_seconds = look_seconds
+        self._waiting: Counter[str] = Counter()
+        self._decided = asyncio.Event()
+        self._stopping = False
+
+    async def wait(self, needed: ApprovalNeeded, agent: str, *, until: float) -> bool:
+        """Wait for a decision until then, on the monotonic clock. True where the call is worth asking for anew."""
+        if self._waiting[agent] >= self._most_waiting:
+            return False
+        self._waiting[agent] += 1
+        try:
+            while not self._stopping:
+                state = await self._state(needed.id)
+                if state not in _OPEN:
+                    return state in (ApprovalState.GRANTED, ApprovalState.USED)
+                left = until - self._clock.monotonic()
+                if left <= 0:
+                    return False
+                await self._decision(min(left, self._look_seconds))
+            return False
+        finally:
+            self._waiting[agent] -= 1
+            if not self._waiting[agent]:
+                del self._waiting[agent]
+
+    async def _state(self, approval_id: str) -> ApprovalState:
+        found = await self._vault.approval(approval_id)
+        assert found is not None, f"approval {approval_id} was there before"
+        return found.state
+
+    async def _decision(self, at_most: float) -> None:
+        """Until something is decided here, or it is time to look what others did."""
+        try:
+            await asyncio.wait_for(self._decided.wait(), at_most)
+        except TimeoutError:
+            return
+
+    async def decide(self, approval_id: str, *, grant: bool, actor: str) -> ApprovalRecord:
+        """Grant or deny; whoever waits is woken. Raises NotFound, or Conflict where it is too late."""
+        decided = await self._vault.decide(approval_id, grant=grant, actor=actor)
+        self._wake()
+        return decided
+
+    def stop(self) -> None:
+        """Nobody waits any longer."""
+        self._stopping = True
+        self._wake()
+
+    def _wake(self) -> None:
+        decided, self._decided = self._decided, asyncio.Event()
+        decided.set()
+
+    async def tend(self) -> None:
+        """End what nobody decided in time, ever again."""
+        while True:
+            try:
+                while await self._vault.expire_approvals(self._clock.now_ms()):
+                    pass
+            except StorageError as broken:
+                _log.warning("approvals are not looked after now: %s", broken)
+            await self._clock.sleep(_TEND_SECONDS)
+
+
+async def decision(
+    approvals: Approvals | None, needed: ApprovalNeeded, call: ChatCall, caller: Caller, began: float
+) -> None:
+    """Wait for an operator as long as the caller asked to, counted from when the call `began`. Raises ApprovalRequired
+    unless the call is worth asking for anew."""
+    until = began + patience(call.hints.get("prefer", ""))
+    try:
+        if approvals is not None and await approvals.wait(needed, caller.agent, until=until):
+            return
+    except StorageError as broken:
+        raise vault_unavailable(broken) from broken
+    raise approval_required(needed)
