@@ -97,3 +97,11 @@ def test_values_are_not_readable_in_the_file(opened, tmp_path):
 
     asyncio.run(story())
     assert all(b"abandon ability" not in file.read_bytes() for file in tmp_path.glob("arbstr.db*"))
+
+
+def test_keys_for_digests_are_apart_for_each_purpose_and_each_master_key() -> None:
+    one, other = Cipher(bytes(32)), Cipher(b"k" * 32)
+    keys = [one.derived("a"), one.derived("b"), other.derived("a"), other.derived("b")]
+    assert len(set(keys)) == 4
+    assert {len(key) for key in keys} == {32}
+    assert Cipher(bytes(32)).derived("a") == keys[0]

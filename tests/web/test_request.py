@@ -149,7 +149,7 @@ def test_messages_too_deep_to_read_are_refused() -> None:
         ({"x-stainless-retry-count": "soon"}, (None, False)),
     ],
 )
-def test_what_says_that_something_is_asked_for_again(headers: dict[str, str], expected: tuple[str | None, bool]) -> None:
+def test_what_says_that_it_is_asked_for_again(headers: dict[str, str], expected: tuple[str | None, bool]) -> None:
     assert read_retry(headers) == expected
 
 
