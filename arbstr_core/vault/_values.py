@@ -136,6 +136,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """HMAC of the body; only with a key of the caller's own"""
     retry: bool = False
     """the client says that it asks again"""
+    after: str | None = None
+    """a call that ended without its answer being kept, so that the same is asked for anew: it does not count"""
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
