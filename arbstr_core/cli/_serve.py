@@ -20,7 +20,7 @@ import uvicorn
 
 from arbstr_core.cli._house import House, open_house
 from arbstr_core.config import Address, Settings
-from arbstr_core.flow import CallFlow
+from arbstr_core.flow import CallFlow, keep_sealing
 from arbstr_core.types import ArbstrError, BadRequest, ChatCall, Endpoint
 from arbstr_core.web import ChatDoor, Front, HttpProtocol, ModelsDoor, control_plane, read_call
 
@@ -258,6 +258,8 @@ async def _background(house: House, doors: Doors) -> AsyncIterator[None]:
     works = {"market": house.market.run(), "journal": house.journal.run(), "watches": doors.chat.watches.sweep()}
     if house.heartbeat:
         works["heartbeat"] = house.heartbeat.run()
+    if house.vault is not None and house.vault.shared:
+        works["sealer"] = keep_sealing(house.vault, house.clock)
     tasks = [asyncio.create_task(_kept(name, work), name=name) for name, work in works.items()]
     try:
         yield

@@ -7,6 +7,7 @@ from arbstr_core.vault._body import BODY_DIGEST_KEY, body_digest
 from arbstr_core.vault._checkpoints import Checkpoint, Mark
 from arbstr_core.vault._guarded import unguarded
 from arbstr_core.vault._history import History
+from arbstr_core.vault._jobs import Job
 from arbstr_core.vault._migrations import schema
 from arbstr_core.vault._pages import AuditRow, Filter, HoldRow, Left, LimitsRow, Part, TransferRow
 from arbstr_core.vault._records import ApprovalRecord, ApprovalState, EventName, OutboxRecord
@@ -57,6 +58,7 @@ __all__ = [
     "HoldRequest",
     "HoldRow",
     "HoldState",
+    "Job",
     "KnownCheckpoint",
     "Left",
     "Limits",

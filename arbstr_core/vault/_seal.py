@@ -15,7 +15,8 @@ from arbstr_core.vault._jobs import Job, take
 
 LEASE_MS = 5_000
 """how long others wait for a sealer that is gone"""
-AT_ONCE = 500
+FULL = 500
+"""rows at once"""
 
 
 def _gone(ids: Rows) -> sa.Delete:
@@ -44,7 +45,7 @@ class Seal(Operation[int | None]):
         """Chain them."""
         if take(tx, Job.SEALER, self._boot_id, LEASE_MS) is None:
             return None
-        waiting = tx.all(_WAITING, {"most": AT_ONCE})
+        waiting = tx.all(_WAITING, {"most": FULL})
         if waiting:
             end = tx.one(_HEAD, {})
             head = _audit.Head() if end is None else _audit.Head(seq=end[0], hash=bytes(end[1]))

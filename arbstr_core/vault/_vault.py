@@ -17,11 +17,14 @@ from arbstr_core.vault._checkpoints import Checkpoint, Mark, WriteCheckpoint, ch
 from arbstr_core.vault._claims import DropOldClaims
 from arbstr_core.vault._events import Event
 from arbstr_core.vault._holds import OpenHold, Release, Settle
+from arbstr_core.vault._jobs import Job, LoseJob, TakeJob
 from arbstr_core.vault._orphans import Correct, SweepOrphans
 from arbstr_core.vault._payouts import EndPayout
 from arbstr_core.vault._posting import Post
 from arbstr_core.vault._records import ApprovalRecord, ApprovalState, OutboxRecord
+from arbstr_core.vault._reservations import EndOldReservations
 from arbstr_core.vault._restored import MarkRestored, restored_ms
+from arbstr_core.vault._seal import FULL, Seal
 from arbstr_core.vault._statements import Statement, statement
 from arbstr_core.vault._values import (
     AgentRecord,
@@ -115,6 +118,14 @@ class Vault:
         sweep = SweepOrphans(self._chart, self._boot_id, lease_ms=self._lease_ms, full=self._full)
         while swept := await self._db.submit(sweep):
             total += swept
+        return total
+
+    async def end_old_reservations(self, age_seconds: float) -> int:
+        """Release what another program has reserved that long ago and has said nothing of; how many it were."""
+        total = 0
+        old = EndOldReservations(self._chart, int(age_seconds * 1000))
+        while ended := await self._db.submit(old):
+            total += ended
         return total
 
     async def leave(self) -> None:
@@ -252,6 +263,26 @@ class Vault:
     async def statement(self, agent_id: str, since_ms: int | None, until_ms: int | None, now_ms: int) -> Statement:
         """Every entry of a root agent's account in a time. Raises NotFound."""
         return await self._db.read(lambda connection: statement(connection, agent_id, since_ms, until_ms, now_ms))
+
+    async def seal(self) -> int:
+        """Chain what the audit says and nobody has chained yet, if this process is the one that does; how many rows it
+        were. On SQLite they are chained as they are written."""
+        total = 0
+        while self.shared:
+            chained = await self._db.submit(Seal(self._boot_id))
+            total += chained or 0
+            if chained != FULL:
+                break
+        return total
+
+    async def take_job(self, job: Job, *, seconds: float) -> int | None:
+        """Take a job for so long, or go on with it; the number to name with what is written for it, None where another
+        process has it."""
+        return await self._db.submit(TakeJob(job, self._boot_id, int(seconds * 1000)))
+
+    async def lose_job(self, job: Job) -> None:
+        """Let another process take a job."""
+        await self._db.submit(LoseJob(job, self._boot_id))
 
     async def verify(self, known: Sequence[KnownCheckpoint] = ()) -> Verification:
         """Replay the whole ledger on one snapshot and compare; with what is `known` from elsewhere, too."""

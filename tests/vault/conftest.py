@@ -1,17 +1,20 @@
-"""A vault on a real database file, a clock that stands still, and short ways to say what a call does."""
+"""A vault on a real database, a clock that stands still, and short ways to say what a call does.
+
+`bench` is on a SQLite file; `any_bench` makes a test run on SQLite and on PostgreSQL.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from arbstr_core.storage import Database
+from arbstr_core.storage import Database, Dialect, is_postgresql
 from arbstr_core.vault import AgentRecord, HoldRequest, Limits, NewAgent, ProviderCost, Settlement, Vault, schema
 
 RECEIPT = b'{"reasons":["cheapest"]}'
@@ -35,16 +38,21 @@ class StillClock:
 class Bench:
     """What the tests of this folder work with."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str = "sqlite:///arbstr.db") -> None:
         self.folder = folder
         self.path = folder / "arbstr.db"
+        self.url = url
+        self.dialect = Dialect.POSTGRESQL if is_postgresql(url) else Dialect.SQLITE
         self.clock = StillClock()
         self.made = 0
 
     @asynccontextmanager
     async def vault(self, boot_id: str = "boot-1", **more: Any) -> AsyncIterator[Vault]:
         """An open vault."""
-        db = Database.open("sqlite:///arbstr.db", data_dir=self.folder, clock=self.clock, schemas=[schema()], **more)
+        # Processes on PostgreSQL have a folder of their own each.
+        folder = self.folder if self.dialect is Dialect.SQLITE else self.folder / boot_id
+        folder.mkdir(exist_ok=True)
+        db = Database.open(self.url, data_dir=folder, clock=self.clock, schemas=[schema()], **more)
         try:
             yield Vault(db, boot_id=boot_id)
         finally:
@@ -88,15 +96,52 @@ class Bench:
         return Settlement(id=id, charge_msat=charge, costs=made, receipt=RECEIPT)
 
     def tamper(self, *statements: str) -> None:
-        """Run SQL on the file behind the vault's back."""
-        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+        """Run SQL on the database behind the vault's back."""
+        with self._raw() as connection:
             for statement in statements:
                 connection.execute(statement)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Read the file behind the vault's back."""
-        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+        """Read the database behind the vault's back."""
+        with self._raw() as connection:
             return connection.execute(query).fetchall()
+
+    def tamper_unguarded(self, *statements: str) -> None:
+        """As `tamper`, with guards and foreign keys out of the way meanwhile; all or nothing."""
+        with self._raw() as connection:
+            if self.dialect is Dialect.POSTGRESQL:
+                statements = ("SET LOCAL session_replication_role = 'replica'", *statements)
+            else:
+                kept = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+                statements = (*(f"DROP TRIGGER {name}" for name, _ in kept), *statements, *(sql for _, sql in kept))
+            connection.execute("BEGIN")
+            try:
+                for statement in statements:
+                    connection.execute(statement)
+                connection.execute("COMMIT")
+            finally:
+                if self.dialect is Dialect.POSTGRESQL or connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    @property
+    def refusals(self) -> tuple[type[Exception], ...]:
+        """What the database raises where it refuses a change."""
+        if self.dialect is Dialect.SQLITE:
+            return (sqlite3.IntegrityError,)
+        import psycopg
+
+        return (psycopg.errors.IntegrityError, psycopg.errors.RestrictViolation)
+
+    @contextmanager
+    def _raw(self) -> Iterator[Any]:
+        if self.dialect is Dialect.SQLITE:
+            made: Any = sqlite3.connect(self.path, isolation_level=None)
+        else:
+            import psycopg
+
+            made = psycopg.connect(self.url, autocommit=True)
+        with closing(made) as connection:
+            yield connection
 
 
 @pytest.fixture(scope="session")
@@ -108,3 +153,10 @@ def new_bench() -> type[Bench]:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+    if request.param == "sqlite":
+        return Bench(tmp_path)
+    return Bench(tmp_path, request.getfixturevalue("postgres_url"))
