@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
 
 from arbstr_core.api import Clock, Offer, Outbound, Provider, Reply, Strategy
@@ -119,8 +120,9 @@ class Bench:
     rooms: CallRooms
     url: str
 
-    def begin(self, *, stream: bool = True, **fields: Any) -> Exchange:
-        return self.flow.begin(a_call(stream=stream, output_limit=100, **fields), CALLER)
+    def begin(self, *, stream: bool = True, id: str = "req_kit", **fields: Any) -> Exchange:
+        call = a_call(stream=stream, output_limit=100, **fields)
+        return self.flow.begin(msgspec.structs.replace(call, id=id), CALLER)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         shared = self.url.startswith("postgresql")

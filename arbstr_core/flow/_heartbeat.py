@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 
 from arbstr_core.api import Clock
 from arbstr_core.flow._lease import Lease
 from arbstr_core.flow.call import CallFlow
 from arbstr_core.types import StorageError, VaultUnavailable
-from arbstr_core.vault import Vault
+from arbstr_core.vault import Job, Vault
 
 _log = logging.getLogger("arbstr.flow")
 
@@ -19,13 +18,9 @@ _AGAIN_SECONDS = 1.0
 """How soon a heartbeat that failed is tried again."""
 
 
-async def _always() -> bool:
-    return True
-
-
 class Heartbeat:
-    """Beats every `seconds`. On a shared database it also ends what processes left open that are gone, where
-    `sweeps` says that it is this one's turn; two at once do no harm."""
+    """Beats every `seconds`. On a shared database one process at a time also ends what others left open that are
+    gone; two at once would do no harm."""
 
     def __init__(
         self,
@@ -35,14 +30,12 @@ class Heartbeat:
         *,
         seconds: float,
         lease: Lease | None = None,
-        sweeps: Callable[[], Awaitable[bool]] = _always,
     ) -> None:
         self._calls = calls
         self._vault = vault
         self._clock = clock
         self._seconds = seconds
         self._lease = lease
-        self._sweeps = sweeps
 
     async def begin(self) -> int:
         """Take the lease, and end what earlier processes left open; how much it was. Before calls are served."""
@@ -65,7 +58,7 @@ class Heartbeat:
             await self._clock.sleep(wait)
             try:
                 await self.beat()
-                if self._vault.shared and await self._sweeps():
+                if self._vault.shared:
                     await self._sweep()
                 wait = self._seconds
             except (StorageError, VaultUnavailable) as broken:
@@ -73,6 +66,8 @@ class Heartbeat:
                 wait = min(self._seconds, _AGAIN_SECONDS)
 
     async def _sweep(self) -> None:
+        if await self._vault.take_job(Job.SWEEPER, seconds=self._vault.lease_seconds) is None:
+            return
         orphans = await self._vault.sweep_orphans()
         if orphans:
             _log.warning("%d holds of processes that are gone were ended", orphans)
@@ -81,5 +76,7 @@ class Heartbeat:
         """Say that this process ends, so that nobody waits for its lease."""
         try:
             await self._vault.leave()
+            if self._vault.shared:
+                await self._vault.lose_job(Job.SWEEPER)
         except (StorageError, VaultUnavailable) as broken:
             _log.error("the end of this process could not be written down: %s", broken)
