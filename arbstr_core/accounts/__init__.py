@@ -1,6 +1,7 @@
-"""Who is calling: credentials to Caller, and who may operate."""
+"""Who is calling: credentials to Caller, who may operate, and who may bill."""
 
 from arbstr_core.accounts._agents import Accounts, new_token, token_hash
+from arbstr_core.accounts._internal import Internal
 from arbstr_core.accounts._operator import Operator
 
-__all__ = ["Accounts", "Operator", "new_token", "token_hash"]
+__all__ = ["Accounts", "Internal", "Operator", "new_token", "token_hash"]

@@ -13,7 +13,7 @@ from arbstr_core.vault._corrections import CORRECTION
 from arbstr_core.vault._records import ApprovalRecord, ApprovalState
 from arbstr_core.vault._rows import latest_limits
 from arbstr_core.vault._terms import PAYOUT, more_of
-from arbstr_core.vault._values import AgentRecord, HoldState, ReceiptRecord
+from arbstr_core.vault._values import AgentRecord, HoldState, Limits, ReceiptRecord
 
 _AGENT = sa.select(
     t.AGENT.c.id,
@@ -46,6 +46,16 @@ def agents(connection: sa.Connection) -> list[AgentRecord]:
     return [_record(row) for row in connection.execute(_AGENT.order_by(t.AGENT.c.created_ms, t.AGENT.c.id))]
 
 
+def agents_after(connection: sa.Connection, parent: str | None, after: str | None, most: int) -> list[AgentRecord]:
+    """Agents from the id `after` on, or the child keys of one. Ids begin with the time, so the oldest come first."""
+    query = _AGENT.order_by(t.AGENT.c.id).limit(most)
+    if parent is not None:
+        query = query.where(t.AGENT.c.parent_id == parent)
+    if after is not None:
+        query = query.where(t.AGENT.c.id >= after)
+    return [_record(row) for row in connection.execute(query)]
+
+
 def agent_by_token(connection: sa.Connection, token_hash: bytes) -> AgentRecord | None:
     """Whose live token this is."""
     live = sa.select(t.TOKEN.c.agent_id).where(t.TOKEN.c.hash == token_hash, t.TOKEN.c.revoked_ms.is_(None))
@@ -56,7 +66,7 @@ def agent_by_token(connection: sa.Connection, token_hash: bytes) -> AgentRecord 
 def receipt(connection: sa.Connection, id: str) -> ReceiptRecord | None:
     """A call's hold, its outcome and its receipt."""
     hold = t.HOLD.c
-    charged = sa.func.coalesce(t.TRANSFER.c.amount_msat, 0) + _corrected().scalar_subquery()
+    charged = sa.func.coalesce(t.TRANSFER.c.amount_msat, 0) + corrected().scalar_subquery()
     query = (
         sa.select(
             hold.id, hold.agent_id, t.AGENT.c.name, hold.model, hold.state, hold.amount_msat, charged, t.RECEIPT.c.body
@@ -83,7 +93,7 @@ def receipt(connection: sa.Connection, id: str) -> ReceiptRecord | None:
     )
 
 
-def _corrected() -> sa.Select[Any]:
+def corrected() -> sa.Select[Any]:
     """What corrections of a hold's charge make, positive where they charged more."""
     correction, entry = t.TRANSFER.alias("correction"), t.ENTRY.c
     signed = sa.case((entry.side == "debit", entry.amount_msat), else_=-entry.amount_msat)
@@ -106,11 +116,13 @@ def replay(connection: sa.Connection, hold_id: str) -> bytes | None:
     return None if sealed is None else bytes(sealed)
 
 
+def whole_limits(version: int, max_charge: int | None, daily: int | None, more: str | None) -> Limits:
+    """One version of an agent's limits."""
+    return msgspec.structs.replace(more_of(more), version=version, max_charge_msat=max_charge, daily_msat=daily)
+
+
 def _record(row: Sequence[Any]) -> AgentRecord:
-    limits = None
-    if row[7] is not None:
-        rest = more_of(row[10])
-        limits = msgspec.structs.replace(rest, version=row[7], max_charge_msat=row[8], daily_msat=row[9])
+    limits = None if row[7] is None else whole_limits(row[7], row[8], row[9], row[10])
     return AgentRecord(
         id=row[0],
         name=row[1],
