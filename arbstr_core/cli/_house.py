@@ -7,7 +7,7 @@ import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,18 +18,19 @@ from arbstr_core.accounts import Accounts, Operator
 from arbstr_core.api import Clock, Command, Provider, RoutingPolicy, Strategy, Tools, WalletRail
 from arbstr_core.cli._data import open_database, operator_token
 from arbstr_core.cli._notices import Notices, heard
+from arbstr_core.cli._operators import default_limits, notifier, webhook
 from arbstr_core.config import Settings
 from arbstr_core.dispatch import Dispatch
-from arbstr_core.flow import AdminFlow, CallFlow, CallRooms, Heartbeat, Lease
+from arbstr_core.flow import AdminFlow, Approvals, CallFlow, CallRooms, Heartbeat, Lease, Notifier
 from arbstr_core.journal import Journal
 from arbstr_core.market import Market, Pricing
 from arbstr_core.net import Guard, UpstreamPools, control_client, origins_in
 from arbstr_core.plugins import Lives, LoopClock, PluginTools, Supervisor
 from arbstr_core.rails import Rails
 from arbstr_core.routing import Router
-from arbstr_core.storage import Database, PluginStore
+from arbstr_core.storage import Cipher, Database, PluginStore
 from arbstr_core.types import Caller, ConfigError, FxRate, Problem
-from arbstr_core.vault import Limits, Vault
+from arbstr_core.vault import BODY_DIGEST_KEY, Vault
 
 _log = logging.getLogger("arbstr")
 
@@ -61,6 +62,8 @@ class House:
     supervisor: Supervisor
     vault: Vault | None
     heartbeat: Heartbeat | None
+    approvals: Approvals | None
+    notifier: Notifier | None
     notices: Notices
     plugin_rows: Callable[[], list[dict[str, Any]]]
 
@@ -110,7 +113,11 @@ async def make_everything(
                 hook: loaded.call_each(hook, toolbox.tools)
                 for hook in ("arbstr_providers", "arbstr_policies", "arbstr_wallet_rails", "arbstr_commands")
             }
-        yield _put_together(settings, clock, database, log, made, toolbox.supervisor, notices, serving=serving), made
+        house = _put_together(settings, clock, database, log, made, toolbox, notices, serving=serving)
+        if house.vault is not None and (told := webhook(settings.webhooks)) is not None:
+            stack.push_async_callback(told.aclose)
+            house = replace(house, notifier=notifier(settings, told, house.vault, clock))
+        yield house, made
 
 
 def _put_together(
@@ -119,7 +126,7 @@ def _put_together(
     database: Database,
     log: Journal,
     made: Made,
-    supervisor: Supervisor,
+    toolbox: _Toolbox,
     notices: Notices,
     *,
     serving: bool,
@@ -129,15 +136,14 @@ def _put_together(
     money = _vault(settings, database) if settings.vault.enabled else None
     accounts = Accounts(partial(_find, money)) if money else None
     ids = Ids(clock)
-    rooms = _call_rooms(settings, clock, made, money)
+    rooms = _call_rooms(settings, clock, made, money, toolbox.cipher)
     calls = CallFlow(rooms, accounts, log)
-    defaults = settings.vault.defaults
     admin = AdminFlow(
         vault=money,
         accounts=accounts,
         rails=Rails(rails),
         calls=calls,
-        default_limits=Limits(max_charge_msat=defaults.max_charge.msat, daily_msat=defaults.daily.msat),
+        default_limits=default_limits(settings),
         commands=commands,
         serving=serving,
         ids=ids,
@@ -152,9 +158,11 @@ def _put_together(
         market=rooms.market,
         journal=log,
         database=database,
-        supervisor=supervisor,
+        supervisor=toolbox.supervisor,
         vault=money,
         heartbeat=None if money is None else _heartbeat(settings, clock, rooms.lease, calls, money),
+        approvals=rooms.approvals,
+        notifier=None,
         notices=notices,
         plugin_rows=partial(plugin_rows, settings),
     )
@@ -176,7 +184,7 @@ def _heartbeat(settings: Settings, clock: Clock, lease: Lease | None, calls: Cal
     return Heartbeat(calls, money, clock, seconds=settings.vault.heartbeat_seconds, lease=lease)
 
 
-def _call_rooms(settings: Settings, clock: Clock, made: Made, money: Vault | None) -> CallRooms:
+def _call_rooms(settings: Settings, clock: Clock, made: Made, money: Vault | None, cipher: Cipher) -> CallRooms:
     """The rooms that a call walks through."""
     providers: list[Provider] = _objects(made["arbstr_providers"])
     return CallRooms(
@@ -196,6 +204,8 @@ def _call_rooms(settings: Settings, clock: Clock, made: Made, money: Vault | Non
         ),
         vault=money,
         clock=clock,
+        approvals=None if money is None else Approvals(money, clock),
+        body_key=cipher.derived(BODY_DIGEST_KEY),
         lease=Lease(clock, seconds=money.lease_seconds) if money is not None and money.shared else None,
         settle_seconds=settings.vault.settle_seconds,
         drain_seconds=settings.dispatch.drain_seconds,
@@ -257,6 +267,7 @@ def _router(settings: Settings, made: Sequence[tuple[str, tuple[Any, ...]]]) -> 
 class _Toolbox:
     tools: Callable[[str], Tools]
     supervisor: Supervisor
+    cipher: Cipher
 
 
 async def _toolbox(settings: Settings, database: Database, clock: Clock, stack: AsyncExitStack) -> _Toolbox:
@@ -285,4 +296,4 @@ async def _toolbox(settings: Settings, database: Database, clock: Clock, stack: 
             )
         return made[stem]
 
-    return _Toolbox(tools, supervisor)
+    return _Toolbox(tools, supervisor, cipher)

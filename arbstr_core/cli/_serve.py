@@ -258,6 +258,10 @@ async def _background(house: House, doors: Doors) -> AsyncIterator[None]:
     works = {"market": house.market.run(), "journal": house.journal.run(), "watches": doors.chat.watches.sweep()}
     if house.heartbeat:
         works["heartbeat"] = house.heartbeat.run()
+    if house.approvals:
+        works["approvals"] = house.approvals.tend()
+    if house.notifier:
+        works["webhook"] = house.notifier.run()
     if house.vault is not None and house.vault.shared:
         works["sealer"] = keep_sealing(house.vault, house.clock)
     tasks = [asyncio.create_task(_kept(name, work), name=name) for name, work in works.items()]

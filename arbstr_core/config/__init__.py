@@ -15,6 +15,7 @@ from arbstr_core.config._settings import (
     Tables,
     VaultDefaults,
     VaultSettings,
+    WebhookSettings,
 )
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Tables",
     "VaultDefaults",
     "VaultSettings",
+    "WebhookSettings",
     "decode",
     "find",
     "load",

@@ -12,6 +12,7 @@ from arbstr_core.config._settings import (
     RoutingSettings,
     ServerSettings,
     StorageSettings,
+    WebhookSettings,
 )
 from arbstr_core.config._words import did_you_mean, join, problem
 from arbstr_core.types import Problem
@@ -59,6 +60,17 @@ def check_storage(storage: StorageSettings) -> Iterator[Problem]:
         )
     elif storage.password is not None and storage.url.startswith("sqlite:"):
         yield problem("storage", "password", "is for PostgreSQL, and url names a SQLite file; take it out")
+
+
+def check_webhooks(webhooks: WebhookSettings) -> Iterator[Problem]:
+    """An address and what to sign with come together. The address is never repeated: a secret may be part of it."""
+    if webhooks.url and not re.match(r"https?://[^/@\s]+(/\S*)?\Z", webhooks.url):
+        yield problem("webhooks", "url", 'is not an address; write "https://host/path", without a password')
+    if webhooks.url and webhooks.secret is None:
+        yield problem("webhooks", "secret", 'is missing; write secret = "env:NAME", which what is sent is signed with')
+    if not webhooks.url and (webhooks.secret is not None or webhooks.events is not None):
+        yield problem("webhooks", "url", "is missing; write where to send to, or take the table out")
+    yield from _twice("webhooks", "events", webhooks.events or ())
 
 
 def check_routing(routing: RoutingSettings, arbstr: ArbstrSettings) -> Iterator[Problem]:

@@ -16,6 +16,7 @@ from arbstr_core.config._checks import (
     check_server,
     check_storage,
     check_tables,
+    check_webhooks,
 )
 from arbstr_core.config._decode import S, salvage
 from arbstr_core.config._settings import (
@@ -28,11 +29,12 @@ from arbstr_core.config._settings import (
     StorageSettings,
     Tables,
     VaultSettings,
+    WebhookSettings,
 )
 from arbstr_core.config._words import did_you_mean, join, kind_of, problem
 from arbstr_core.types import ConfigError, Problem
 
-_TABLES = ("arbstr", "server", "storage", "vault", "routing", "market", "dispatch", "plugins")
+_TABLES = ("arbstr", "server", "storage", "vault", "webhooks", "routing", "market", "dispatch", "plugins")
 
 
 def find(explicit: str | None, environ: Mapping[str, str]) -> Path:
@@ -102,17 +104,19 @@ def _settings(document: Mapping[str, Any], path: Path) -> tuple[Settings | None,
     server = section("server", ServerSettings)
     storage = section("storage", StorageSettings)
     vault = section("vault", VaultSettings)
+    webhooks = section("webhooks", WebhookSettings)
     routing = section("routing", RoutingSettings)
     market = section("market", MarketSettings)
     dispatch = section("dispatch", DispatchSettings)
     plugins = _plugin_tables(document, problems)
     problems += [*check_server(server)] if server else []
     problems += [*check_storage(storage)] if storage else []
+    problems += [*check_webhooks(webhooks)] if webhooks else []
     problems += [*check_market(market)] if market else []
     if arbstr is not None:
         problems += [*check_arbstr(arbstr), *check_tables(arbstr, plugins)]
         problems += [*check_routing(routing, arbstr)] if routing else []
-    if not (arbstr and server and storage and vault and routing and market and dispatch):
+    if not (arbstr and server and storage and vault and webhooks and routing and market and dispatch):
         return None, problems
     settings = Settings(
         path=path,
@@ -120,6 +124,7 @@ def _settings(document: Mapping[str, Any], path: Path) -> tuple[Settings | None,
         server=_anchored(server, path.parent),
         storage=storage,
         vault=vault,
+        webhooks=webhooks,
         routing=routing,
         market=market,
         dispatch=dispatch,

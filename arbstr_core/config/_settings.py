@@ -77,6 +77,19 @@ class VaultDefaults(msgspec.Struct, frozen=True, kw_only=True):
 
     max_charge: Amount = Amount(Msat(1_000_000))
     daily: Amount = Amount(Msat(10_000_000))
+    zone: str | None = None
+    """whose days they are, as in "Europe/Berlin"; None: UTC"""
+    hourly: Amount | None = None
+    max_fee: Amount | None = None
+    per_minute: Count | None = None
+    concurrent: Count | None = None
+    models: tuple[str, ...] | None = None
+    approval_seconds: Annotated[int, msgspec.Meta(ge=1, le=_WEEK)] | None = None
+    """how long a call above max_charge waits for an operator; None: it is refused at once"""
+    alert_floor: Amount | None = None
+    alert_cooldown_seconds: Annotated[int, msgspec.Meta(ge=0, le=_WEEK)] = 3600
+    attempts: Amount | None = None
+    payouts_unapproved: Amount | None = None
 
 
 class VaultSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +106,17 @@ class VaultSettings(msgspec.Struct, frozen=True, kw_only=True):
     settle_seconds: Seconds = 10
     """how long a whole answer waits for its charge to be durable"""
     defaults: VaultDefaults = VaultDefaults()
+
+
+class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[webhooks]`: where the operator is told what happens."""
+
+    url: str = ""
+    """empty: nobody is told"""
+    secret: SecretRef | None = None
+    """signs what is sent"""
+    events: tuple[str, ...] | None = None
+    """None: all"""
 
 
 class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,6 +180,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     server: ServerSettings
     storage: StorageSettings
     vault: VaultSettings
+    webhooks: WebhookSettings
     routing: RoutingSettings
     market: MarketSettings
     dispatch: DispatchSettings

@@ -1,30 +1,43 @@
-"""The order of things and nothing else: the way of a call, and what the operator asks for."""
+"""The order of things and nothing else: the way of a call, and what operators, agents and other routers ask for."""
 
 from arbstr_core.flow._anchors import FileAnchor, SyslogAnchor, UrlAnchor
 from arbstr_core.flow._exchange import Exchange
 from arbstr_core.flow._heartbeat import Heartbeat
+from arbstr_core.flow._keys import Keys
 from arbstr_core.flow._lease import Lease
+from arbstr_core.flow._records import Asked, Records
 from arbstr_core.flow._rooms import CallRooms
 from arbstr_core.flow._sealer import keep_sealing
 from arbstr_core.flow.admin import AdminFlow
 from arbstr_core.flow.approval import Approvals
 from arbstr_core.flow.audit import Anchor, AuditFlow
+from arbstr_core.flow.billing import BillingFlow, Report
 from arbstr_core.flow.call import CallFlow
-from arbstr_core.flow.notify import Notifier
+from arbstr_core.flow.house import HouseFlow
+from arbstr_core.flow.notify import Notifier, Turn
+from arbstr_core.flow.wallet import WalletFlow
 
 __all__ = [
     "AdminFlow",
     "Anchor",
     "Approvals",
+    "Asked",
     "AuditFlow",
+    "BillingFlow",
     "CallFlow",
     "CallRooms",
     "Exchange",
     "FileAnchor",
     "Heartbeat",
+    "HouseFlow",
+    "Keys",
     "Lease",
     "Notifier",
+    "Records",
+    "Report",
     "SyslogAnchor",
+    "Turn",
     "UrlAnchor",
+    "WalletFlow",
     "keep_sealing",
 ]

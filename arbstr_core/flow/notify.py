@@ -16,7 +16,7 @@ import msgspec
 
 from arbstr_core.api import Clock
 from arbstr_core.types import NotDelivered, Secret, StorageError, VaultUnavailable
-from arbstr_core.vault import OutboxRecord, Vault
+from arbstr_core.vault import Job, OutboxRecord, Vault
 
 _log = logging.getLogger("arbstr.flow")
 
@@ -26,6 +26,8 @@ Lead = Callable[[], Awaitable[bool]]
 """True while this process is the one that sends."""
 
 _LOOK_SECONDS = 1.0
+_TURN_SECONDS = 60.0
+"""longer than one delivery may take, twice over"""
 _FIRST_WAIT_SECONDS = 2
 _LONGEST_WAIT_SECONDS = 900
 
@@ -41,9 +43,24 @@ def wait_seconds(attempts: int) -> int:
     return min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS << min(attempts - 1, 10))
 
 
-async def always() -> bool:
-    """There is no other process."""
-    return True
+class Turn:
+    """This process sends while no other does. The lease is renewed at half of its time; after a crash another process
+    takes over at its end, so that what was just sent may come twice."""
+
+    def __init__(self, vault: Vault, clock: Clock) -> None:
+        self._vault = vault
+        self._clock = clock
+        self._until = 0.0
+
+    async def __call__(self) -> bool:
+        """Take the turn, or go on with it."""
+        now = self._clock.monotonic()
+        if not self._vault.shared or now < self._until:
+            return True
+        if await self._vault.take_job(Job.SENDER, seconds=_TURN_SECONDS) is None:
+            return False
+        self._until = now + _TURN_SECONDS / 2
+        return True
 
 
 class Notifier:
@@ -57,7 +74,7 @@ class Notifier:
         *,
         secret: Secret,
         events: frozenset[str] | None = None,
-        lead: Lead = always,
+        lead: Lead,
     ) -> None:
         self._vault = vault
         self._post = post

@@ -13,6 +13,7 @@ from arbstr_core.vault._pages import AuditRow, Filter, HoldRow, Left, LimitsRow,
 from arbstr_core.vault._records import ApprovalRecord, ApprovalState, EventName, OutboxRecord
 from arbstr_core.vault._reservations import BILLING
 from arbstr_core.vault._statements import Statement
+from arbstr_core.vault._terms import check_limits
 from arbstr_core.vault._values import (
     AgentRecord,
     ApprovalNeeded,
@@ -80,6 +81,7 @@ __all__ = [
     "Vault",
     "Verification",
     "body_digest",
+    "check_limits",
     "schema",
     "unguarded",
 ]

@@ -11,7 +11,7 @@ from arbstr_core.vault import _audit
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._book import Book, Chart, VaultOperation, plain_text
 from arbstr_core.vault._rows import Account, Node
-from arbstr_core.vault._terms import day_of
+from arbstr_core.vault._terms import check_limits
 from arbstr_core.vault._values import Limits, NewAgent
 
 MAX_DEPTH = 4
@@ -91,16 +91,6 @@ class SetLimits(VaultOperation[int]):
     def change(self, book: Book) -> int:
         """Write it."""
         return write_limits(book, known_node(book, self.agents[0]), self._limits, self._actor)
-
-
-def check_limits(limits: Limits) -> None:
-    """Raises ValueError for what no limit can be."""
-    for name in limits.__struct_fields__:
-        value = getattr(limits, name)
-        if isinstance(value, int) and not 0 <= value <= MAX_MSAT:
-            raise ValueError(f"{name} = {value} is not a limit")
-    if limits.zone is not None:
-        day_of(limits.zone, 0)
 
 
 def write_limits(book: Book, node: Node, limits: Limits, actor: str) -> int:

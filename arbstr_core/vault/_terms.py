@@ -8,11 +8,13 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from arbstr_core.types import MAX_MSAT, BadRequest
 from arbstr_core.vault._values import Limits
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
+TENTH_OF_MINUTE_MS = 6_000
 PAYOUT = "payout"
 """The kind of a hold that is not for a call"""
 FLOOR = "floor"
@@ -22,6 +24,8 @@ ATTEMPTS = "attempts"
 
 _DECODER = msgspec.json.Decoder(Limits)
 _NO_MORE = Limits()
+_MOST = {"approval_seconds": 30 * 86_400, "alert_cooldown_seconds": 366 * 86_400}
+"""msat aside, the most that a limit may be"""
 
 
 @lru_cache(maxsize=1024)
@@ -40,3 +44,19 @@ def day_of(zone: str | None, now_ms: int) -> tuple[int, int]:
     midnight = there.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     following = midnight + timedelta(days=1)
     return int(midnight.timestamp() * 1000), int(following.timestamp() * 1000)
+
+
+def check_limits(limits: Limits) -> None:
+    """Raises BadRequest, which names the limit, for what none can be."""
+    for name in limits.__struct_fields__:
+        value = getattr(limits, name)
+        if isinstance(value, int) and not 0 <= value <= _MOST.get(name, MAX_MSAT):
+            raise BadRequest(
+                f"{name} = {value} is not a limit: it is from 0 to {_MOST.get(name, MAX_MSAT)}", param=name
+            )
+    try:
+        day_of(limits.zone, 0)
+    except (KeyError, ValueError, OSError):
+        raise BadRequest(
+            f"this machine knows no time zone {limits.zone!r}: write an IANA name, as Europe/Berlin", param="zone"
+        ) from None

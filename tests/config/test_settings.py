@@ -19,7 +19,7 @@ from arbstr_core.types import Amount, ConfigError, Msat, Ppm
 
 ROOT = Path(__file__).parents[2]
 HERE = Path("/etc/arbstr/config.toml")
-TABLES = "arbstr, dispatch, market, plugins, routing, server, storage, vault"
+TABLES = "arbstr, dispatch, market, plugins, routing, server, storage, vault, webhooks"
 ADD = "add it to [arbstr] plugins"
 LEAST = '[arbstr]\nplugins = ["acme"]\n'
 
@@ -244,3 +244,19 @@ def test_any_document_is_settings_or_a_config_error(top: dict[str, str], tables:
     except ConfigError as bad:
         problems = bad.problems
         assert problems and not any("\n" in problem for problem in problems)  # noqa: PT018
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ('url = "https://me:pw@host/x"\nsecret = "env:S"', "[webhooks] url: is not an address"),
+        ('url = "ftp://host"\nsecret = "env:S"', "[webhooks] url: is not an address"),
+        ('url = "https://host/x"', "[webhooks] secret: is missing"),
+        ('secret = "env:S"', "[webhooks] url: is missing"),
+        ('url = "https://host"\nsecret = "env:S"\nevents = ["a", "a"]', '[webhooks] events: "a" stands there twice'),
+    ],
+)
+def test_a_webhook_is_an_address_and_a_secret(table, problem):
+    found = problems_of(f"[arbstr]\nplugins = []\n[webhooks]\n{table}")
+    assert [each.startswith(problem) for each in found] == [True]
+    assert not any(word in found[0] for word in ("me:", "pw@"))
