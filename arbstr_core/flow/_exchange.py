@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from arbstr_core.dispatch import OpenReply
 from arbstr_core.flow._closing import Closing
+from arbstr_core.flow._headers import reply_headers
 from arbstr_core.flow._receipt import Ending, held_for, write_receipt
 from arbstr_core.flow._refusal import CUT, LEDGER_LOST, lease_lost, refusal, vault_unavailable, withheld
 from arbstr_core.flow._remedies import Outcome, Remedies, fit
+from arbstr_core.flow._retries import Again, Answer, Retries
 from arbstr_core.flow._rooms import CallRooms, CallSummary
-from arbstr_core.flow._waiting import drain, over, read_out, wake
+from arbstr_core.flow._waiting import Leash, drain, over, read_out, wake
 from arbstr_core.flow.approval import decision
 from arbstr_core.metering import Bill, Meter, Seen, bill, counted, exhausted, sent
 from arbstr_core.types import (
@@ -30,7 +32,7 @@ from arbstr_core.types import (
     Usage,
     UsageSource,
 )
-from arbstr_core.vault import ApprovalNeeded, Closed, Granted, HoldRequest, ProviderCost, Refused, Settlement
+from arbstr_core.vault import ApprovalNeeded, Claimed, Closed, Granted, HoldRequest, ProviderCost, Refused, Settlement
 from arbstr_core.wire import DONE
 
 _log = logging.getLogger("arbstr.flow")
@@ -43,13 +45,18 @@ class Exchange:
     """Made before the hold is asked for, and closed whatever happens: `close` is idempotent and cannot be lost."""
 
     __slots__ = (
-        *("_answer", "_attempts", "_began", "_bill", "_caller", "_closed", "_digest", "_drain_until", "_ended"),
+        *("_again", "_answer", "_attempts", "_began", "_bill", "_caller", "_closed", "_digest", "_ended"),
         *("_ending", "_first_byte_at", "_granted", "_hold", "_leash", "_left", "_limited", "_meter", "_opened"),
         *("_plan", "_rooms", "_term", "_waiters", "_whole", "call"),
     )
 
     def __init__(
-        self, rooms: CallRooms, call: ChatCall, caller: Caller, closed: Callable[[Exchange, CallSummary], None]
+        self,
+        rooms: CallRooms,
+        call: ChatCall,
+        caller: Caller,
+        closed: Callable[[Exchange, CallSummary], None],
+        retries: Retries | None = None,
     ) -> None:
         self.call = call
         self._rooms = rooms
@@ -68,8 +75,8 @@ class Exchange:
         self._ending = Ending.CANCELLED
         self._whole = False
         self._left = False
-        self._leash: asyncio.TimerHandle | None = None
-        self._drain_until = 0.0
+        self._leash: Leash | None = None
+        self._again = None if retries is None else Again(retries, call, caller)
         self._term = rooms.lease.term if rooms.lease is not None else 0
         self._bill: Bill | None = None
         self._first_byte_at = 0.0
@@ -78,13 +85,17 @@ class Exchange:
 
     # -- the way there --------------------------------------------------------------------------------------------
 
-    async def open(self) -> None:
-        """Plan, hold, and wait for a provider's first byte. Raises CallRefused."""
+    async def open(self) -> Answer | None:
+        """Plan, hold, and wait for a provider's first byte; or find the answer that the same call got before, and be
+        done. Raises CallRefused."""
         rooms, call = self._rooms, self.call
         candidates = None
         while candidates is None:
             self._plan = rooms.planned(call, self._caller)
             candidates = await self._held(self._plan.candidates)
+        if isinstance(candidates, Answer):
+            self._answer = (200, "replayed")
+            return candidates
         try:
             self._opened = await rooms.dispatch.open(call, candidates, self._attempts)
         except CallRefused:
@@ -92,6 +103,7 @@ class Exchange:
             raise
         self._first_byte_at = rooms.clock.monotonic()
         self._ending = Ending.CLIENT_GONE
+        return None
 
     @property
     def serves(self) -> bool:
@@ -99,12 +111,17 @@ class Exchange:
         lease = self._rooms.lease
         return lease is None or lease.serves(self._term)
 
-    async def _held(self, candidates: tuple[Quote, ...]) -> tuple[Quote, ...] | None:
-        """What is held for; None where an operator has let it through, and the call starts again with that."""
+    async def _held(self, candidates: tuple[Quote, ...]) -> tuple[Quote, ...] | Answer | None:
+        """What is held for, or what the same call got before; None where the call starts again: an operator has let it
+        through, or the call that it retries left no answer."""
         if self._rooms.vault is None:
             return candidates
-        remedies = Remedies(self.call, self._rooms.dispatch, self._rooms.clock, self._ask)
-        quotes, outcome = await remedies.hold(candidates)
+        quotes, outcome = candidates, await self._ask(candidates)
+        said: Sequence[str] = ()
+        if isinstance(outcome, Refused):
+            remedies = Remedies(self.call, self._rooms.dispatch, self._rooms.clock, self._ask)
+            quotes, outcome = await remedies.hold(quotes, outcome)
+            said = remedies.said
         if isinstance(outcome, Refused) and outcome.approvable and self._rooms.body_key:
             self._digest = self._rooms.digest(self.call)
             outcome = await self._ask(quotes)
@@ -113,11 +130,13 @@ class Exchange:
             return None
         if isinstance(outcome, Refused):
             raise refusal(outcome, self._caller)
-        assert isinstance(outcome, Granted), "nothing was claimed"
+        if isinstance(outcome, Claimed):
+            assert self._again is not None, "only what claims is told of claims"
+            return await self._again.answer(outcome)
         self._granted = outcome
-        if remedies.said:
+        if said:
             assert self._plan is not None, "a hold without a plan"
-            self._plan, self._limited = fit(self._plan, quotes, remedies.said)
+            self._plan, self._limited = fit(self._plan, quotes, said)
         if not self.serves:
             raise lease_lost()
         return quotes[: outcome.candidates]
@@ -136,6 +155,7 @@ class Exchange:
                 model=self.call.model,
                 seen_msat=sent(quotes, self._meter.counted_input()),
                 body_digest=self._digest,
+                claim=None if self._again is None else self._again.claim,
             )
         )
         await over(self._hold)
@@ -151,24 +171,17 @@ class Exchange:
         opened, plan = self._opened, self._plan
         assert opened is not None, "headers before the first byte"
         assert plan is not None, "headers before the plan"
-        offer = opened.quote.offer
         waited = int((self._first_byte_at - self._began) * 1000) - self._attempts[-1].ms
-        said = [
-            ("x-arbstr-provider", offer.provider),
-            ("x-arbstr-model", offer.model),
-            ("x-arbstr-tier", offer.tier.value),
-            ("x-arbstr-attempts", str(len(self._attempts))),
-            ("x-arbstr-overhead-ms", str(max(waited, 0))),
-        ]
-        if plan.policy:
-            said.append(("x-arbstr-policy", plan.policy))
-        if self._granted is not None:
-            said.append(("x-arbstr-reserved-msat", str(self._granted.amount_msat)))
-        if self._limited:
-            said.append(("x-arbstr-output-limit", str(opened.quote.output_limit)))
-        if self._bill is not None:
-            said.append(("x-arbstr-cost-msat", str(self._bill.charge_msat)))
-        return said
+        return reply_headers(
+            opened.quote,
+            plan,
+            self._granted,
+            self._bill,
+            attempts=len(self._attempts),
+            overhead_ms=waited,
+            limited=self._limited,
+            first=self._again.first if self._again is not None else "",
+        )
 
     async def refused(self, status: int, outcome: str) -> None:
         """The caller is refused after all: note it for the request log, and free its money before it tries again."""
@@ -179,6 +192,8 @@ class Exchange:
         """The whole reply of a call that does not stream, settled: durable before it is returned."""
         assert self._opened is not None, "a body before the first byte"
         body = self._opened.body
+        if self._again is not None:
+            self._again.take(body)
         self._meter.see_body(self._opened.shown)
         self._whole = True
         self._ending = Ending.CLIENT_GONE if self._left else Ending.COMPLETE
@@ -226,10 +241,24 @@ class Exchange:
         self._left = True
         if self._ended is not None or not seconds or granted is None or not granted.amount_msat:
             return False
-        loop = asyncio.get_running_loop()
-        self._drain_until = loop.time() + seconds
-        self._leash = loop.call_at(self._drain_until, task.cancel)
+        self._leash = Leash(task, seconds)
+        if self._again is not None and self._again.waiting:
+            self._leash.loosen()
         return True
+
+    async def attend(self) -> None:
+        """Wait for the end in the place of the caller: until then the call goes on, and its answer is kept."""
+        assert self._again is not None, "nobody is told of a call without a claim"
+        self._again.waiting += 1
+        if self._leash is not None:
+            self._leash.loosen()
+        try:
+            if self._ended is None or not self._ended.done():
+                await self._waiter()
+        finally:
+            self._again.waiting -= 1
+            if self._leash is not None and not self._again.waiting:
+                self._leash.tighten()
 
     def used(self) -> int | None:
         """What the call has used so far, msat, never above its hold; None while nothing is held."""
@@ -245,12 +274,16 @@ class Exchange:
 
     def _must_stop(self) -> bool:
         """Nothing more may be passed on; or nobody is there any more, and what is yet to come would cost nothing."""
-        opened = self._opened
-        return not self.serves or (self._left and opened is not None and exhausted(opened.quote, self._meter))
+        opened, again = self._opened, self._again
+        alone = self._left and not (again is not None and again.wanted)
+        return not self.serves or (alone and opened is not None and exhausted(opened.quote, self._meter))
 
     def _take(self, batch: bytes) -> tuple[bytes, Seen]:
         """Count what came of a stream: all of it passes here, whether or not somebody is there to take it."""
-        return self._meter.sift(batch)
+        kept, seen = self._meter.sift(batch)
+        if self._again is not None:
+            self._again.take(kept)
+        return kept, seen
 
     def _take_alone(self, batch: bytes) -> bool:
         """As `_take`, after the caller left in the middle of taking something; False where it is enough."""
@@ -262,19 +295,21 @@ class Exchange:
 
     async def close(self) -> None:
         """End the call: settle what was served, or release the hold; let go of the provider. Again does nothing."""
-        if self._leash is not None:
-            self._leash.cancel()
+        leash, self._leash = self._leash, None
+        until = None if leash is None else leash.until
+        if leash is not None:
+            leash.loosen()
         try:
             if self._opened is not None:
-                await self._let_go(self._opened)
+                await self._let_go(self._opened, alone=leash is not None, until=until)
         finally:
             await self._durable()
 
-    async def _let_go(self, opened: OpenReply) -> None:
+    async def _let_go(self, opened: OpenReply, *, alone: bool, until: float | None) -> None:
         try:
             try:
-                if self._leash is not None and not self._whole and self._ended is None:
-                    await drain(opened, self._take_alone, until=self._drain_until)
+                if alone and not self._whole and self._ended is None:
+                    await drain(opened, self._take_alone, until=until)
                 if self._whole and opened.rest is not None:
                     await read_out(opened)
             finally:
@@ -360,7 +395,15 @@ class Exchange:
             charge_msat=self._bill.charge_msat,
             costs=(cost,) if cost.cost_msat else (),
             receipt=self._receipt(quote, usage),
+            replay=self._kept(),
         )
+
+    def _kept(self) -> bytes | None:
+        """The whole answer, where somebody may ask for it again."""
+        again = self._again
+        if again is None or not self._whole or not (self._left or again.wanted):
+            return None
+        return again.kept(self.call.id, self.headers(), DONE if self.call.stream else b"")
 
     def _facts(self, opened: OpenReply) -> CallFacts:
         """What the provider knows beyond its bytes; what those showed is charged all the same where it fails."""

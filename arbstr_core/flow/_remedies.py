@@ -24,7 +24,7 @@ _AFFORD = "x-arbstr-afford"
 
 
 class Remedies:
-    """Asks for a hold, and finds a way where it does not fit. `ask` asks the vault for the quotes that it is given."""
+    """Finds a way where a hold does not fit. `ask` asks the vault for the quotes that it is given."""
 
     def __init__(self, call: ChatCall, dispatch: Dispatch, clock: Clock, ask: Ask) -> None:
         self._call = call
@@ -34,9 +34,9 @@ class Remedies:
         self.said: list[str] = []
         """what was done, for the receipt"""
 
-    async def hold(self, quotes: Quotes) -> tuple[Quotes, Outcome]:
+    async def hold(self, quotes: Quotes, refused: Refused) -> tuple[Quotes, Outcome]:
         """The quotes that were asked for in the end, and the vault's answer."""
-        outcome = await self._ask(quotes)
+        outcome: Outcome = refused
         for remedy in (self._count, self._drop_dearest, self._wait, self._afford):
             if not (isinstance(outcome, Refused) and outcome.reason in _MONEY):
                 break
