@@ -16,7 +16,7 @@ Key = tuple[str, str, int]
 """(agent, kind, start of the window)"""
 
 # What a hold counts for: what it holds, then what was charged, with what was corrected since.
-_COUNTS = f"""WITH mended AS (SELECT o.hold_seq AS hold_seq, CAST(sum({SIGNED.format('e.')}) AS BIGINT) AS msat
+_COUNTS = f"""WITH mended AS (SELECT o.hold_seq AS hold_seq, CAST(sum({SIGNED.format("e.")}) AS BIGINT) AS msat
 FROM transfer c JOIN transfer o ON o.seq = c.refers_to JOIN hold h ON h.seq = o.hold_seq
 JOIN entry e ON e.transfer_seq = c.seq AND e.account_id = h.account_id
 WHERE c.kind = 'correction' GROUP BY o.hold_seq),
@@ -32,7 +32,7 @@ JOIN counted c ON c.seq = w.hold_seq GROUP BY 1, 2, 3"""
 _BUCKETS = "SELECT agent_id, kind, window_start_ms, used FROM bucket ORDER BY 1, 2, 3"
 _ABOVE = """SELECT seq, id, agent_id, amount_msat, created_ms FROM hold
 WHERE approval_id IS NULL AND amount_msat > {0} ORDER BY seq"""
-_REQUESTS = f"""SELECT agent_id, created_ms - created_ms % {_TENTH_OF_MINUTE_MS}, count(*) FROM hold
+_REQUESTS = f"""SELECT agent_id, created_ms / {_TENTH_OF_MINUTE_MS} * {_TENTH_OF_MINUTE_MS}, count(*) FROM hold
 WHERE created_ms >= {{0}} GROUP BY 1, 2"""
 _REPLAYED = ("day", "minute")
 
@@ -110,7 +110,8 @@ def _first_bucket(connection: sa.Connection, made: dict[Key, Window], limits: _L
             return f"agent {agent}, {kind} {start}: {used} msat of the limit are used, its calls make {window.msat}"
         if kind == "day" and used > _daily(limits, agent, window):
             return f"agent {agent}, day {start}: {used} msat are used, above every daily limit there was"
-    missing = min((key for key, window in made.items() if key not in there and window.msat), default=None)
+    lost = (key for key, window in made.items() if key not in there and key[1] in _REPLAYED and window.msat)
+    missing = min(lost, default=None)
     return None if missing is None else f"agent {missing[0]}, {missing[1]} {missing[2]}: its calls are not counted"
 
 

@@ -1,0 +1,306 @@
+"""The machine: any order of whatever can be done to money, one at a time or at once, and after each the model's sums."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from vault.model import HOUR, MINUTE, SLOT, Model, day
+
+START = 1_792_879_200_000 - 3 * HOUR
+"""Three hours before a day of twenty-five hours begins in Berlin"""
+ROOTS = (("ann", "sim"), ("bob", "sim"), ("cat", "regtest"))
+CHILDREN = ("ann-amy", "ann-ben")
+MOST_AGENTS = 9
+VERIFIED_EVERY = 15
+
+amounts = st.integers(0, 1_200)
+some = st.integers(1, 1_200)
+picks = st.integers(0, 60)
+limits = st.fixed_dictionaries(
+    {"max_charge_msat": st.integers(300, 1_500), "daily_msat": st.integers(500, 4_000)},
+    optional={
+        "zone": st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kolkata"]),
+        "hourly_msat": st.integers(0, 2_000),
+        "per_minute": st.integers(0, 3),
+        "concurrent": st.integers(0, 3),
+        "models": st.sampled_from([("m",), ("n",), ("m", "n"), ()]),
+        "expires_ms": st.integers(START, START + 48 * HOUR),
+        "approval_seconds": st.sampled_from([1, 60, 7_200]),
+        "payouts_unapproved_msat": st.integers(0, 1_500),
+        "max_fee_msat": st.integers(0, 20),
+        "attempts_msat": st.integers(0, 2_000),
+        "alert_floor_msat": st.integers(0, 2_000),
+    },
+) | st.sampled_from([{}, {"max_charge_msat": 1_000}, {"daily_msat": 1_000}])
+roomy = st.fixed_dictionaries(
+    {"max_charge_msat": st.just(1_000), "daily_msat": st.integers(2_000, 20_000)},
+    optional={
+        "hourly_msat": st.integers(1_000, 5_000),
+        "per_minute": st.integers(2, 9),
+        "concurrent": st.integers(1, 5),
+        "approval_seconds": st.just(3_600),
+        "payouts_unapproved_msat": st.just(1_000),
+    },
+)
+costs = st.lists(
+    st.tuples(st.sampled_from(["groq", "routstr"]), amounts, st.booleans(), st.sampled_from([None, "n"])), max_size=3
+).map(tuple)
+
+HOLD = st.tuples(
+    st.just("hold"),
+    picks,
+    st.lists(amounts, min_size=1, max_size=3).map(tuple),
+    st.sampled_from("mmmn"),
+    st.sampled_from(["call", "call", "payout"]),
+    amounts,
+    st.booleans(),
+    st.sampled_from([b"", b"1", b"2"]),
+    st.integers(0, 20),
+)
+SETTLE = st.tuples(st.just("settle"), picks, amounts, st.just(()) | costs, st.none() | amounts)
+RELEASE = st.tuples(st.just("release"), picks)
+PAID = st.tuples(st.just("paid"), picks, amounts, st.integers(0, 20))
+POST = st.one_of(
+    st.tuples(st.just("deposit"), st.none() | picks, st.integers(2, 1_200), st.just(0) | st.integers(0, 1)),
+    st.tuples(st.just("agent_transfer"), picks, picks, some),
+    st.tuples(st.just("top_up"), some, st.integers(0, 9)),
+    st.tuples(st.just("capital"), some),
+)
+BEAT = st.tuples(st.just("beat"), st.lists(st.tuples(picks, amounts), max_size=3), st.lists(picks, max_size=3))
+CORRECT = st.tuples(st.just("correct"), picks, amounts)
+SWITCH = st.tuples(st.just("switch"), picks, st.booleans())
+LIMIT = st.tuples(st.just("limit"), picks, roomy | limits)
+CHILD = st.tuples(st.just("child"), picks, roomy | limits)
+AGAIN = st.tuples(st.just("again"), picks)
+CLASH = st.tuples(st.just("clash"), picks, some)
+ONE = st.one_of(HOLD, HOLD, SETTLE, RELEASE, PAID, CORRECT, POST, SWITCH, LIMIT, CHILD, AGAIN, AGAIN, CLASH)
+
+
+class Machine(RuleBasedStateMachine):
+    """Subclasses say where: `worlds`."""
+
+    worlds = None
+    steps = 0
+
+    def __init__(self):
+        super().__init__()
+        self.world = self.worlds.fresh()
+        self.model = Model(START, shared=self.worlds.shared)
+        self.done = []
+        self.made = 0
+        self.since = 0
+
+    @initialize(given=st.tuples(roomy, roomy, roomy))
+    def roots(self, given):
+        """Three roots in two realms, with some money; and some of the operator's on a rail and at a node."""
+        self.tell(START)
+        money = [("post", f"capital-{realm}", realm, "capital", 100_000) for realm in ("sim", "regtest")]
+        nodes = [("post", f"node-{realm}", realm, "top_up", 1_000, 0) for realm in ("sim", "regtest")]
+        self.do(*[("create", name, None, realm, own) for (name, realm), own in zip(ROOTS, given, strict=True)], *money)
+        self.do(*nodes, *[("create", child, "ann", "sim", own) for child, own in zip(CHILDREN, given, strict=False)])
+        self.do(*[("fund", f"first-{name}", name, 3_000) for name, _ in ROOTS])
+
+    # Rules
+
+    @rule(raw=HOLD)
+    def hold(self, raw):
+        self.play([self.meant(raw)])
+
+    @rule(raw=HOLD)
+    def hold_again(self, raw):
+        """Most calls are of agents that call all the time."""
+        self.play([self.meant(raw)])
+
+    @precondition(lambda self: self.model.holds)
+    @rule(raw=SETTLE | RELEASE | PAID)
+    def end(self, raw):
+        self.play([self.meant(raw)])
+
+    @precondition(lambda self: self.model.holds)
+    @rule(raw=CORRECT)
+    def correct(self, raw):
+        self.play([self.meant(raw)])
+
+    @rule(raw=BEAT)
+    def beat(self, raw):
+        self.play([self.meant(raw)])
+
+    @precondition(lambda self: self.model.grants)
+    @rule(pick=picks, yes=st.booleans(), actor=st.sampled_from(["olga", "omar"]))
+    def decide(self, pick, yes, actor):
+        asked = sorted(self.model.grants)
+        self.do(("decide", asked[pick % len(asked)], yes, actor))
+
+    @precondition(lambda self: self.model.grants)
+    @rule()
+    def lapse(self):
+        self.do(("lapse_all",))
+
+    @rule(raw=POST | SWITCH | LIMIT | CHILD)
+    def other(self, raw):
+        self.play([self.meant(raw)])
+
+    @rule(who=picks, msat=some)
+    def fund(self, who, msat):
+        self.do(("fund", self.new("fund"), self.agent(who), msat))
+
+    @precondition(lambda self: self.done)
+    @rule(raw=AGAIN | CLASH)
+    def twice(self, raw):
+        self.play([self.meant(raw)])
+
+    @rule(raws=st.lists(ONE, min_size=2, max_size=8))
+    def at_once(self, raws):
+        """What comes together gives what it gives one after the other."""
+        self.play([self.meant(raw) for raw in raws])
+
+    @rule(raws=st.lists(HOLD | SETTLE | RELEASE, min_size=3, max_size=8))
+    def rush(self, raws):
+        """So does what calls do most."""
+        self.play([self.meant(raw) for raw in raws])
+
+    @rule(by=st.sampled_from([1, SLOT - 1, SLOT, MINUTE - SLOT, MINUTE, HOUR, HOUR + MINUTE]) | st.integers(0, HOUR))
+    def wait(self, by):
+        self.tell(self.model.now + by)
+
+    @rule(zone=st.sampled_from([None, "Europe/Berlin"]), by=st.sampled_from([-1, 0, 1]))
+    def jump_to_the_edge(self, zone, by):
+        """To the next midnight, or just before or after it."""
+        self.tell(day(zone, self.model.now)[1] + by)
+
+    @rule(by=st.sampled_from([1, SLOT, MINUTE, HOUR]))
+    def jump_back(self, by):
+        """Clocks are set back, too."""
+        self.tell(max(START, self.model.now - by))
+
+    @rule(leaves=st.booleans())
+    def crash(self, leaves):
+        self.do(("crash", leaves))
+
+    @rule()
+    def sweep(self):
+        self.do(("sweep",))
+
+    # How they are played
+
+    def new(self, what):
+        self.made += 1
+        return f"{what}-{self.made}"
+
+    def agent(self, pick):
+        return sorted(self.model.agents)[pick % len(self.model.agents)]
+
+    def some_hold(self, pick, *, ended=False):
+        """Most often one that is open, or one that has ended."""
+        likely = [id for id, hold in self.model.holds.items() if (hold["state"] != "held") == ended]
+        known = likely if pick % 4 and likely else list(self.model.holds)
+        return known[pick // 4 % len(known)] if known else "hold-0"
+
+    def meant(self, raw):
+        """The operation that was drawn, with the names that there are now; known to the model from then on."""
+        step = self._meant(*raw)
+        if step is not None:
+            self.done.append((step, getattr(self.model, step[0])(*step[1:])))
+        return step
+
+    def _meant(self, name, *details):
+        if name == "hold":
+            return self._call(*details)
+        if name == "beat":
+            return self._beat(*details)
+        if name == "correct":
+            return "correct", self.new("fault"), self.some_hold(details[0], ended=True), details[1]
+        if name == "settle":
+            pick, charge, costs, seller = details
+            return "settle", self.some_hold(pick), charge, costs, seller
+        if name == "release":
+            return "release", self.some_hold(*details)
+        if name == "paid":
+            return self._payout(*details)
+        if name == "child":
+            return self._child(*details)
+        if name in ("switch", "limit"):
+            return name, self.agent(details[0]), details[1]
+        if name in ("again", "clash"):
+            return self._repeated(name, *details)
+        return self._event(name, *details)
+
+    def _call(self, pick, ceilings, model, kind, seen, sent, digest, fee):
+        agent = self.agent(pick) if pick else "nobody"
+        if kind == "payout":
+            ceilings, model, digest = ceilings[:1], "", b"payout" + digest
+        first = ceilings[0]
+        return "hold", self.new("hold"), agent, ceilings, model, kind, min(seen, first), sent, digest, min(fee, first)
+
+    def _beat(self, seen, forgotten):
+        named = {self.some_hold(pick): msat for pick, msat in seen}
+        seen = tuple((id, msat) for id, msat in named.items() if id in self.model.holds)
+        lost = {self.some_hold(pick) for pick in forgotten} - set(named)
+        return "beat", seen, tuple(sorted(lost))
+
+    def _payout(self, pick, amount, fee):
+        held = self.some_hold(pick)
+        hold = self.model.holds.get(held)
+        there = 0 if hold is None else self.model.balances[self.model.realm(hold["agent"]), "asset:lnd"]
+        return ("paid", held, amount, fee) if amount + fee <= there else None
+
+    def _child(self, pick, own):
+        if len(self.model.agents) >= MOST_AGENTS:
+            return None
+        parent = self.agent(pick)
+        return "create", self.new(f"{parent[:3]}-child"), parent, self.model.realm(parent), own
+
+    def _event(self, name, *details):
+        realm = "sim"
+        if name == "deposit" and details[0] is not None:
+            agent = self.agent(details[0])
+            realm, details = self.model.realm(agent), (self.model.root(agent), *details[1:])
+        elif name == "agent_transfer":
+            payer, payee = (self.model.root(self.agent(pick)) for pick in details[:2])
+            realm, details = self.model.realm(payer), (payer, payee, details[2])
+        return "post", self.new(name), realm, name, *details
+
+    def _repeated(self, name, pick, by=0):
+        if not self.done:
+            return None
+        step = self.done[pick % len(self.done)][0]
+        if step[0] not in ("hold", "settle", "release", "paid", "correct", "post", "create"):
+            return None
+        if name == "clash" and step[0] == "hold":
+            return *step[:3], (step[3][0] + by, *step[3][1:]), *step[4:]
+        if name == "clash" and step[3:4] == ("deposit",):
+            return *step[:5], step[5] + by, step[6]
+        if name == "clash" and step[0] in ("post", "correct"):
+            return *step[:-1], step[-1] + by
+        return step
+
+    def do(self, *steps):
+        """What needs no name looked up."""
+        self.done += [(step, getattr(self.model, step[0])(*step[1:])) for step in steps]
+        self.play(steps)
+
+    def play(self, steps):
+        """Do what the model knows already, and compare."""
+        steps = [step for step in steps if step is not None]
+        expected = self.done[len(self.done) - len(steps) :]
+        for (step, must), did in zip(expected, self.world.play(steps), strict=True):
+            assert did == must, f"{step} gave {did}, and not {must}"
+
+    def tell(self, now):
+        self.model.now = now
+        self.world.tell(now)
+
+    @invariant()
+    def sums(self):
+        """After each step."""
+        type(self).steps += 1
+        self.world.compare(self.model)
+        self.since += 1
+        if self.since % VERIFIED_EVERY == 0:
+            self.world.verified(self.model)
+
+    def teardown(self):
+        try:
+            self.world.verified(self.model)
+        finally:
+            self.world.close()
