@@ -10,18 +10,17 @@ from typing import Any
 from arbstr_core.dispatch import OpenReply
 from arbstr_core.flow._closing import Closing
 from arbstr_core.flow._headers import reply_headers
-from arbstr_core.flow._receipt import Ending, held_for, write_receipt
+from arbstr_core.flow._receipt import Ending, facts_of, hold_request, write_receipt
 from arbstr_core.flow._refusal import CUT, LEDGER_LOST, lease_lost, refusal, vault_unavailable, withheld
 from arbstr_core.flow._remedies import Outcome, Remedies, fit
 from arbstr_core.flow._retries import Again, Answer, Retries
 from arbstr_core.flow._rooms import CallRooms, CallSummary
-from arbstr_core.flow._waiting import Leash, drain, over, read_out, wake
+from arbstr_core.flow._waiting import Leash, drain, over, read_out, wake, woken
 from arbstr_core.flow.approval import decision
 from arbstr_core.metering import Bill, Meter, Seen, bill, counted, exhausted, sent
 from arbstr_core.types import (
     Attempt,
     Caller,
-    CallFacts,
     CallRefused,
     ChatCall,
     Plan,
@@ -32,7 +31,7 @@ from arbstr_core.types import (
     Usage,
     UsageSource,
 )
-from arbstr_core.vault import ApprovalNeeded, Claimed, Closed, Granted, HoldRequest, ProviderCost, Refused, Settlement
+from arbstr_core.vault import ApprovalNeeded, Claimed, Closed, Granted, ProviderCost, Refused, Settlement
 from arbstr_core.wire import DONE
 
 _log = logging.getLogger("arbstr.flow")
@@ -147,12 +146,10 @@ class Exchange:
         if self._ended is not None:
             raise ShuttingDown("arbstr is shutting down; try again in a moment")
         self._hold = vault.hold(
-            HoldRequest(
-                id=self.call.id,
-                agent=self._caller.agent,
-                ceilings=tuple(quote.ceiling_msat for quote in quotes),
-                candidates=held_for(quotes),
-                model=self.call.model,
+            hold_request(
+                self.call,
+                self._caller,
+                quotes,
                 seen_msat=sent(quotes, self._meter.counted_input()),
                 body_digest=self._digest,
                 claim=None if self._again is None else self._again.claim,
@@ -172,15 +169,10 @@ class Exchange:
         assert opened is not None, "headers before the first byte"
         assert plan is not None, "headers before the plan"
         waited = int((self._first_byte_at - self._began) * 1000) - self._attempts[-1].ms
+        first = self._again.first if self._again is not None else ""
+        known = (opened.quote, plan, self._granted, self._bill)
         return reply_headers(
-            opened.quote,
-            plan,
-            self._granted,
-            self._bill,
-            attempts=len(self._attempts),
-            overhead_ms=waited,
-            limited=self._limited,
-            first=self._again.first if self._again is not None else "",
+            *known, attempts=len(self._attempts), overhead_ms=waited, limited=self._limited, first=first
         )
 
     async def refused(self, status: int, outcome: str) -> None:
@@ -254,7 +246,7 @@ class Exchange:
             self._leash.loosen()
         try:
             if self._ended is None or not self._ended.done():
-                await self._waiter()
+                await woken(self._waiters)
         finally:
             self._again.waiting -= 1
             if self._leash is not None and not self._again.waiting:
@@ -320,24 +312,8 @@ class Exchange:
     async def _durable(self, *, at_most: float | None = None) -> None:
         """Wait until the end of this call is on disk (or `at_most` seconds); it gets there whether or not anyone
         waits."""
-        ended = self.finish()
-        if ended.done():
-            return
-        timer = None
-        waiter = self._waiter()
-        if at_most is not None:
-            timer = asyncio.get_running_loop().call_later(at_most, wake, waiter)
-        try:
-            await waiter
-        finally:
-            if timer is not None:
-                timer.cancel()
-
-    def _waiter(self) -> asyncio.Future[None]:
-        """Done once the call is concluded. Each has its own: whoever is cancelled cancels that, and not the end."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        return waiter
+        if not self.finish().done():
+            await woken(self._waiters, at_most=at_most)
 
     def finish(self) -> asyncio.Future[None]:
         """Begin the one end of this call, once; the future is done when it is durable. Never awaits, so no
@@ -379,7 +355,7 @@ class Exchange:
             self._closed(self, self._summary())
 
     def _settlement(self, opened: OpenReply, granted: Granted) -> Settlement:
-        quote, facts = opened.quote, self._facts(opened)
+        quote, facts = opened.quote, facts_of(opened, self.call.id)
         usage = self._meter.usage(facts)
         self._bill = bill(
             quote,
@@ -404,14 +380,6 @@ class Exchange:
         if again is None or not self._whole or not (self._left or again.wanted):
             return None
         return again.kept(self.call.id, self.headers(), DONE if self.call.stream else b"")
-
-    def _facts(self, opened: OpenReply) -> CallFacts:
-        """What the provider knows beyond its bytes; what those showed is charged all the same where it fails."""
-        try:
-            return opened.facts()
-        except ProviderError as failed:
-            _log.error("%s: %s", self.call.id, failed)
-            return CallFacts()
 
     def _summary(self) -> CallSummary:
         status, outcome = self._answer or (200 if self._opened else 0, self._ending.value)

@@ -94,6 +94,10 @@ class Remedies:
 
 def fit(plan: Plan, quotes: Quotes, said: Sequence[str]) -> tuple[Plan, bool]:
     """The plan as it was held for, which says how it came to fit; and whether the output became smaller."""
-    asked = {quote.offer: quote.output_limit for quote in plan.candidates}
-    limited = any(quote.output_limit < asked[quote.offer] for quote in quotes)
+    asked = {_seller(quote): quote.output_limit for quote in plan.candidates}
+    limited = any(quote.output_limit < asked[_seller(quote)] for quote in quotes)
     return msgspec.structs.replace(plan, candidates=quotes, reasons=(*plan.reasons, *said)), limited
+
+
+def _seller(quote: Quote) -> tuple[str, str, str]:
+    return quote.offer.provider, quote.offer.node, quote.offer.model

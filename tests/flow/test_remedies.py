@@ -1,4 +1,4 @@
-"""Before a call is refused for money: the provider's own count, cheaper candidates, a moment's wait, a smaller output."""
+"""Before a call is refused for money: the provider's own count, cheaper candidates, a wait, a smaller output."""
 
 from __future__ import annotations
 
