@@ -1,15 +1,31 @@
-"""The receipt: what one call cost, who served it, and why. Written once, with the entries it explains."""
+"""What the vault is told of a call: what is held for it, and its receipt, written once with the entries it explains."""
 
 from __future__ import annotations
 
 import enum
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from arbstr_core.dispatch import OpenReply
 from arbstr_core.metering import Bill
-from arbstr_core.types import Attempt, ChatCall, MsatPrice, Plan, Quote, Usage, UsageSource
+from arbstr_core.types import (
+    Attempt,
+    Caller,
+    CallFacts,
+    ChatCall,
+    MsatPrice,
+    Plan,
+    ProviderError,
+    Quote,
+    Usage,
+    UsageSource,
+)
+from arbstr_core.vault import Claim, HoldRequest
+
+_log = logging.getLogger("arbstr.flow")
 
 _MOST_ALTERNATIVES = 10
 
@@ -93,6 +109,31 @@ def held_for(candidates: Sequence[Quote]) -> bytes:
             for quote in candidates
         ]
     )
+
+
+def hold_request(
+    call: ChatCall, caller: Caller, quotes: Sequence[Quote], *, seen_msat: int, body_digest: bytes, claim: Claim | None
+) -> HoldRequest:
+    """What is asked of the vault before `call` goes to one of `quotes`; see HoldRequest."""
+    return HoldRequest(
+        id=call.id,
+        agent=caller.agent,
+        ceilings=tuple(quote.ceiling_msat for quote in quotes),
+        candidates=held_for(quotes),
+        model=call.model,
+        seen_msat=seen_msat,
+        body_digest=body_digest,
+        claim=claim,
+    )
+
+
+def facts_of(opened: OpenReply, call_id: str) -> CallFacts:
+    """What the provider knows beyond its bytes; what those showed is charged all the same where it fails."""
+    try:
+        return opened.facts()
+    except ProviderError as failed:
+        _log.error("%s: %s", call_id, failed)
+        return CallFacts()
 
 
 def _reasons(plan: Plan | None, bill: Bill | None) -> list[str]:

@@ -14,6 +14,7 @@ from arbstr_core.flow._lease import Lease
 from arbstr_core.flow.approval import Approvals
 from arbstr_core.market import Market
 from arbstr_core.routing import Router
+from arbstr_core.storage import Cipher
 from arbstr_core.types import Caller, ChatCall, ModelNotFound, Plan
 from arbstr_core.vault import Vault, body_digest
 
@@ -31,6 +32,8 @@ class CallRooms:
     """who waits for an operator; None with the vault"""
     body_key: bytes = b""
     """what bodies are digested with, so that the same call is known again; empty: nothing is put before an operator"""
+    cipher: Cipher | None = None
+    """what answers are sealed with for those who ask again; None: every request is a call of its own"""
     lease: Lease | None = None
     """what this process must keep to serve; None where no other process may take its place"""
     retry_seconds: float = 0.25

@@ -7,6 +7,7 @@ import asyncio
 from arbstr_core.accounts import Accounts
 from arbstr_core.flow._exchange import Exchange
 from arbstr_core.flow._refusal import lease_lost, vault_unavailable
+from arbstr_core.flow._retries import Retries
 from arbstr_core.flow._rooms import CallRooms, CallSummary
 from arbstr_core.journal import CallRow, Journal
 from arbstr_core.market import Snapshot
@@ -25,6 +26,9 @@ class CallFlow:
         self._journal = journal
         self._open: dict[Exchange, Caller] = {}
         self._stopping = False
+        self._retries = None
+        if rooms.vault is not None and rooms.cipher is not None:
+            self._retries = Retries(rooms.vault, rooms.cipher, rooms.clock, rooms.body_key, self._running)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -52,7 +56,7 @@ class CallFlow:
         lease = self._rooms.lease
         if lease is not None and not lease.serves(lease.term):
             raise lease_lost()
-        exchange = Exchange(self._rooms, call, caller, self._closed)
+        exchange = Exchange(self._rooms, call, caller, self._closed, self._retries)
         self._open[exchange] = caller
         return exchange
 
@@ -101,6 +105,9 @@ class CallFlow:
         if waiting:
             await asyncio.wait(waiting, timeout=seconds)
         return len(self._open)
+
+    def _running(self, id: str) -> Exchange | None:
+        return next((exchange for exchange in self._open if exchange.call.id == id), None)
 
     def _closed(self, exchange: Exchange, summary: CallSummary) -> None:
         caller = self._open.pop(exchange)
