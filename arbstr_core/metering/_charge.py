@@ -59,10 +59,12 @@ def exhausted(quote: Quote, meter: Meter) -> bool:
 
 def sent(candidates: Sequence[Quote], input_tokens: int) -> Msat:
     """What a call has used as soon as it is sent to one of `candidates`: its input, at the least price."""
-    return min(
-        min(quote.ceiling_msat, quote.price.cost(input_tokens=min(input_tokens, quote.input_limit), output_tokens=0))
-        for quote in candidates
-    )
+    least = candidates[0].ceiling_msat
+    for quote in candidates:
+        used = quote.price.cost(input_tokens=min(input_tokens, quote.input_limit), output_tokens=0)
+        if used < least:
+            least = used
+    return least
 
 
 def _price(price: MsatPrice, usage: Usage) -> Msat:
