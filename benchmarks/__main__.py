@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import decision, ledger
+from benchmarks import decision, growth, ledger
+from benchmarks.cluster import started_postgres
 from benchmarks.load import Case, Run, measure
 from benchmarks.machine import Cores, Missing, described, require, sync_ms
 from benchmarks.processes import Scene, running
@@ -26,6 +27,8 @@ CASES = (
     Case(name="54 events, 5 ms apart", connections=1, stream=True, pacing="mock-slow"),
 )
 OFFERS = (3, 24)
+AGENTS = (1, 1000)
+GROWTH_GOAL = 1.2
 _PACED_ROUNDS = 2
 
 
@@ -45,6 +48,9 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What arbstr costs, beside a bare proxy.")
     parser.add_argument("--seconds", type=_positive, default=3, metavar="N", help="length of a run (default 3)")
     parser.add_argument("--rounds", type=_positive, default=5, metavar="N", help="runs of each (default 5)")
+    parser.add_argument(
+        "--transfers", type=_positive, default=1_000_000, metavar="N", help="size of the old ledger (default a million)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     return parser.parse_args(words)
 
@@ -66,7 +72,7 @@ def _run(folder: Path, options: argparse.Namespace) -> int:
         audit = scene.audit()
     held = f"{audit['transfers']} transfers, sum {audit['sum_msat']} msat, {audit['open_holds']} open holds"
     print(f"arbstr's ledger afterwards: {'verified' if audit['ok'] else 'BROKEN'}, {held}\n")
-    rooms = _rooms(folder, cores, options.seconds)
+    rooms = _rooms(folder, cores, options)
     if options.json:
         options.json.write_bytes(_document(sync, options, found, rooms))
     failed = errors(found)
@@ -89,17 +95,47 @@ def _case(case: Case, scene: Scene, folder: Path, cores: Cores, options: argpars
     return found
 
 
-def _rooms(folder: Path, cores: Cores, seconds: int) -> dict[str, Any]:
+def _rooms(folder: Path, cores: Cores, options: argparse.Namespace) -> dict[str, Any]:
     """The ledger and the router by themselves, on the proxy's core."""
     with cores.here_as_proxy():
-        pairs = ledger.measure(folder, seconds)
-        decisions = {offers: decision.measure(offers, seconds / 2) for offers in OFFERS}
-    print(
-        f"ledger, {ledger.TASKS} tasks: {pairs.pairs_per_second:.0f} holds with settle/s, {pairs.cpu_us:.0f} us a pair"
-    )
+        decisions = {offers: decision.measure(offers, options.seconds / 2) for offers in OFFERS}
     for offers, micros in decisions.items():
         print(f"routing decision over {offers} offers: {micros:.1f} us")
-    return {"ledger": msgspec.to_builtins(pairs), "decision_us": {str(key): value for key, value in decisions.items()}}
+    ledgers = _ledgers(folder, cores, options)
+    with cores.here_as_proxy():
+        grown = growth.measure(folder, options.transfers)
+    for cost in (grown.early, grown.late):
+        print(
+            f"ledger on SQLite at {cost.transfers} transfers: {cost.pages:.2f} pages, "
+            f"{cost.instructions:.0f} instructions of SQLite, {cost.cpu_us:.0f} us a pair"
+        )
+    print(
+        f"late to early: {grown.pages_ratio:.2f} x the pages, {grown.instructions_ratio:.2f} x the instructions "
+        f"(goal <= {GROWTH_GOAL}); replaying it takes {grown.verify_seconds:.1f} s"
+    )
+    return {
+        "ledger": ledgers,
+        "growth": msgspec.to_builtins(grown),
+        "decision_us": {str(key): value for key, value in decisions.items()},
+    }
+
+
+def _ledgers(folder: Path, cores: Cores, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """One hot agent and many, on SQLite and on PostgreSQL, which has the other core."""
+    found = []
+    with started_postgres() as cluster:
+        for agents in AGENTS:
+            where = {"SQLite": f"sqlite:///ledger-{agents}.db", "PostgreSQL": cluster.create_database()}
+            for name, url in where.items():
+                with cores.here_as_proxy():
+                    run = ledger.measure(folder, options.seconds, url=url, agents=agents)
+                print(
+                    f"ledger on {name}, {ledger.TASKS} tasks, {agents} agents: {run.pairs_per_second:.0f} holds with "
+                    f"settle/s, {run.cpu_us:.0f} us of this process a pair",
+                    flush=True,
+                )
+                found.append({"database": name, "agents": agents, **msgspec.to_builtins(run)})
+    return found
 
 
 def _document(sync: float, options: argparse.Namespace, found: list[Comparison], rooms: dict[str, Any]) -> bytes:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import random
 import time
-from collections.abc import Iterator
-from itertools import count
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -18,6 +20,7 @@ from arbstr_core.vault import Granted, HoldRequest, Limits, NewAgent, ProviderCo
 TASKS = 64
 _CEILINGS = (1836, 3672)
 _CHARGE_MSAT = 900
+_COST = ProviderCost(provider="providers_openai.cheap", cost_msat=_CHARGE_MSAT, served=True)
 _CANDIDATES = msgspec.json.encode(
     [
         {"provider": f"providers_openai.{name}", "node": "", "upstream": "m", "ceiling_msat": most, "input_limit": 1972}
@@ -48,46 +51,80 @@ class LedgerRun(msgspec.Struct, frozen=True, kw_only=True):
     cpu_us: float
 
 
-def measure(folder: Path, seconds: float) -> LedgerRun:
+def measure(folder: Path, seconds: float, *, url: str = "sqlite:///ledger.db", agents: int = 1) -> LedgerRun:
     """As many pairs as 64 tasks get through, then a replay of the ledger, which must be well."""
+
+    async def run() -> LedgerRun:
+        async with opened(folder, agents, url=url) as (_, vault):
+            names = [agent_id(number) for number in range(agents)]
+            began, used = time.perf_counter(), time.process_time()
+            done = await asyncio.gather(*(_pairs(vault, names, began + seconds) for _ in range(TASKS)))
+            took, used = time.perf_counter() - began, time.process_time() - used
+            await well(vault)
+            return LedgerRun(pairs=sum(done), pairs_per_second=sum(done) / took, cpu_us=used * 1e6 / max(sum(done), 1))
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_measure(folder, seconds))
+        return runner.run(run())
 
 
-async def _measure(folder: Path, seconds: float) -> LedgerRun:
-    database = Database.open("sqlite:///ledger.db", data_dir=folder, clock=LoopClock(), schemas=[schema()])
+@asynccontextmanager
+async def opened(
+    folder: Path, agents: int, *, url: str = "sqlite:///ledger.db"
+) -> AsyncIterator[tuple[Database, Vault]]:
+    """A fresh ledger with so many agents, who have all they need."""
+    database = Database.open(url, data_dir=folder, clock=LoopClock(), schemas=[schema()])
     try:
         vault = Vault(database, boot_id="bench")
         limits = Limits(max_charge_msat=10**9, daily_msat=10**15)
-        await vault.create_agent(
-            NewAgent(
-                id="ag_bench",
-                name="bench",
-                realm="sim",
-                token_hash=bytes(32),
-                limits=limits,
-                fund_msat=10**13,
-                rail="simulated",
-            )
-        )
-        began, used = time.perf_counter(), time.process_time()
-        numbers = count()
-        await asyncio.gather(*(_pairs(vault, numbers, began + seconds) for _ in range(TASKS)))
-        took, used = time.perf_counter() - began, time.process_time() - used
-        pairs = next(numbers)
-        found = await vault.verify()
-        assert found.ok, found
-        assert found.open_holds == 0, found
-        return LedgerRun(pairs=pairs, pairs_per_second=pairs / took, cpu_us=used * 1e6 / pairs)
+        for start in range(0, agents, TASKS):
+            made = (_new_agent(number, limits) for number in range(start, min(start + TASKS, agents)))
+            await asyncio.gather(*(vault.create_agent(agent) for agent in made))
+        yield database, vault
     finally:
         await database.close()
 
 
-async def _pairs(vault: Vault, numbers: Iterator[int], until: float) -> None:
-    cost = ProviderCost(provider="providers_openai.cheap", cost_msat=_CHARGE_MSAT, served=True)
+def agent_id(number: int) -> str:
+    """The agent with this number."""
+    return f"ag_bench{number}"
+
+
+def new_id() -> str:
+    """As arbstr makes them: they sort by time, down to a millisecond."""
+    return f"req_{time.time_ns() // 1_000_000:012x}{random.getrandbits(64):016x}"
+
+
+def request(id: str, agent: str) -> HoldRequest:
+    """A call with two candidates."""
+    return HoldRequest(id=id, agent=agent, ceilings=_CEILINGS, candidates=_CANDIDATES, model="m")
+
+
+def settlement(id: str) -> Settlement:
+    """Its end."""
+    return Settlement(id=id, charge_msat=_CHARGE_MSAT, costs=(_COST,), receipt=_RECEIPT)
+
+
+async def well(vault: Vault) -> float:
+    """Replay the ledger, which must be well; how long that took."""
+    began = time.perf_counter()
+    found = await vault.verify()
+    assert found.ok, found
+    assert found.open_holds == 0, found
+    return time.perf_counter() - began
+
+
+def _new_agent(number: int, limits: Limits) -> NewAgent:
+    token = hashlib.sha256(str(number).encode()).digest()
+    about = {"id": agent_id(number), "name": f"bench{number}", "realm": "sim", "rail": "simulated"}
+    return NewAgent(**about, token_hash=token, limits=limits, fund_msat=10**12)
+
+
+async def _pairs(vault: Vault, names: Sequence[str], until: float) -> int:
+    done = 0
     while time.perf_counter() < until:
-        id = f"req_{next(numbers):028x}"
-        request = HoldRequest(id=id, agent="ag_bench", ceilings=_CEILINGS, candidates=_CANDIDATES, model="m")
-        held = await vault.hold(request)
+        id = new_id()
+        held = await vault.hold(request(id, random.choice(names)))
         assert isinstance(held, Granted), held
-        await vault.settle(Settlement(id=id, charge_msat=_CHARGE_MSAT, costs=(cost,), receipt=_RECEIPT))
+        await vault.settle(settlement(id))
+        done += 1
+    return done

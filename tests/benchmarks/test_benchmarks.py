@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import decision, ledger
+from benchmarks import decision, growth, ledger
 from benchmarks.__main__ import main
 from benchmarks.load import Case, Run, parsed
 from benchmarks.machine import Cores, Missing, require
@@ -93,6 +93,22 @@ def test_the_ledger_is_measured_and_verified(tmp_path: Path) -> None:
     assert found.pairs >= ledger.TASKS
     assert found.pairs_per_second > 0
     assert found.cpu_us > 0
+
+
+def test_a_ledger_of_many_agents_is_measured_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
+    found = ledger.measure(tmp_path, 0.05, url=postgres_url, agents=70)
+    assert found.pairs >= ledger.TASKS
+
+
+def test_growth_is_measured_and_the_old_ledger_verified(tmp_path: Path) -> None:
+    found = growth.measure(tmp_path, 5000)
+    assert (found.early.transfers, found.late.transfers) == (2000, 5000)
+    assert 0.5 < found.early.pages < 5
+    assert found.early.instructions > 100
+    # What does not depend on the machine is the same from the beginning.
+    assert 0.8 < found.pages_ratio < 1.2
+    assert 0.8 < found.instructions_ratio < 1.2
+    assert found.verify_seconds > 0
 
 
 def test_routing_decisions_are_measured() -> None:
