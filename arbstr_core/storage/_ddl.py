@@ -63,6 +63,8 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     when: str = ""
     fresh: str = ""
+    columns: tuple[str, ...] = ()
+    """of an UPDATE: on PostgreSQL one that names none of them is free (on SQLite it could, by the name rowid)"""
 
     def made(self, dialect: Dialect) -> tuple[str, ...]:
         """The statements that put it up."""
@@ -87,7 +89,8 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
         elif self.event == "TRUNCATE":
             how = f"BEFORE TRUNCATE ON {self.table} FOR EACH STATEMENT"
         else:
-            how = f"BEFORE {self.event} ON {self.table} FOR EACH ROW"
+            event = f"{self.event} OF {', '.join(self.columns)}" if self.columns else self.event
+            how = f"BEFORE {event} ON {self.table} FOR EACH ROW"
         return f"CREATE TRIGGER {self.name} {how} EXECUTE FUNCTION {self.name}()"
 
     def body(self) -> str:
@@ -135,6 +138,7 @@ def fixed(table: sa.Table, *columns: str) -> Guard:
         event="UPDATE",
         message=f"{table.name}: this column never changes",
         when=changed,
+        columns=columns,
     )
 
 

@@ -158,4 +158,5 @@ def _hold_changes() -> Guard:
         changed,
         message="hold: it has ended, or this column never changes, or less was seen than before",
         when=f"OLD.state <> 'held' OR NEW.seen_msat < OLD.seen_msat OR {changed.when}",
+        columns=(),
     )
