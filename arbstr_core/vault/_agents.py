@@ -39,6 +39,15 @@ _REVOKE = Statement(
 _ENABLE = Statement(sa.update(t.AGENT).where(t.AGENT.c.id == sa.bindparam("agent")).values(enabled=sa.bindparam("on")))
 
 
+def _below() -> Statement:
+    keys = sa.select(t.AGENT.c.id).where(t.AGENT.c.parent_id == sa.bindparam("agent")).cte("below", recursive=True)
+    keys = keys.union_all(sa.select(t.AGENT.c.id).where(t.AGENT.c.parent_id == keys.c.id))
+    return Statement(sa.select(keys.c.id).order_by(keys.c.id))
+
+
+_BELOW = _below()
+
+
 class CreateAgent(VaultOperation[None]):
     """An agent with its token and first limits; with an account and first money of its own, or on that of its parent.
     All or nothing."""
@@ -60,6 +69,10 @@ class CreateAgent(VaultOperation[None]):
         if book.tx.one(_NAME_TAKEN, {"name": agent.name, "id": agent.id}) is not None:
             raise Conflict(f"there is an agent {agent.name!r} already: choose another name")
         parent = None if agent.parent is None else known_node(book, agent.parent)
+        if parent is not None and parent.realm != agent.realm:
+            raise BadRequest(
+                f"{parent.id} is of realm {parent.realm}, and so are its keys: leave realm out", param="realm"
+            )
         if parent is not None and parent.depth >= MAX_DEPTH:
             raise BadRequest(
                 f"{parent.id} is {parent.depth} keys below its root, and {MAX_DEPTH} is the most: use a key higher up",
@@ -151,7 +164,8 @@ class SetEnabled(VaultOperation[None]):
 
 
 class RotateToken(VaultOperation[None]):
-    """A new token for an agent; the old ones end."""
+    """A new token for an agent; the old ones end, and those of the keys below it: whoever had the old one may have made
+    them. Each of those needs a new token, too."""
 
     def __init__(self, chart: Chart, agent: str, token_hash: bytes, actor: str) -> None:
         super().__init__(chart)
@@ -162,11 +176,11 @@ class RotateToken(VaultOperation[None]):
     def change(self, book: Book) -> None:
         """Revoke, then add."""
         agent = known_node(book, self.agents[0]).id
-        for (old,) in book.tx.all(_LIVE_TOKENS, {"agent": agent}):
-            book.tx.run(_REVOKE, {"old": old, "now": book.now_ms})
-            book.note(
-                "token.revoke", agent, _audit.canonical(_audit.digest(old), agent, book.now_ms), actor=self._actor
-            )
+        for (key,) in [(agent,), *book.tx.all(_BELOW, {"agent": agent})]:
+            for (old,) in book.tx.all(_LIVE_TOKENS, {"agent": key}):
+                book.tx.run(_REVOKE, {"old": old, "now": book.now_ms})
+                data = _audit.canonical(_audit.digest(old), key, book.now_ms)
+                book.note("token.revoke", key, data, actor=self._actor)
         _add_token(book, agent, self._token_hash, self._actor)
 
 
