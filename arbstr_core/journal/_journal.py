@@ -88,7 +88,7 @@ class Journal:
         if len(self._rows) >= _MOST_WAITING:
             self.dropped += 1
             return
-        facts = (row.agent, row.model, row.provider, row.status, row.outcome, row.charged_msat, row.total_ms)
+        facts = (row.agent, _storable(row.model), row.provider, row.status, row.outcome, row.charged_msat, row.total_ms)
         self._rows.append((row.id, self._clock.now_ms(), *facts))
 
     async def run(self) -> None:
@@ -107,6 +107,11 @@ class Journal:
         except ArbstrError as broken:
             self.dropped += len(rows)
             _log.warning("%d rows of the request log are lost: %s", len(rows), broken)
+
+
+def _storable(text: str) -> str:
+    """What a caller named, as every database takes it: one odd name must not cost the rows of others."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 class _Write(Operation[None]):

@@ -13,11 +13,12 @@ from arbstr_core.storage._tables import PLUGIN_STORE
 from arbstr_core.storage._transaction import Operation, Transaction
 
 _OWN = (PLUGIN_STORE.c.stem == sa.bindparam("stem"), PLUGIN_STORE.c.key == sa.bindparam("key"))
-_GET = Statement(sa.select(PLUGIN_STORE.c.value).where(*_OWN))
+# Other processes that want the same key on PostgreSQL wait, and then see what became of it.
+_GET = Statement(sa.select(PLUGIN_STORE.c.value).where(*_OWN).with_for_update())
 _DELETE = Statement(sa.delete(PLUGIN_STORE).where(*_OWN))
-_INSERT = Statement(
-    sa.insert(PLUGIN_STORE).values(stem=sa.bindparam("stem"), key=sa.bindparam("key"), value=sa.bindparam("value"))
-)
+_INSERT = "INSERT INTO plugin_store (stem, key, value) VALUES (:stem, :key, :value) ON CONFLICT (stem, key)"
+_ADD = Statement(sa.text(f"{_INSERT} DO NOTHING"))
+_PUT = Statement(sa.text(f"{_INSERT} DO UPDATE SET value = excluded.value"))
 
 
 class PluginStore:
@@ -65,10 +66,11 @@ class PluginStore:
         row = tx.one(_GET, own)
         if (None if row is None else self._opened(key, row[0])) != old:
             return False
-        tx.run(_DELETE, own)
-        if sealed is not None:
-            tx.run(_INSERT, {**own, "value": sealed})
-        return True
+        if sealed is None:
+            tx.run(_DELETE, own)
+            return True
+        # Where there is no row to lock, another process may have been faster.
+        return tx.run(_ADD if row is None else _PUT, {**own, "value": sealed}) == 1
 
 
 class _Put(Operation[None]):
@@ -77,9 +79,9 @@ class _Put(Operation[None]):
         self._sealed = sealed
 
     def run(self, tx: Transaction) -> None:
-        for key, value in self._sealed.items():
-            tx.run(_DELETE, {"stem": self._stem, "key": key})
-            tx.run(_INSERT, {"stem": self._stem, "key": key, "value": value})
+        # In order, so that two processes do not wait for each other.
+        for key, value in sorted(self._sealed.items()):
+            tx.run(_PUT, {"stem": self._stem, "key": key, "value": value})
 
 
 class _CompareAndSet(Operation[bool]):
