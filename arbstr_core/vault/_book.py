@@ -146,6 +146,7 @@ class Book:
 
     def _late_node(self, agent: str) -> Node | None:
         for node in self._asked_nodes([agent])():
+            self.buckets.catch_up(node)
             self.nodes[node.id] = node
         return self.nodes.get(agent)
 

@@ -40,6 +40,14 @@ class Buckets:
         if node is not None and node.used is None and window == self._day and kind == "day":
             node.used = 0
 
+    def catch_up(self, node: Node) -> None:
+        """An agent was loaded only now: what this transaction did to its day before is not in its use yet."""
+        key = (node.id, "day", self._day)
+        if node.used is not None:
+            node.used += self._added.get(key, 0)
+        else:
+            node.used = self._new.get(key)
+
     def used(self, agent: str, kind: str, since: int) -> dict[int, int]:
         """What the buckets of a kind hold from the window that begins at `since` on, by window."""
         rows = self._tx.all(_rows.USED, {"agent": agent, "kind": kind, "since": since})

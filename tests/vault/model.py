@@ -34,7 +34,7 @@ class Model:
         self.agents = {}
         self.holds = {}
         self.grants = {}
-        """by the request that asked first"""
+        """by the request that asked, and how often it had"""
         self.leases = {}
         """until when each process lives; None where it has left"""
         self.balances = Counter()
@@ -374,8 +374,9 @@ class Model:
         return None
 
     def ask(self, id, agent, ceilings, model, payout, digest, seconds):
-        grant = self.grants[id] = {
-            **{"id": id, "agent": agent, "root": self.root(agent), "digest": digest, "payout": payout, "hold": None},
+        name = f"{id}/{sum(each['by_request'] == id for each in self.grants.values())}"
+        grant = self.grants[name] = {
+            **{"id": name, "by_request": id, "agent": agent, "root": self.root(agent), "digest": digest, "payout": payout, "hold": None},
             **{"ceiling": max(ceilings), "model": model, "versions": self.versions(agent), "state": "pending"},
             **{"created": self.now, "expires": self.now + seconds * 1000, "by": None},
         }

@@ -169,8 +169,16 @@ class World:
     async def hold(self, id, agent, ceilings, model, kind, seen, sent, digest, fee):
         self.known.add(id)
         request = HoldRequest(
-            **{"id": id, "agent": agent, "ceilings": ceilings, "candidates": b"[]", "model": model, "kind": kind},
-            **{"seen_msat": seen, "dispatched": sent, "body_digest": digest, "fee_msat": fee},
+            id=id,
+            agent=agent,
+            ceilings=ceilings,
+            candidates=b"[]",
+            model=model,
+            kind=kind,
+            seen_msat=seen,
+            dispatched=sent,
+            body_digest=digest,
+            fee_msat=fee,
         )
         answer = await self.vault.hold(request)
         if isinstance(answer, Granted):
@@ -178,7 +186,8 @@ class World:
             return "granted", answer.amount_msat, answer.candidates, answer.attempts_left_msat
         assert answer.needed_msat == ceilings[0]
         if isinstance(answer, ApprovalNeeded):
-            asked = self.asked.setdefault(answer.id, id)
+            before = sum(name.partition("/")[0] == id for name in self.approvals)
+            asked = self.asked.setdefault(answer.id, f"{id}/{before}")
             self.approvals[asked] = answer.id
             return "approval", asked, answer.expires_ms, answer.needed_msat, answer.left_msat
         about = (str(answer.reason), answer.agent, answer.left_msat, answer.resets_ms)
