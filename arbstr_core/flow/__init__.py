@@ -6,6 +6,7 @@ from arbstr_core.flow._heartbeat import Heartbeat
 from arbstr_core.flow._keys import Keys
 from arbstr_core.flow._lease import Lease
 from arbstr_core.flow._records import Asked, Records
+from arbstr_core.flow._retries import Answer, keep_forgetting
 from arbstr_core.flow._rooms import CallRooms
 from arbstr_core.flow._sealer import keep_sealing
 from arbstr_core.flow.admin import AdminFlow
@@ -20,6 +21,7 @@ from arbstr_core.flow.wallet import WalletFlow
 __all__ = [
     "AdminFlow",
     "Anchor",
+    "Answer",
     "Approvals",
     "Asked",
     "AuditFlow",
@@ -39,5 +41,6 @@ __all__ = [
     "Turn",
     "UrlAnchor",
     "WalletFlow",
+    "keep_forgetting",
     "keep_sealing",
 ]

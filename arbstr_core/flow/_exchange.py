@@ -145,15 +145,10 @@ class Exchange:
         assert vault is not None, "a hold without a vault"
         if self._ended is not None:
             raise ShuttingDown("arbstr is shutting down; try again in a moment")
+        seen = sent(quotes, self._meter.counted_input())
+        claim = None if self._again is None else self._again.claim
         self._hold = vault.hold(
-            hold_request(
-                self.call,
-                self._caller,
-                quotes,
-                seen_msat=sent(quotes, self._meter.counted_input()),
-                body_digest=self._digest,
-                claim=None if self._again is None else self._again.claim,
-            )
+            hold_request(self.call, self._caller, quotes, seen_msat=seen, body_digest=self._digest, claim=claim)
         )
         await over(self._hold)
         try:
@@ -355,15 +350,10 @@ class Exchange:
             self._closed(self, self._summary())
 
     def _settlement(self, opened: OpenReply, granted: Granted) -> Settlement:
-        quote, facts = opened.quote, facts_of(opened, self.call.id)
-        usage = self._meter.usage(facts)
+        quote, meter, facts = opened.quote, self._meter, facts_of(opened, self.call.id)
+        usage = meter.usage(facts)
         self._bill = bill(
-            quote,
-            usage,
-            facts,
-            held_msat=granted.amount_msat,
-            text_bytes=self._meter.text_bytes,
-            stops=self._meter.stops,
+            quote, usage, facts, held_msat=granted.amount_msat, text_bytes=meter.text_bytes, stops=meter.stops
         )
         cost = ProviderCost(provider=quote.offer.provider, cost_msat=self._bill.cost_msat, served=True)
         return Settlement(

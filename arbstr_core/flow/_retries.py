@@ -6,6 +6,7 @@ A client that lost its connection cannot know whether its call was served. See d
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Protocol
 import msgspec
 
 from arbstr_core.api import Clock
-from arbstr_core.flow._headers import RETRY_HEADERS
+from arbstr_core.flow._headers import RETRY_HEADERS, retry_headers
 from arbstr_core.flow._refusal import vault_unavailable
 from arbstr_core.storage import Cipher
 from arbstr_core.types import (
@@ -25,8 +26,11 @@ from arbstr_core.types import (
     ShuttingDown,
     StillRunning,
     StorageError,
+    VaultUnavailable,
 )
 from arbstr_core.vault import Claim, Claimed, HoldState, Vault, body_digest
+
+_log = logging.getLogger("arbstr.flow")
 
 MOST_KEPT_BYTES = 1024 * 1024
 """An answer that is larger is not kept."""
@@ -37,6 +41,7 @@ _WAIT_SECONDS = 600.0
 _FIRST_LOOK_SECONDS = 0.05
 _LOOK_SECONDS = 0.5
 """how often a call that runs in another process is looked after, at first and at last"""
+_FORGET_SECONDS = 60.0
 _DIGEST_BYTES = 16
 
 
@@ -46,6 +51,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+
+    def replayed(self) -> list[tuple[str, str]]:
+        """What arbstr says beside it to whoever asked again."""
+        return [*self.headers, *retry_headers("replayed", self.id)]
 
 
 _ANSWERS = msgspec.msgpack.Decoder(Answer)
@@ -197,6 +206,16 @@ class Again:
             return None
         said = tuple(header for header in headers if header[0] not in RETRY_HEADERS)
         return self._retries.sealed(Answer(id=id, headers=said, body=b"".join([*self._parts, end])))
+
+
+async def keep_forgetting(vault: Vault, clock: Clock) -> None:
+    """Drop claims and answers that are too old, for ever."""
+    while True:
+        await clock.sleep(_FORGET_SECONDS)
+        try:
+            await vault.drop_old_claims()
+        except (StorageError, VaultUnavailable, Overloaded) as broken:
+            _log.error("old answers could not be dropped, which is tried again: %s", broken)
 
 
 async def _at_most(here: Attended, seconds: float) -> None:

@@ -97,6 +97,8 @@ class CallFlow:
         self._stopping = True
         if self._rooms.approvals is not None:
             self._rooms.approvals.stop()
+        if self._retries is not None:
+            self._retries.stop()
 
     async def drain(self, seconds: float) -> int:
         """End what is still open, and wait until all of it is durable; returns how many calls are not."""

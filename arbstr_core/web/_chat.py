@@ -11,12 +11,12 @@ import logging
 import time
 from collections.abc import Callable
 
-from arbstr_core.flow import CallFlow, Exchange
+from arbstr_core.flow import Answer, CallFlow, Exchange
 from arbstr_core.types import Caller, CallRefused, Endpoint
 from arbstr_core.web._asgi import Message, Receive, Send, encoded, header_map, respond
 from arbstr_core.web._body import ClientGone, read_body
 from arbstr_core.web._errors import answer, error_body
-from arbstr_core.web._request import read_call
+from arbstr_core.web._request import read_call, read_retry
 from arbstr_core.web._watch import Watch, Watches
 
 _log = logging.getLogger("arbstr.web")
@@ -59,6 +59,7 @@ class ChatDoor:
             if "x-request-id" in headers:
                 said["x-client-request-id"] = headers["x-request-id"]
             caller = await self._flow.identify(headers.get("authorization", ""))
+            key, retry = read_retry(headers)
             body = await read_body(headers, receive, self._max_body_bytes, "[server] max_body_bytes")
             call = read_call(
                 body,
@@ -68,6 +69,8 @@ class ChatDoor:
                     name: value for name, value in headers.items() if name.startswith("x-arbstr-") or name == "prefer"
                 },
                 arrived_ms=time.time_ns() // 1_000_000,
+                idempotency_key=key,
+                retry=retry,
             )
             model = call.model
             exchange = self._flow.begin(call, caller)
@@ -85,8 +88,11 @@ class ChatDoor:
         watch = self.watches.begin(receive, task, exchange.leave)
         try:
             try:
-                await exchange.open()
-                await self._reply(exchange, send, said, watch)
+                found = await exchange.open()
+                if found is None:
+                    await self._reply(exchange, send, said, watch)
+                else:
+                    await self._replay(found, exchange, send, said, watch)
             except CallRefused as refused:
                 watch.stop()
                 await exchange.refused(answer(refused)[0], type(refused).__name__)
@@ -103,13 +109,17 @@ class ChatDoor:
 
     async def _reply(self, exchange: Exchange, send: Send, said: dict[str, str], watch: Watch) -> None:
         if exchange.call.stream:
-            await send(_start(200, _EVENTS, exchange, said, None))
+            await send(_start(exchange, exchange.headers(), said, None))
             async for chunk, last in exchange.events():
                 await self._send(send, chunk, last, watch)
         else:
             body = await exchange.body()
-            await send(_start(200, _JSON, exchange, said, len(body)))
+            await send(_start(exchange, exchange.headers(), said, len(body)))
             await self._send(send, body, True, watch)
+
+    async def _replay(self, found: Answer, exchange: Exchange, send: Send, said: dict[str, str], watch: Watch) -> None:
+        await send(_start(exchange, found.replayed(), said, None if exchange.call.stream else len(found.body)))
+        await self._send(send, found.body, True, watch)
 
     async def _send(self, send: Send, body: bytes, last: bool, watch: Watch) -> None:
         if last:
@@ -133,10 +143,9 @@ async def _apologise(send: Send, call_id: str) -> None:
         await respond(send, 500, [*_JSON, ("x-request-id", call_id)], body)
 
 
-def _start(
-    status: int, headers: list[tuple[str, str]], exchange: Exchange, said: dict[str, str], size: int | None
-) -> Message:
-    whole = [*headers, ("x-request-id", exchange.call.id), *exchange.headers(), *said.items()]
+def _start(exchange: Exchange, facts: list[tuple[str, str]], said: dict[str, str], size: int | None) -> Message:
+    kind = _EVENTS if exchange.call.stream else _JSON
+    whole = [*kind, ("x-request-id", exchange.call.id), *facts, *said.items()]
     if size is not None:
         whole.append(("content-length", str(size)))
-    return {"type": "http.response.start", "status": status, "headers": encoded(whole)}
+    return {"type": "http.response.start", "status": 200, "headers": encoded(whole)}
