@@ -50,6 +50,10 @@ _ENDS = "(SELECT count(*) FROM transfer WHERE hold_seq IS NOT NULL)"
 
 _SENTENCES = (
     (
+        "a row of {0} has the number {1}, and numbers begin with 1",
+        " UNION ALL ".join(f"SELECT '{name}', seq FROM {name} WHERE seq < 1" for name in ("hold", "transfer", "audit")),
+    ),
+    (
         "transfer {0}: its entries do not balance, {1} msat are too much on one side",
         f"""SELECT transfer_seq, sum({SIGNED.format("")}) FROM entry GROUP BY transfer_seq
         HAVING sum({SIGNED.format("")}) <> 0""",
@@ -80,6 +84,10 @@ _SENTENCES = (
         "hold number {0} counts in {1} windows, and says that it is {2}",
         """SELECT w.hold_seq, count(*), h.windows FROM hold_window w LEFT JOIN hold h ON h.seq = w.hold_seq
         GROUP BY w.hold_seq, h.windows HAVING count(*) <> coalesce(h.windows, 0)""",
+    ),
+    (
+        "agent {0}, of which {1} is counted, is not there",
+        "SELECT b.agent_id, b.kind FROM bucket b LEFT JOIN agent a ON a.id = b.agent_id WHERE a.id IS NULL",
     ),
     (
         "agent {0}: its account is of another realm, or not there",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -14,6 +13,7 @@ from arbstr_core.vault._checks import SIGNED
 
 _PAGE = 20_000
 _MADE = f"SELECT account_id, sum({SIGNED.format('')}), count(*) FROM entry GROUP BY account_id"
+_END = f"SELECT max(n) FROM (SELECT {{1}} AS n FROM {{0}} WHERE {{1}} > {{2}} ORDER BY {{1}} LIMIT {_PAGE}) AS page"
 _ACCOUNTS = "SELECT id, name, realm, kind, constrained, posted_msat FROM account ORDER BY id"
 _ASSETS = frozenset({"asset", "cost"})
 _OWED = frozenset({"agent", "seller", "temp"})
@@ -78,7 +78,7 @@ def _broken(connection: sa.Connection, kind: str, triples: Iterable[_Triple]) ->
         if before != previous:
             return f"{kind} number {seq} says that number {previous} was before it in its account; it was {before}"
         last[account] = seq
-    rows = connection.exec_driver_sql(f"SELECT id, name, last_{kind} FROM account WHERE constrained = 1")
+    rows = connection.exec_driver_sql(f"SELECT id, name, last_{kind} FROM account ORDER BY id")
     for id, name, end in rows:
         if last.get(id, 0) != end:
             return f"account {name}: its last {kind} is number {last.get(id, 0)}, and it says {end}"
@@ -87,12 +87,14 @@ def _broken(connection: sa.Connection, kind: str, triples: Iterable[_Triple]) ->
 
 def _triples(connection: sa.Connection, table: str, number: str, query: str) -> Iterator[_Triple]:
     """(account, number, number before) in order; SQLite gives a page of them as one text."""
-    if Dialect(connection.dialect.name) is Dialect.POSTGRESQL:
-        rows: Any = connection.execution_options(yield_per=_PAGE).exec_driver_sql(query.format("TRUE"))
-        yield from rows
-        return
-    first, last = connection.exec_driver_sql(f"SELECT min({number}), max({number}) FROM {table}").one()
-    for start in range(first or 0, (last or -1) + 1, _PAGE):
-        part = query.format(f"x.{number} BETWEEN {start} AND {start + _PAGE - 1}")
-        page = f"WITH page(a, b, c) AS ({part}) SELECT json_group_array(json_array(a, b, c)) FROM page"
-        yield from _TRIPLES.decode(connection.exec_driver_sql(page).scalar_one())
+    sqlite = Dialect(connection.dialect.name) is Dialect.SQLITE
+    last = 0
+    while (end := connection.exec_driver_sql(_END.format(table, number, last)).scalar()) is not None:
+        page = query.format(f"x.{number} > {last} AND x.{number} <= {end}")
+        if sqlite:
+            text = f"WITH page(a, b, c) AS ({page}) SELECT json_group_array(json_array(a, b, c)) FROM page"
+            yield from _TRIPLES.decode(connection.exec_driver_sql(text).scalar_one())
+        else:
+            for row in connection.exec_driver_sql(page):
+                yield row[0], row[1], row[2]
+        last = end

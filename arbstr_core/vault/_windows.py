@@ -28,13 +28,16 @@ FROM hold h LEFT JOIN transfer x ON x.hold_seq = h.seq LEFT JOIN mended m ON m.h
 _FIGURES = "sum(c.msat), max(c.single), min(c.seq), max(c.seq), max(c.mended)"
 _OWN = f"{_COUNTS} SELECT c.agent_id, 'day', c.window_start_ms, {_FIGURES} FROM counted c GROUP BY 1, 3"
 _OTHER = f"""{_COUNTS} SELECT w.agent_id, w.kind, w.window_start_ms, {_FIGURES} FROM hold_window w
-JOIN counted c ON c.seq = w.hold_seq GROUP BY 1, 2, 3"""
+JOIN counted c ON c.seq = w.hold_seq WHERE w.kind IN ('day', 'minute') GROUP BY 1, 2, 3"""
 _BUCKETS = "SELECT agent_id, kind, window_start_ms, used FROM bucket ORDER BY 1, 2, 3"
 _ABOVE = """SELECT seq, id, agent_id, amount_msat, created_ms FROM hold
 WHERE approval_id IS NULL AND amount_msat > {0} ORDER BY seq"""
 _REQUESTS = f"""SELECT agent_id, created_ms / {_TENTH_OF_MINUTE_MS} * {_TENTH_OF_MINUTE_MS}, count(*) FROM hold
 WHERE created_ms >= {{0}} GROUP BY 1, 2"""
-_REPLAYED = ("day", "minute")
+_ATTEMPTS = """SELECT w.agent_id, w.window_start_ms, sum(e.amount_msat) FROM hold_window w
+JOIN transfer x ON x.hold_seq = w.hold_seq JOIN entry e ON e.transfer_seq = x.seq
+JOIN account a ON a.id = e.account_id AND a.name = 'cost:attempt' WHERE w.kind = 'attempts' GROUP BY 1, 2"""
+_COUNTED = "SELECT agent_id, window_start_ms, used FROM bucket WHERE kind = '{0}' ORDER BY 1, 2"
 
 
 class Window(msgspec.Struct):
@@ -64,7 +67,17 @@ def windows(connection: sa.Connection, said: Said, terms: dict[str, list[Terms]]
     parents = dict(tuple(row) for row in connection.exec_driver_sql("SELECT id, parent_id FROM agent"))
     limits = _Limits(said, terms, parents)
     wrong = _first_bucket(connection, made, limits)
-    return wrong or _first_hold(connection, made, limits) or _first_request(connection, parents)
+    return (
+        wrong
+        or _first_hold(connection, made, limits)
+        or _first_request(connection, parents)
+        or _first_above(connection, "attempts", _attempts(connection))
+    )
+
+
+def _attempts(connection: sa.Connection) -> dict[tuple[str, int], int]:
+    """What failed attempts cost, by agent and hour."""
+    return {(row[0], row[1]): int(row[2]) for row in connection.exec_driver_sql(_ATTEMPTS)}
 
 
 class _Limits:
@@ -103,14 +116,14 @@ def _first_bucket(connection: sa.Connection, made: dict[Key, Window], limits: _L
     there: set[Key] = set()
     for agent, kind, start, used in connection.exec_driver_sql(_BUCKETS):
         there.add((agent, kind, start))
-        if kind not in _REPLAYED:
+        if kind in ("requests", "attempts"):
             continue
         window = made.get((agent, kind, start)) or Window()
         if used != window.msat:
             return f"agent {agent}, {kind} {start}: {used} msat of the limit are used, its calls make {window.msat}"
         if kind == "day" and used > _daily(limits, agent, window):
             return f"agent {agent}, day {start}: {used} msat are used, above every daily limit there was"
-    lost = (key for key, window in made.items() if key not in there and key[1] in _REPLAYED and window.msat)
+    lost = (key for key, window in made.items() if key not in there and window.msat)
     missing = min(lost, default=None)
     return None if missing is None else f"agent {missing[0]}, {missing[1]} {missing[2]}: its calls are not counted"
 
@@ -141,18 +154,22 @@ def _first_hold(connection: sa.Connection, made: dict[Key, Window], limits: _Lim
 
 def _first_request(connection: sa.Connection, parents: dict[str, str | None]) -> str | None:
     """Requests are counted with the holds that they opened."""
-    buckets = connection.exec_driver_sql("SELECT agent_id, window_start_ms, used FROM bucket WHERE kind = 'requests'")
-    counted = {(row[0], row[1]): row[2] for row in buckets}
-    if not counted:
+    since = connection.exec_driver_sql("SELECT min(window_start_ms) FROM bucket WHERE kind = 'requests'").scalar()
+    if since is None:
         return None
     opened: dict[tuple[str, int], int] = {}
-    for agent, start, count in connection.exec_driver_sql(_REQUESTS.format(min(key[1] for key in counted))):
+    for agent, start, count in connection.exec_driver_sql(_REQUESTS.format(since)):
         name: str | None = agent
         while name is not None:
             opened[name, start] = opened.get((name, start), 0) + count
             name = parents.get(name)
-    for (agent, start), used in sorted(counted.items()):
-        made = opened.get((agent, start), 0)
-        if used > made:
-            return f"agent {agent}: {used} requests are counted at {start}, its holds make {made}"
+    return _first_above(connection, "requests", opened)
+
+
+def _first_above(connection: sa.Connection, kind: str, made: dict[tuple[str, int], int]) -> str | None:
+    """The first bucket that counts more than there was."""
+    for agent, start, used in connection.exec_driver_sql(_COUNTED.format(kind)):
+        most = made.get((agent, start), 0)
+        if used > most:
+            return f"agent {agent}: {used} {kind} are counted at {start}, its holds make {most}"
     return None

@@ -132,6 +132,15 @@ class Bench:
 
         return (psycopg.errors.IntegrityError, psycopg.errors.RestrictViolation)
 
+    @property
+    def errors(self) -> type[Exception]:
+        """All that the driver raises."""
+        if self.dialect is Dialect.SQLITE:
+            return sqlite3.Error
+        import psycopg
+
+        return psycopg.Error
+
     @contextmanager
     def _raw(self) -> Iterator[Any]:
         if self.dialect is Dialect.SQLITE:
