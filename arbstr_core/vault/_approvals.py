@@ -184,7 +184,7 @@ def _tell(book: Book, event: EventName, found: Approval, **more: str) -> None:
 class Decide(VaultOperation[bool]):
     """An operator grants or denies what is pending; False where there is nothing to decide any more.
 
-    A grant is good for as long as the decision was waited for.
+    A grant is good for as long as the decision could be waited for.
     """
 
     def __init__(self, chart: Chart, approval: ApprovalRecord, *, grant: bool, actor: str) -> None:
@@ -205,7 +205,8 @@ class Decide(VaultOperation[bool]):
             raise NotFound(f"there is no approval {self._id}")
         if found.state != ApprovalState.PENDING:
             return False
-        if book.now_ms >= found.expires_ms:
+        # Under other limits it could not be used: the agent asks anew, and the operator sees what is asked then.
+        if book.now_ms >= found.expires_ms or version_of(book.chain(found.agent)) != found.limits_version:
             expire(book, found)
             return False
         after = ApprovalState.GRANTED if self._grant else ApprovalState.DENIED

@@ -42,7 +42,7 @@ class ApprovalRecord(msgspec.Struct, frozen=True, kw_only=True):
     decided_ms: int | None
     decided_by: str | None
     hold_id: str | None
-    """the call that used it; the payout that waits for it"""
+    """the last call under it; the payout that waits for it"""
 
 
 class EventName(enum.StrEnum):

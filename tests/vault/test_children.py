@@ -32,26 +32,26 @@ def test_a_child_spends_from_its_roots_account(any_bench):
     story_of(any_bench, story, fund=1_000)
 
 
-@pytest.mark.parametrize(
-    ("limits", "said"),
-    [
-        ({"max_charge_msat": 999}, ("max_charge", 999)),
-        ({"daily_msat": 999}, ("daily", 999)),
-        ({"hourly_msat": 999}, ("hourly", 999)),
-        ({"concurrent": 0}, ("concurrent", 0)),
-        ({"per_minute": 0}, ("rate", 0)),
-        ({"models": ("other",)}, ("model", 0)),
-        ({"expires_ms": 1}, ("expired", 0)),
-        ({"max_charge_msat": None}, ("no_limits", 0)),
-        ({"daily_msat": None}, ("no_limits", 0)),
-    ],
-)
+NARROW = [
+    ({"max_charge_msat": 999}, ("max_charge", 999)),
+    ({"daily_msat": 999}, ("daily", 999)),
+    ({"hourly_msat": 999}, ("hourly", 999)),
+    ({"concurrent": 0}, ("concurrent", 0)),
+    ({"per_minute": 0}, ("rate", 0)),
+    ({"models": ("other",)}, ("model", 0)),
+    ({"expires_ms": 1}, ("expired", 0)),
+    ({"max_charge_msat": None}, ("no_limits", 0)),
+    ({"daily_msat": None}, ("no_limits", 0)),
+]
+
+
 @pytest.mark.parametrize("whose", ["alice", "carol"])
-def test_every_limit_above_a_key_is_its_own_too(any_bench, limits, said, whose):
+def test_every_limit_above_a_key_is_its_own_too(any_bench, whose):
     async def story(vault):
         await family(any_bench, vault)
-        await vault.set_limits(f"ag_{whose}", replace(PLENTY, **limits))
-        assert await refused(any_bench, vault, 1_000, agent="dave") == (*said, f"ag_{whose}")
+        for limits, said in NARROW:
+            await vault.set_limits(f"ag_{whose}", replace(PLENTY, **limits))
+            assert await refused(any_bench, vault, 1_000, agent="dave") == (*said, f"ag_{whose}")
         # Those that are not below it go on.
         if whose == "carol":
             await granted(any_bench, vault, 1_000, agent="erin")
