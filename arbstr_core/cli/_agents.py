@@ -16,10 +16,13 @@ from arbstr_core.cli._context import (
     ask,
     command,
 )
+from arbstr_core.cli._limits import limit
 from arbstr_core.cli._operator import part
 from arbstr_core.cli._show import agent_facts, as_json, facts, sat, say, table
 
 app = typer.Typer(help="Agents: paying sub-accounts with a token, a balance and limits.", no_args_is_help=True)
+
+app.command(name="limit")(limit)
 
 Agent = Annotated[str, typer.Argument(help="The agent's id or name.", metavar="AGENT")]
 
@@ -32,11 +35,13 @@ def create(
     max_charge: MaxChargeOption = None,
     daily: DailyOption = None,
     realm: Annotated[str | None, typer.Option(help="Where its money lives: sim, or a network.")] = None,
+    parent: Annotated[str | None, typer.Option(help="The agent whose money it spends, by id or name.")] = None,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> None:
     """Make an agent. Its token is printed once, and never again."""
-    new = {"name": name, "fund_msat": fund, "max_charge_msat": max_charge, "daily_msat": daily, "realm": realm}
+    given = {"max_charge_msat": max_charge, "daily_msat": daily, "realm": realm, "parent": parent}
+    new = {"name": name, "fund_msat": fund, **{key: value for key, value in given.items() if value is not None}}
     made = ask(config, lambda client: client.post("/agents", new))
     if json:
         as_json(made)
@@ -49,7 +54,7 @@ def create(
 @command
 def list_agents(config: ConfigFile = None, json: AsJson = False) -> None:
     """All agents, oldest first."""
-    agents = ask(config, lambda client: client.get("/agents"))
+    agents = ask(config, lambda client: client.rows("/agents"))
     if json:
         as_json(agents)
         return

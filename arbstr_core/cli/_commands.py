@@ -15,12 +15,13 @@ import typer
 import uvloop
 
 from arbstr_core import config as configuration
-from arbstr_core.cli import _agents, _db, _plugins
+from arbstr_core.cli import _agents, _approvals, _db, _plugins
 from arbstr_core.cli._check import examine_config
 from arbstr_core.cli._context import AsJson, ConfigFile, ask, command, config_path, settings_of
 from arbstr_core.cli._doctor import examine
 from arbstr_core.cli._house import open_house
 from arbstr_core.cli._init import write_config
+from arbstr_core.cli._ledger import ledger
 from arbstr_core.cli._operator import part
 from arbstr_core.cli._serve import serve as serve_house
 from arbstr_core.cli._show import as_json, facts, receipt_facts, sat, say, table, warn
@@ -33,10 +34,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(_agents.app, name="agent")
+app.add_typer(_approvals.app, name="approval")
 app.add_typer(_plugins.app, name="plugin")
 app.add_typer(_db.app, name="db")
 audit = typer.Typer(help="Proof: the ledger replayed.", no_args_is_help=True)
 app.add_typer(audit, name="audit")
+
+app.command(name="ledger")(ledger)
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 

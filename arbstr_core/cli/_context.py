@@ -27,7 +27,8 @@ ConfigFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
-def _amount(text: str | int) -> int:
+def amount(text: str | int) -> int:
+    """An option's amount in msat."""
     if isinstance(text, int):
         return text  # an option's default
     try:
@@ -36,13 +37,13 @@ def _amount(text: str | int) -> int:
         raise typer.BadParameter(str(bad)) from None
 
 
-Amount = Annotated[int, typer.Argument(parser=_amount, metavar="AMOUNT", help="21, 21sat, 1500msat or 0.5btc.")]
-FundOption = Annotated[int, typer.Option("--fund", parser=_amount, metavar="AMOUNT", help="Money to begin with.")]
+Amount = Annotated[int, typer.Argument(parser=amount, metavar="AMOUNT", help="21, 21sat, 1500msat or 0.5btc.")]
+FundOption = Annotated[int, typer.Option("--fund", parser=amount, metavar="AMOUNT", help="Money to begin with.")]
 MaxChargeOption = Annotated[
-    int | None, typer.Option("--max-charge", parser=_amount, metavar="AMOUNT", help="The most one call may cost.")
+    int | None, typer.Option("--max-charge", parser=amount, metavar="AMOUNT", help="The most one call may cost.")
 ]
 DailyOption = Annotated[
-    int | None, typer.Option("--daily", parser=_amount, metavar="AMOUNT", help="The most a day (UTC) may cost.")
+    int | None, typer.Option("--daily", parser=amount, metavar="AMOUNT", help="The most a day (UTC) may cost.")
 ]
 
 

@@ -14,14 +14,15 @@ from typing import Any
 import msgspec
 
 from arbstr_core import config, plugins, storage
-from arbstr_core.accounts import Accounts, Operator
+from arbstr_core.accounts import Accounts, Internal, Operator
 from arbstr_core.api import Clock, Command, Provider, RoutingPolicy, Strategy, Tools, WalletRail
 from arbstr_core.cli._data import open_database, operator_token
+from arbstr_core.cli._flows import control_flows, internal_token
 from arbstr_core.cli._notices import Notices, heard
-from arbstr_core.cli._operators import default_limits, notifier, webhook
+from arbstr_core.cli._operators import notifier, webhook
 from arbstr_core.config import Settings
 from arbstr_core.dispatch import Dispatch
-from arbstr_core.flow import AdminFlow, Approvals, CallFlow, CallRooms, Heartbeat, Lease, Notifier
+from arbstr_core.flow import Approvals, CallFlow, CallRooms, Heartbeat, Lease, Notifier
 from arbstr_core.journal import Journal
 from arbstr_core.market import Market, Pricing
 from arbstr_core.net import Guard, UpstreamPools, control_client, origins_in
@@ -31,6 +32,7 @@ from arbstr_core.routing import Router
 from arbstr_core.storage import Cipher, Database, PluginStore
 from arbstr_core.types import Caller, ConfigError, FxRate, Problem
 from arbstr_core.vault import BODY_DIGEST_KEY, Vault
+from arbstr_core.web import ControlFlows
 
 _log = logging.getLogger("arbstr")
 
@@ -54,8 +56,9 @@ class House:
     clock: Clock
     ids: Ids
     calls: CallFlow
-    admin: AdminFlow
+    flows: ControlFlows
     operator: Operator
+    internal: Internal
     market: Market
     journal: Journal
     database: Database
@@ -138,23 +141,17 @@ def _put_together(
     ids = Ids(clock)
     rooms = _call_rooms(settings, clock, made, money, toolbox.cipher)
     calls = CallFlow(rooms, accounts, log)
-    admin = AdminFlow(
-        vault=money,
-        accounts=accounts,
-        rails=Rails(rails),
-        calls=calls,
-        default_limits=default_limits(settings),
-        commands=commands,
-        serving=serving,
-        ids=ids,
+    flows = control_flows(
+        settings, clock, ids, database, money, accounts, calls, Rails(rails), commands, serving=serving
     )
     return House(
         settings=settings,
         clock=clock,
         ids=ids,
         calls=calls,
-        admin=admin,
+        flows=flows,
         operator=Operator(operator_token(settings)),
+        internal=internal_token(settings),
         market=rooms.market,
         journal=log,
         database=database,
@@ -206,6 +203,7 @@ def _call_rooms(settings: Settings, clock: Clock, made: Made, money: Vault | Non
         clock=clock,
         approvals=None if money is None else Approvals(money, clock),
         body_key=cipher.derived(BODY_DIGEST_KEY),
+        cipher=cipher,
         lease=Lease(clock, seconds=money.lease_seconds) if money is not None and money.shared else None,
         settle_seconds=settings.vault.settle_seconds,
         drain_seconds=settings.dispatch.drain_seconds,

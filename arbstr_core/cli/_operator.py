@@ -18,6 +18,7 @@ from arbstr_core.storage import is_held, lock_base, read_announcement
 from arbstr_core.types import ArbstrError
 
 _SECONDS = 120.0
+_PAGE = 100
 
 
 class Refused(ArbstrError):
@@ -38,13 +39,35 @@ class OperatorClient:
         self._http = http
         self.running = running
 
-    async def get(self, path: str) -> Any:
-        """What `GET /admin{path}` answers."""
-        return _read(await self._http.get(f"/admin{path}"))
+    async def get(self, path: str, **asked: Any) -> Any:
+        """What `GET /admin{path}` answers; `asked` are the query's parameters, None for none."""
+        params = {name: value for name, value in asked.items() if value is not None}
+        return _read(await self._http.get(f"/admin{path}", params=params))
+
+    async def rows(self, path: str, most: int | None = None, **asked: Any) -> list[Any]:
+        """The rows of a list, page by page: all, or the first `most`."""
+        found: list[Any] = []
+        cursor = None
+        while most is None or len(found) < most:
+            limit = _PAGE if most is None else min(_PAGE, most - len(found))
+            page = await self.get(path, limit=limit, cursor=cursor, **asked)
+            found += page["data"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        return found
 
     async def post(self, path: str, body: Any = None) -> Any:
         """What `POST /admin{path}` answers."""
         return _read(await self._http.post(f"/admin{path}", json={} if body is None else body))
+
+    async def put(self, path: str, body: Any) -> Any:
+        """What `PUT /admin{path}` answers."""
+        return _read(await self._http.put(f"/admin{path}", json=body))
+
+    async def patch(self, path: str, body: Any) -> Any:
+        """What `PATCH /admin{path}` answers."""
+        return _read(await self._http.patch(f"/admin{path}", json=body))
 
 
 @asynccontextmanager

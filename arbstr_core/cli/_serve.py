@@ -20,7 +20,7 @@ import uvicorn
 
 from arbstr_core.cli._house import House, open_house
 from arbstr_core.config import Address, Settings
-from arbstr_core.flow import CallFlow, keep_sealing
+from arbstr_core.flow import CallFlow, keep_forgetting, keep_sealing
 from arbstr_core.types import ArbstrError, BadRequest, ChatCall, Endpoint
 from arbstr_core.web import ChatDoor, Front, HttpProtocol, ModelsDoor, control_plane, read_call
 
@@ -47,13 +47,15 @@ def planned_call(house: House, model: str, prompt: str, policy: str | None) -> C
 
 
 def control_app(house: House) -> Any:
-    """The operator's API of a house."""
+    """The control plane of a house."""
     return control_plane(
-        house.admin,
+        house.flows,
         house.operator,
+        house.internal,
         partial(planned_call, house),
         house.plugin_rows,
         lambda: house.notices.texts,
+        partial(house.ids, "req_"),
         version=version("arbstr-core"),
     )
 
@@ -74,8 +76,19 @@ class Doors:
             max_body_bytes=server.max_body_bytes,
             client_stall_seconds=server.client_stall_seconds,
         )
-        models = ModelsDoor(house.calls)
-        make = partial(Front, self.chat, models, control, house.operator, cors_origins=server.cors_origins)
+        ids = partial(house.ids, "req_")
+        models = ModelsDoor(house.calls, ids)
+        make = partial(
+            Front,
+            self.chat,
+            models,
+            control,
+            house.operator,
+            house.internal,
+            house.flows.wallet,
+            ids,
+            cors_origins=server.cors_origins,
+        )
         self.public = make(admin=server.admin_listen is None, local=server.listen.host in _LOOPBACK)
         self.operators = make(admin=True, local=server.admin_listen is None or server.admin_listen.host in _LOOPBACK)
 
@@ -113,8 +126,9 @@ async def _serve_on(
             left = await house.calls.drain(_MOST_SETTLING_SECONDS)
             if left:
                 _log.critical("%d calls could not be settled in time; the next start ends them", left)
-            if house.heartbeat:
-                await house.heartbeat.leave()
+        if house.heartbeat:
+            # It beats no more: another beat would take the lease again.
+            await house.heartbeat.leave()
 
 
 def _servers(settings: Settings, doors: Doors) -> list[uvicorn.Server]:
@@ -256,12 +270,16 @@ def _announce(settings: Settings, house: House, ready: Callable[[str], None]) ->
 async def _background(house: House, doors: Doors) -> AsyncIterator[None]:
     """What runs beside the calls."""
     works = {"market": house.market.run(), "journal": house.journal.run(), "watches": doors.chat.watches.sweep()}
+    if house.vault is not None:
+        works["reservations"] = house.flows.billing.run()
     if house.heartbeat:
         works["heartbeat"] = house.heartbeat.run()
     if house.approvals:
         works["approvals"] = house.approvals.tend()
     if house.notifier:
         works["webhook"] = house.notifier.run()
+    if house.vault is not None:
+        works["claims"] = keep_forgetting(house.vault, house.clock)
     if house.vault is not None and house.vault.shared:
         works["sealer"] = keep_sealing(house.vault, house.clock)
     tasks = [asyncio.create_task(_kept(name, work), name=name) for name, work in works.items()]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -65,20 +66,51 @@ def sat(msat: int | None) -> str:
     return "-" if msat is None else format_amount(msat)
 
 
+def moment(at_ms: int | None) -> str:
+    """A time for people, UTC; a dash for none."""
+    return "-" if at_ms is None else f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
 def agent_facts(agent: Mapping[str, Any]) -> list[tuple[str, str]]:
     """An agent, for people."""
-    limits = agent["limits"] or {}
+    above = [("below", agent["parent"])] if agent.get("parent") else []
     return [
         ("id", agent["id"]),
         ("name", agent["name"]),
+        *above,
         ("realm", agent["realm"]),
         ("enabled", "yes" if agent["enabled"] else "no"),
         ("balance", sat(agent["posted_msat"])),
         ("held", sat(agent["held_msat"])),
         ("available", sat(agent["available_msat"])),
-        ("largest charge", sat(limits.get("max_charge_msat"))),
-        ("daily limit", sat(limits.get("daily_msat"))),
+        *limit_facts(agent["limits"] or {}),
     ]
+
+
+def limit_facts(limits: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Limits, for people: the two that every agent needs, and those of the others that are set."""
+    rows = [("largest charge", sat(limits.get("max_charge_msat"))), ("daily limit", sat(limits.get("daily_msat")))]
+    for name, words, shown in _LIMITS:
+        value = limits.get(name)
+        if value is not None and not (name == "alert_cooldown_seconds" and limits.get("alert_floor_msat") is None):
+            rows.append((words, shown(value)))
+    return rows
+
+
+_LIMITS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("zone", "days of", str),
+    ("hourly_msat", "hourly limit", sat),
+    ("per_minute", "calls a minute", str),
+    ("concurrent", "calls at one time", str),
+    ("models", "models", ", ".join),
+    ("expires_ms", "until", moment),
+    ("approval_seconds", "waits for approval, seconds", str),
+    ("alert_floor_msat", "alert below", sat),
+    ("alert_cooldown_seconds", "alert again after, seconds", str),
+    ("max_fee_msat", "largest payout fee", sat),
+    ("attempts_msat", "failed attempts an hour", sat),
+    ("payouts_unapproved_msat", "payouts without approval", sat),
+)
 
 
 def receipt_facts(receipt: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -61,6 +61,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     client_stall_seconds: Seconds = 30
     shutdown_grace_seconds: Seconds = 30
     cors_origins: tuple[str, ...] = ()
+    internal_token: SecretRef | None = None
+    """by which another router may reserve and settle; None: none may"""
 
 
 class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +107,8 @@ class VaultSettings(msgspec.Struct, frozen=True, kw_only=True):
     """three times as long, and this process serves no more until the database has heard from it"""
     settle_seconds: Seconds = 10
     """how long a whole answer waits for its charge to be durable"""
+    reservation_seconds: Seconds = 3600
+    """how long another router may take to settle or release what it has reserved"""
     defaults: VaultDefaults = VaultDefaults()
 
 

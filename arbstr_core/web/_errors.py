@@ -99,6 +99,14 @@ def answer(error: CallRefused) -> Answer:
     return status, headers, error_body(str(error), kind, code=code, param=error.param, **_more(error))
 
 
+def reserve_refused(error: InsufficientFunds) -> Answer:
+    """The same for a router that wanted to reserve: with the two amounts where arbstr-vault had them."""
+    status, headers, body = answer(error)
+    document = msgspec.json.decode(body)
+    document |= {"current_balance_msats": error.available_msat, "requested_msats": error.needed_msat}
+    return status, headers, msgspec.json.encode(document)
+
+
 def _more(error: CallRefused) -> dict[str, Any]:
     if isinstance(error, InsufficientFunds):
         return {"needed_msat": error.needed_msat, "available_msat": error.available_msat}

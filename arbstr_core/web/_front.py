@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from arbstr_core.accounts import Operator
-from arbstr_core.types import CallRefused, Endpoint
+from arbstr_core.accounts import Internal, Operator
+from arbstr_core.flow import WalletFlow
+from arbstr_core.types import BadRequest, CallRefused, Endpoint
 from arbstr_core.web._asgi import Application, Message, Receive, Send, header_map, respond
 from arbstr_core.web._body import ClientGone, read_body
 from arbstr_core.web._chat import ChatDoor
@@ -16,15 +17,20 @@ from arbstr_core.web._models import ModelsDoor
 _CALLS = {f"/{endpoint.value}": endpoint for endpoint in Endpoint}
 _SLASHES = re.compile("/{2,}")
 _ADMIN = ("/admin", "/openapi.json")
-_MOST_OF_AN_OPERATORS_BODY = 1024 * 1024
+_INTERNAL = "/internal"
+_WALLET = "/wallet"
+_CREDENTIALS = (b"authorization", b"x-internal-token")
+_MOST_OF_A_BODY = 1024 * 1024
+_WALLETS_METHODS = "GET, POST, PUT, PATCH, OPTIONS"
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", ""})
 
 
 class Front:
     """One ASGI application: raw doors for OpenAI clients, the control plane for the rest.
 
-    `admin` says whether the operator's pages are served here; `local` whether only this machine can reach it, and so
-    whether a Host that names another machine is a trick (DNS rebinding).
+    `admin` says whether the operator's doors are served here, `/admin` and `/internal`; `local` whether only this
+    machine can reach it, and so whether a Host that names another machine is a trick (DNS rebinding). `ids` makes
+    request ids.
     """
 
     def __init__(
@@ -33,6 +39,9 @@ class Front:
         models: ModelsDoor,
         control: Application,
         operator: Operator,
+        internal: Internal,
+        wallet: WalletFlow,
+        ids: Callable[[], str],
         *,
         admin: bool,
         local: bool,
@@ -42,6 +51,9 @@ class Front:
         self._models = models
         self._control = control
         self._operator = operator
+        self._internal = internal
+        self._wallet = wallet
+        self._ids = ids
         self._admin = admin
         self._local = local
         self._cors_origins = frozenset(cors_origins)
@@ -73,24 +85,37 @@ class Front:
             await self._rest(scope, receive, send)
 
     async def _rest(self, scope: Message, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        if path.startswith(_ADMIN):
-            if not self._admin:
-                await _say(send, 404, f"{path} is not served here: the operator's API has a listener of its own")
-                return
-            if self._local and not _names_this_machine(scope):
-                await _say(send, 421, "The Host header names another machine: use 127.0.0.1 or localhost")
-                return
-            try:
-                headers = header_map(scope)
-                self._operator.require(headers.get("authorization", ""))
+        """The control plane. Nothing of a body is gathered before it is known whose it is."""
+        path: str = scope["path"]
+        headers = header_map(scope)
+        send = _with_ids(send, self._ids(), headers.get("x-request-id"))
+        try:
+            if _below(path, *_ADMIN, _INTERNAL):
+                if not self._admin:
+                    await _say(send, 404, f"{path} is not served here: the operator's API has a listener of its own")
+                    return
+                if self._local and not _names_this_machine(scope):
+                    await _say(send, 421, "The Host header names another machine: use 127.0.0.1 or localhost")
+                    return
+                _one_credential(scope)
+                if _below(path, _INTERNAL):
+                    self._internal.require(_header(scope, b"x-internal-token"))
+                else:
+                    self._operator.require(headers.get("authorization", ""))
                 receive = await _read_first(headers, receive)
-            except CallRefused as refused:
-                status, said, body = answer(refused)
-                await respond(send, status, said, body)
-                return
-            except ClientGone:
-                return
+            elif _below(path, _WALLET):
+                if scope["method"] == "OPTIONS":
+                    await respond(send, 204, [("allow", _WALLETS_METHODS)], b"")
+                    return
+                _one_credential(scope)
+                await self._wallet.identify(headers.get("authorization", ""))
+                receive = await _read_first(headers, receive)
+        except CallRefused as refused:
+            status, said, body = answer(refused)
+            await respond(send, status, said, body)
+            return
+        except ClientGone:
+            return
         await self._control(scope, receive, send)
 
     async def _not_that_way(self, method: str, allowed: str, send: Send) -> None:
@@ -107,7 +132,7 @@ class Front:
             return send
         allow = [
             (b"access-control-allow-origin", origin),
-            (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+            (b"access-control-allow-methods", _WALLETS_METHODS.encode()),
             (b"access-control-allow-headers", b"*, authorization"),
             (b"access-control-expose-headers", b"*"),
             (b"vary", b"origin"),
@@ -122,8 +147,8 @@ class Front:
 
 
 async def _read_first(headers: Mapping[str, str], receive: Receive) -> Receive:
-    """The whole of an operator's request, bounded, before the framework begins to gather it without a bound."""
-    body = await read_body(headers, receive, _MOST_OF_AN_OPERATORS_BODY, "the bound for the operator's API")
+    """The whole of a request, bounded, before the framework begins to gather it without a bound."""
+    body = await read_body(headers, receive, _MOST_OF_A_BODY, "the bound for everything but calls")
     told = False
 
     async def once() -> Message:
@@ -134,6 +159,34 @@ async def _read_first(headers: Mapping[str, str], receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return once
+
+
+def _with_ids(send: Send, request_id: str, clients: str | None) -> Send:
+    """Every answer says which request it is of, and what the client called that."""
+    said = [(b"x-request-id", request_id.encode())]
+    if clients is not None:
+        said.append((b"x-client-request-id", clients.encode("latin-1")))
+
+    async def with_ids(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *said]
+        await send(message)
+
+    return with_ids
+
+
+def _one_credential(scope: Message) -> None:
+    """Refuse two: one would open the door, and the other be believed behind it."""
+    if sum(name in _CREDENTIALS for name, _ in scope["headers"]) > 1:
+        raise BadRequest("The request carries two credentials; send one Authorization, or one X-Internal-Token")
+
+
+def _header(scope: Message, wanted: bytes) -> str:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
+
+
+def _below(path: str, *prefixes: str) -> bool:
+    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes)
 
 
 def _plain(path: str) -> str:

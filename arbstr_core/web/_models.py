@@ -5,6 +5,7 @@ Source: OpenAI API reference, "Models". `created` is when the market's snapshot 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -19,22 +20,24 @@ _JSON = [("content-type", "application/json")]
 
 
 class ModelsDoor:
-    """Lists what can be bought now, to whoever may call."""
+    """Lists what can be bought now, to whoever may call. `ids` makes request ids."""
 
-    def __init__(self, flow: CallFlow) -> None:
+    def __init__(self, flow: CallFlow, ids: Callable[[], str]) -> None:
         self._flow = flow
+        self._ids = ids
 
     async def __call__(self, scope: Message, send: Send, wanted: str | None) -> None:
         """Answer for all models, or for the one whose id is the rest of the path."""
         head = scope["method"] == "HEAD"
+        said = [("x-request-id", self._ids())]
         try:
             await self._flow.identify(header_map(scope).get("authorization", ""))
             body = msgspec.json.encode(self._list() if wanted is None else self._one(wanted))
         except CallRefused as refused:
             status, headers, body = answer(refused)
-            await respond(send, status, headers, body, head=head)
+            await respond(send, status, [*headers, *said], body, head=head)
             return
-        await respond(send, 200, _JSON, body, head=head)
+        await respond(send, 200, [*_JSON, *said], body, head=head)
 
     def _list(self) -> dict[str, Any]:
         snapshot = self._flow.snapshot

@@ -170,8 +170,8 @@ def test_routes_that_are_not_there(tmp_path: Path) -> None:
                 shaped(await http.delete("/v1/models"), 405, "method_not_allowed", INVALID)
                 shaped(await served.admin.get("/admin/nothing"), 404, "not_found", INVALID)
                 shaped(await served.admin.delete("/admin/agents"), 405, "method_not_allowed", INVALID)
-                shaped(await served.admin.post("/admin/agents", json={"name": 1}), 422, None, INVALID)
-                shaped(await served.admin.post("/admin/agents", content=b"{"), 422, None, INVALID)
+                shaped(await served.admin.post("/admin/agents", json={"name": 1}), 400, None, INVALID)
+                shaped(await served.admin.post("/admin/agents", content=b"{"), 400, None, INVALID)
                 shaped(await http.get("/admin/agents"), 401, "invalid_api_key")
                 agent = await served.agent()
                 known = {"authorization": f"Bearer {agent['token']}"}

@@ -1,0 +1,59 @@
+"""What the doors other than the OpenAI ones ask: put together from the rooms of a house."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from arbstr_core.accounts import Accounts, Internal
+from arbstr_core.api import Clock, Command
+from arbstr_core.cli._operators import default_limits
+from arbstr_core.config import Settings, resolve_secret
+from arbstr_core.flow import AdminFlow, BillingFlow, CallFlow, HouseFlow, Keys, Records, WalletFlow
+from arbstr_core.rails import Rails
+from arbstr_core.storage import Database
+from arbstr_core.types import ConfigError, Problem
+from arbstr_core.vault import History, Vault
+from arbstr_core.web import ControlFlows
+
+_SHORTEST = 32
+
+
+def control_flows(
+    settings: Settings,
+    clock: Clock,
+    ids: Callable[[str], str],
+    database: Database,
+    money: Vault | None,
+    accounts: Accounts | None,
+    calls: CallFlow,
+    rails: Rails,
+    commands: Mapping[str, Sequence[Command]],
+    *,
+    serving: bool,
+) -> ControlFlows:
+    """All of them. `money` and `accounts` are None where the vault is switched off."""
+    history = keys = records = None
+    if money is not None and accounts is not None:
+        history = History(database)
+        keys = Keys(money, accounts, rails, defaults=default_limits(settings), ids=ids)
+        records = Records(history)
+    return ControlFlows(
+        admin=AdminFlow(money, keys, records, rails),
+        house=HouseFlow(calls, rails, commands, serving=serving),
+        wallet=WalletFlow(calls, clock, history=history, keys=keys, records=records),
+        billing=BillingFlow(money, history, accounts, clock, reservation_seconds=settings.vault.reservation_seconds),
+    )
+
+
+def internal_token(settings: Settings) -> Internal:
+    """Who may bill. Raises ConfigError where a token is named that is not there, or too short to be one."""
+    ref = settings.server.internal_token
+    if ref is None:
+        return Internal(None)
+    found = resolve_secret(ref, settings.base)
+    if found is None:
+        raise ConfigError([Problem(f"[server] internal_token: {ref.ref} is empty or not there; set it")])
+    if len(found.reveal()) < _SHORTEST:
+        what = f"{ref.ref} is shorter than {_SHORTEST} characters; make one that is as hard to guess as a key"
+        raise ConfigError([Problem(f"[server] internal_token: {what}")])
+    return Internal(found)

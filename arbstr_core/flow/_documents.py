@@ -1,0 +1,192 @@
+"""Agents, holds, transfers and approvals as JSON, the same through every door. Amounts are msat, times Unix ms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from arbstr_core.types import Excluded, Plan, Quote
+from arbstr_core.vault import (
+    AgentRecord,
+    ApprovalRecord,
+    AuditRow,
+    HoldRow,
+    HoldState,
+    Left,
+    Limits,
+    LimitsRow,
+    OutboxRecord,
+    TransferRow,
+)
+
+Json = dict[str, Any]
+
+OF_ACCOUNT = ("posted_msat", "held_msat", "available_msat", "realm")
+"""What a child key shares with all of its account"""
+_NO_USAGE = {"input_tokens": 0, "cached_input_tokens": 0, "output_tokens": 0, "source": "none"}
+
+
+def agent(record: AgentRecord) -> Json:
+    """An agent."""
+    shown = msgspec.structs.asdict(record)
+    shown["limits"] = None if record.limits is None else limits(record.limits)
+    return shown
+
+
+def key(record: AgentRecord) -> Json:
+    """A child key, as the agent above it sees it: its balance is that agent's own."""
+    return {name: value for name, value in agent(record).items() if name not in OF_ACCOUNT}
+
+
+def limits(found: Limits) -> Json:
+    """Limits; what is not set is null."""
+    shown = msgspec.structs.asdict(found)
+    shown["models"] = None if found.models is None else list(found.models)
+    return shown
+
+
+def limits_version(row: LimitsRow) -> Json:
+    """One version of them."""
+    return {**limits(row.limits), "created_ms": row.created_ms}
+
+
+def left(row: Left) -> Json:
+    """What one limit leaves."""
+    unit = "" if row.limit in ("per_minute", "concurrent") else "_msat"
+    return {
+        "limit": row.limit,
+        "agent": row.agent,
+        **{f"{name}{unit}": getattr(row, name) for name in ("most", "used", "left")},
+        "resets_ms": row.resets_ms,
+    }
+
+
+def receipt(id: str, agent: str, state: HoldState, held_msat: int, charged_msat: int, body: bytes | None) -> Json:
+    """What one call cost, who served it, why; see docs/receipts.md."""
+    said = msgspec.json.decode(body) if body else {}
+    return {
+        "id": id,
+        "agent": agent,
+        "model": None,
+        "provider": None,
+        "usage": dict(_NO_USAGE),
+        "attempts": [],
+        "reasons": [],
+        "alternatives": [],
+        **said,
+        "state": state,
+        "held_msat": held_msat,
+        "charged_msat": charged_msat,
+    }
+
+
+def call(row: HoldRow) -> Json:
+    """A call in a list: its receipt, in short."""
+    said: Mapping[str, Any] = msgspec.json.decode(row.body) if row.body else {}
+    return {
+        "id": row.id,
+        "agent": row.agent,
+        "kind": row.kind,
+        "model": said.get("model") or row.model,
+        "provider": said.get("provider"),
+        "state": row.state,
+        "held_msat": row.held_msat,
+        "charged_msat": row.charged_msat,
+        "usage": said.get("usage") or dict(_NO_USAGE),
+        "ending": said.get("ending"),
+        "created_ms": row.created_ms,
+        "ended_ms": row.ended_ms,
+    }
+
+
+def open_hold(row: HoldRow) -> Json:
+    """A hold that has not ended."""
+    return {
+        "id": row.id,
+        "agent": row.agent,
+        "kind": row.kind,
+        "model": row.model,
+        "held_msat": row.held_msat,
+        "approval": row.approval,
+        "created_ms": row.created_ms,
+    }
+
+
+def transfer(row: TransferRow) -> Json:
+    """A transfer as the operator sees it, with all its entries."""
+    return {
+        "seq": row.seq,
+        "kind": row.kind,
+        "realm": row.realm,
+        "amount_msat": row.amount_msat,
+        "at_ms": row.at_ms,
+        "call": row.hold,
+        "agent": row.agent,
+        "model": row.model,
+        "key": row.key,
+        "refers_to": row.refers_to,
+        "memo": row.memo,
+        "change_msat": row.change_msat,
+        "entries": [msgspec.structs.asdict(entry) for entry in row.entries],
+    }
+
+
+def movement(row: TransferRow) -> Json:
+    """A transfer as the agent sees it whose balance it changed."""
+    names = ("seq", "kind", "at_ms", "change_msat", "call", "agent", "model", "refers_to")
+    shown = transfer(row)
+    return {name: shown[name] for name in names}
+
+
+def audit(row: AuditRow) -> Json:
+    """A row of the audit."""
+    return {**msgspec.structs.asdict(row), "data": msgspec.json.decode(row.data)}
+
+
+def approval(record: ApprovalRecord) -> Json:
+    """An approval."""
+    return {**msgspec.structs.asdict(record), "models": list(record.models)}
+
+
+def event(record: OutboxRecord) -> Json:
+    """Something that the operator is told."""
+    return {**msgspec.structs.asdict(record), "body": msgspec.json.decode(record.body)}
+
+
+def candidate(quote: Quote) -> Json:
+    """One offer, priced for a call."""
+    return {
+        "provider": quote.offer.provider,
+        "model": quote.offer.model,
+        "cost_msat": quote.cost_msat,
+        "ceiling_msat": quote.ceiling_msat,
+    }
+
+
+def out(row: Excluded) -> Json:
+    """An offer that is out, and why."""
+    return {"provider": row.provider, "model": row.model, "reason": row.reason}
+
+
+def plan(made: Plan) -> Json:
+    """Whom a call would be sent to, in order."""
+    return {
+        "candidates": [candidate(quote) for quote in made.candidates],
+        "beaten": [candidate(quote) for quote in made.beaten],
+        "out": [out(row) for row in made.out],
+        "reasons": list(made.reasons),
+        "strategy": made.strategy,
+    }
+
+
+def no_plan(why: str, excluded: tuple[Excluded, ...]) -> Json:
+    """Nobody would be asked."""
+    return {
+        "candidates": [],
+        "beaten": [],
+        "out": [out(row) for row in excluded],
+        "reasons": [why],
+        "strategy": None,
+    }

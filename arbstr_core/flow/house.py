@@ -1,0 +1,97 @@
+"""What the operator asks for of the house: what is on offer, what would become of a call, rails, plugins' commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from arbstr_core.api import Command
+from arbstr_core.flow import _documents as documents
+from arbstr_core.flow.call import CallFlow
+from arbstr_core.rails import Rails
+from arbstr_core.types import (
+    BadRequest,
+    Caller,
+    ChatCall,
+    Conflict,
+    ModelNotFound,
+    NotFound,
+    NothingQualifies,
+    PolicyRefused,
+)
+
+Json = dict[str, Any]
+
+_ANYONE = Caller()
+
+
+class HouseFlow:
+    """`serving` is false where a command does without a server."""
+
+    def __init__(
+        self, calls: CallFlow, rails: Rails, commands: Mapping[str, Sequence[Command]], *, serving: bool
+    ) -> None:
+        self._calls = calls
+        self._rails = rails
+        self._commands = commands
+        self._serving = serving
+
+    def offers(self) -> Json:
+        """Everything on offer with the agent's price in msat, what is out, and which providers do not answer."""
+        rows = self._calls.snapshot.models.values()
+        listings = [listing for row in rows for listing in row.listings]
+        return {
+            "offers": [
+                {
+                    "provider": listing.offer.provider,
+                    "model": listing.offer.model,
+                    "tier": listing.offer.tier,
+                    "context_window": listing.offer.context_window,
+                    "input_msat": listing.price.input,
+                    "cached_input_msat": listing.price.cached_input,
+                    "output_msat": listing.price.output,
+                    "request_msat": listing.price.request,
+                }
+                for listing in listings
+            ],
+            "out": [documents.out(excluded) for row in rows for excluded in row.out],
+            "failing": [{"provider": name, "reason": why} for name, why in sorted(self._calls.failures.items())],
+        }
+
+    def route(self, call: ChatCall, caller: Caller = _ANYONE) -> Json:
+        """What would happen to a call: its candidates with their cost, and who is out and why. Sends nothing."""
+        if self._calls.snapshot.find(call.model) is None:
+            raise ModelNotFound(f"The model {call.model!r} does not exist here; `arbstr offers` lists those that do")
+        try:
+            return documents.plan(self._calls.plan(call, caller))
+        except (NothingQualifies, PolicyRefused) as refused:
+            return documents.no_plan(str(refused), refused.out)
+
+    async def rails(self) -> Json:
+        """Every rail's state."""
+        return {name: msgspec.to_builtins(status) for name, status in (await self._rails.status()).items()}
+
+    async def run_command(self, stem: str, name: str, arguments: Mapping[str, str]) -> Any:
+        """Run a plugin's command. Raises NotFound, or BadRequest for parameters it does not have."""
+        commands = {command.name: command for command in self._commands.get(stem, ())}
+        command = commands.get(name)
+        if command is None:
+            known = ", ".join(sorted(commands)) or "none"
+            raise NotFound(f"The plugin {stem!r} has no command {name!r}; it has: {known}")
+        if not self._serving and not command.offline:
+            raise Conflict(f"{stem} {name} needs the running server: `arbstr serve` first")
+        params = {param.name: param for param in command.params}
+        for given in arguments:
+            if given not in params:
+                known = ", ".join(params) or "nothing"
+                raise BadRequest(f"{stem} {name} takes no {given!r}; it takes: {known}", param=given)
+        for param in params.values():
+            if param.required and param.name not in arguments:
+                raise BadRequest(f"{stem} {name} needs --{param.name}: {param.help}", param=param.name)
+        return await command.run({param.name: arguments.get(param.name, param.default) for param in params.values()})
+
+    def commands(self) -> dict[str, Sequence[Command]]:
+        """All plugins' commands, by stem."""
+        return dict(self._commands)

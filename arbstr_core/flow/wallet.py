@@ -1,0 +1,215 @@
+"""What an agent asks for of its own account: balance, limits, history, what a call would cost, and its child keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from arbstr_core.api import Clock
+from arbstr_core.flow import _documents as documents
+from arbstr_core.flow import _paging as paging
+from arbstr_core.flow._keys import Keys, switched_on
+from arbstr_core.flow._records import Asked, Records
+from arbstr_core.flow.call import CallFlow
+from arbstr_core.types import (
+    Caller,
+    ChatCall,
+    ModelNotFound,
+    NotFound,
+    NothingQualifies,
+    PolicyRefused,
+    Quote,
+)
+from arbstr_core.vault import AgentRecord, History, Left
+
+Json = dict[str, Any]
+
+
+class WalletFlow:
+    """The agent's side of the vault. All rooms of it are None where it is switched off."""
+
+    def __init__(
+        self,
+        calls: CallFlow,
+        clock: Clock,
+        *,
+        history: History | None,
+        keys: Keys | None,
+        records: Records | None,
+    ) -> None:
+        self._calls = calls
+        self._clock = clock
+        self._maybe_history = history
+        self._maybe_keys = keys
+        self._maybe_records = records
+
+    @property
+    def _history(self) -> History:
+        return switched_on(self._maybe_history)
+
+    @property
+    def _keys(self) -> Keys:
+        return switched_on(self._maybe_keys)
+
+    @property
+    def _records(self) -> Records:
+        return switched_on(self._maybe_records)
+
+    async def identify(self, authorization: str) -> Caller:
+        """Whose wallet it is. Raises Unauthorized, AgentDisabled or VaultUnavailable."""
+        return await self._calls.identify(authorization)
+
+    # The account
+
+    async def balance(self, caller: Caller) -> Json:
+        """The account that the agent spends from, and the most that one call of it may cost now."""
+        me = await self._me(caller)
+        lefts = await self._history.left(me.id, self._clock.now_ms())
+        return {
+            "agent": me.id,
+            "name": me.name,
+            "realm": me.realm,
+            "parent": me.parent,
+            "posted_msat": me.posted_msat,
+            "held_msat": me.held_msat,
+            "available_msat": me.available_msat,
+            "spendable_msat": _most(me, lefts),
+        }
+
+    async def limits(self, caller: Caller) -> Json:
+        """The agent's limits, what each leaves, and those of the keys above it."""
+        me = await self._me(caller)
+        lefts = await self._history.left(me.id, self._clock.now_ms())
+        return {
+            "limits": None if me.limits is None else documents.limits(me.limits),
+            "left": [documents.left(each) for each in lefts],
+        }
+
+    async def calls(self, caller: Caller, asked: Asked) -> Json:
+        """Calls of the agent and of the keys below it, the newest first."""
+        return await self._records.calls(await self._me(caller), asked)
+
+    async def transfers(self, caller: Caller, asked: Asked) -> Json:
+        """What changed the balance, the newest first; of a child key, what its calls cost."""
+        return await self._records.movements(await self._me(caller), asked)
+
+    async def receipt(self, caller: Caller, request_id: str) -> Json:
+        """The receipt of a call of the agent, or of a key below it. Somebody else's does not exist."""
+        me = await self._me(caller)
+        found = await self._history.hold(request_id)
+        if found is None or me.id not in await self._lineage(found.agent):
+            raise NotFound(f"There is no receipt {request_id!r} of yours. It is the x-request-id of an answer")
+        return documents.receipt(found.id, found.agent, found.state, found.held_msat, found.charged_msat, found.body)
+
+    async def quote(self, caller: Caller, call: ChatCall) -> Json:
+        """What `call` would be held for and is expected to cost, by candidate, and what would refuse it."""
+        me = await self._me(caller)
+        if self._calls.snapshot.find(call.model) is None:
+            raise ModelNotFound(f"The model {call.model!r} does not exist here; GET /v1/models lists those that do")
+        try:
+            plan = self._calls.plan(call, caller)
+        except (NothingQualifies, PolicyRefused) as refused:
+            nobody = {"granted": False, "hold_msat": 0, "covered": 0, "refusal": None}
+            return {"model": call.model, **nobody, **documents.no_plan(str(refused), refused.out)}
+        chain = await self._history.lineage(me.id)
+        now = self._clock.now_ms()
+        lefts = await self._history.left(me.id, now)
+        refusal = _flat(chain, call.model, now) or _tight(me, lefts, plan.candidates[0].ceiling_msat)
+        hold, covered = (0, 0) if refusal else _prefix(plan.candidates, _most(me, lefts))
+        verdict = {"granted": refusal is None, "hold_msat": hold, "covered": covered, "refusal": refusal}
+        return {"model": call.model, **verdict, **documents.plan(plan)}
+
+    # Child keys
+
+    async def create_key(self, caller: Caller, name: str, limits: Mapping[str, Any]) -> Json:
+        """A key below the agent's own, named below it, too: so nobody learns or takes the names of others."""
+        me = await self._me(caller)
+        made = await self._keys.create_below(me, f"{me.name}.{name}", limits=limits, actor=me.id)
+        return {name: value for name, value in made.items() if name not in documents.OF_ACCOUNT}
+
+    async def keys(self, caller: Caller) -> Json:
+        """All keys below the agent's own, oldest first."""
+        me = await self._me(caller)
+        return paging.whole_page(documents.key(each) for each in await self._history.keys_below(me.id))
+
+    async def key(self, caller: Caller, id_or_name: str) -> Json:
+        """One of them."""
+        return documents.key(await self._below(caller, id_or_name))
+
+    async def limit_key(self, caller: Caller, id_or_name: str, named: Mapping[str, Any], *, whole: bool) -> Json:
+        """Set or change its limits."""
+        key = await self._below(caller, id_or_name)
+        return documents.key(await self._keys.set_limits(key, named, whole=whole, actor=caller.agent))
+
+    async def switch_key(self, caller: Caller, id_or_name: str, enabled: bool) -> Json:
+        """Switch it, and with it those below it, off or on."""
+        key = await self._below(caller, id_or_name)
+        return documents.key(await self._keys.set_enabled(key, enabled, actor=caller.agent))
+
+    async def rotate_key(self, caller: Caller, id_or_name: str) -> Json:
+        """Give it a new token."""
+        return await self._keys.rotate(await self._below(caller, id_or_name), actor=caller.agent)
+
+    async def _below(self, caller: Caller, id_or_name: str) -> AgentRecord:
+        me = await self._me(caller)
+        for key in await self._history.keys_below(me.id):
+            if id_or_name in (key.id, key.name):
+                return key
+        raise NotFound(f"There is no key {id_or_name!r} below yours; GET /wallet/keys lists them")
+
+    async def _lineage(self, agent: str) -> frozenset[str]:
+        return frozenset(each.id for each in await self._history.lineage(agent))
+
+    async def _me(self, caller: Caller) -> AgentRecord:
+        chain = await self._history.lineage(caller.agent)
+        if not chain:
+            raise NotFound("That agent does not exist any more")
+        return chain[0]
+
+
+def _most(me: AgentRecord, lefts: Sequence[Left]) -> int:
+    """The most that one call may be held for now."""
+    bounds = {"per_minute", "concurrent"}
+    if any(each.left < 1 for each in lefts if each.limit in bounds):
+        return 0
+    return min([me.available_msat, *(each.left for each in lefts if each.limit not in bounds)])
+
+
+def _flat(chain: Sequence[AgentRecord], model: str, now_ms: int) -> Json | None:
+    """What refuses the call whatever it costs."""
+    for node in chain:
+        limits = node.limits
+        if not node.enabled:
+            return _refusal("disabled", node.id)
+        if limits is None or limits.max_charge_msat is None or limits.daily_msat is None:
+            return _refusal("none_set", node.id)
+        if limits.expires_ms is not None and now_ms >= limits.expires_ms:
+            return _refusal("expired", node.id)
+        if limits.models is not None and model not in limits.models:
+            return _refusal("models", node.id)
+    return None
+
+
+def _tight(me: AgentRecord, lefts: Sequence[Left], needed: int) -> Json | None:
+    """The first limit, or the balance, that leaves less than the first candidate may cost."""
+    for each in lefts:
+        if each.left < (1 if each.limit in ("per_minute", "concurrent") else needed):
+            return _refusal(each.limit, each.agent, left=each.left, resets_ms=each.resets_ms)
+    if me.available_msat < needed:
+        return _refusal("balance", me.id, left=me.available_msat)
+    return None
+
+
+def _refusal(limit: str, agent: str, *, left: int = 0, resets_ms: int | None = None) -> Json:
+    msat = 0 if limit in ("per_minute", "concurrent") else left
+    return {"limit": limit, "agent": agent, "left_msat": msat, "resets_ms": resets_ms}
+
+
+def _prefix(candidates: Sequence[Quote], room: int) -> tuple[int, int]:
+    """(what would be held, how many candidates that covers)."""
+    held = covered = 0
+    for quote in candidates:
+        if quote.ceiling_msat > room:
+            break
+        held, covered = max(held, quote.ceiling_msat), covered + 1
+    return held, covered

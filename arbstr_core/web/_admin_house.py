@@ -1,0 +1,79 @@
+"""`/admin/offers`, `/admin/route`, `/admin/rails` and `/admin/plugins`: the market, and what plugins bring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from arbstr_core.flow import HouseFlow
+from arbstr_core.types import ChatCall
+from arbstr_core.web._documents import CommandDocument, OffersDocument, PlanDocument
+from arbstr_core.web._fields import Id
+
+Json = dict[str, Any]
+
+
+class Planned(BaseModel):
+    """What `POST /admin/route` takes: a chat request that is not sent."""
+
+    model: str
+    prompt: str = "Hello"
+    policy: str | None = None
+
+
+def market_routes(router: APIRouter, house: HouseFlow, plan_call: Callable[[str, str, str | None], ChatCall]) -> None:
+    """What can be bought."""
+
+    @router.get("/offers", tags=["market"], response_model=OffersDocument)
+    async def offers() -> Json:
+        """Everything on offer, and what is out with its reason."""
+        return house.offers()
+
+    @router.post("/route", tags=["market"], response_model=PlanDocument)
+    async def route(planned: Planned) -> Json:
+        """What would happen to a call, without sending it."""
+        return house.route(plan_call(planned.model, planned.prompt, planned.policy))
+
+    @router.get("/rails", tags=["market"], response_model=dict[str, Json])
+    async def rails() -> Json:
+        """Every wallet rail's state."""
+        return await house.rails()
+
+
+def plugin_routes(
+    router: APIRouter, house: HouseFlow, plugins: Callable[[], list[Json]], notices: Callable[[], list[str]]
+) -> None:
+    """What plugins bring."""
+
+    @router.get("/notices", tags=["plugins"])
+    async def list_notices() -> list[str]:
+        """What plugins warned of when they were made: an instance that is off for want of its key, say."""
+        return notices()
+
+    @router.get("/plugins", tags=["plugins"])
+    async def list_plugins() -> list[Json]:
+        """Every installed plugin and its state."""
+        return plugins()
+
+    @router.get("/plugins/{stem}", tags=["plugins"], response_model=list[CommandDocument])
+    async def plugin_commands(stem: Id) -> list[Json]:
+        """The commands of one plugin."""
+        return [
+            {
+                "name": command.name,
+                "help": command.help,
+                "params": [
+                    {"name": param.name, "help": param.help, "required": param.required, "default": param.default}
+                    for param in command.params
+                ],
+            }
+            for command in house.commands().get(stem, ())
+        ]
+
+    @router.post("/plugins/{stem}/{command}", tags=["plugins"])
+    async def run_command(stem: Id, command: Id, arguments: dict[str, str]) -> Any:
+        """Run a plugin's command."""
+        return await house.run_command(stem, command, arguments)

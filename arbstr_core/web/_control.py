@@ -1,0 +1,147 @@
+"""The control plane: `/admin`, `/wallet` and `/internal`, their description, and whether the server is ready.
+
+`/openapi.json` describes it. No page shows that: the usual ones load programs from elsewhere.
+
+FastAPI, because nothing here is on the way of a call. Amounts are integers of msat, named `*_msat`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Header, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from arbstr_core.accounts import Internal, Operator
+from arbstr_core.flow import AdminFlow, BillingFlow, HouseFlow, WalletFlow
+from arbstr_core.types import CallRefused, ChatCall, InsufficientFunds, StorageError, VaultUnavailable
+from arbstr_core.web._admin_agents import agent_routes, approval_routes, limit_routes
+from arbstr_core.web._admin_house import market_routes, plugin_routes
+from arbstr_core.web._admin_records import record_routes
+from arbstr_core.web._documents import ReadyDocument
+from arbstr_core.web._errors import answer, error_body, reserve_refused
+from arbstr_core.web._internal import billing_routes
+from arbstr_core.web._openapi import ERRORS, describe
+from arbstr_core.web._wallet import account_routes, key_routes
+
+_log = logging.getLogger("arbstr.web")
+
+Json = dict[str, Any]
+
+_JSON = {"content-type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlFlows:
+    """What the control plane asks."""
+
+    admin: AdminFlow
+    house: HouseFlow
+    wallet: WalletFlow
+    billing: BillingFlow
+
+
+def control_plane(
+    flows: ControlFlows,
+    operator: Operator,
+    internal: Internal,
+    plan_call: Callable[[str, str, str | None], ChatCall],
+    plugins: Callable[[], list[Json]],
+    notices: Callable[[], list[str]],
+    ids: Callable[[], str],
+    *,
+    version: str,
+) -> FastAPI:
+    """The application behind every path that is no OpenAI endpoint. `ids` makes request ids."""
+    app = FastAPI(title="arbstr", version=version, docs_url=None, redoc_url=None)
+    app.state.wallet = flows.wallet
+    app.include_router(_operators(flows, operator, plan_call, plugins, notices))
+    wallet = APIRouter(prefix="/wallet", responses=ERRORS)
+    account_routes(wallet, flows.wallet, ids)
+    key_routes(wallet, flows.wallet)
+    app.include_router(wallet)
+    app.include_router(_routers(flows.billing, internal))
+
+    @app.get("/readyz", tags=["health"], response_model=ReadyDocument)
+    async def ready() -> Json:
+        """200 once calls are served."""
+        return {"status": "ready"}
+
+    _errors(app)
+    describe(app)
+    return app
+
+
+def _operators(
+    flows: ControlFlows,
+    operator: Operator,
+    plan_call: Callable[[str, str, str | None], ChatCall],
+    plugins: Callable[[], list[Json]],
+    notices: Callable[[], list[str]],
+) -> APIRouter:
+    def known(authorization: Annotated[str, Header(include_in_schema=False)] = "") -> None:
+        operator.require(authorization)
+
+    router = APIRouter(prefix="/admin", dependencies=[Depends(known)], responses=ERRORS)
+    agent_routes(router, flows.admin)
+    limit_routes(router, flows.admin)
+    approval_routes(router, flows.admin)
+    record_routes(router, flows.admin)
+    market_routes(router, flows.house, plan_call)
+    plugin_routes(router, flows.house, plugins, notices)
+    return router
+
+
+def _routers(billing: BillingFlow, internal: Internal) -> APIRouter:
+    def known(x_internal_token: Annotated[str, Header(include_in_schema=False)] = "") -> None:
+        internal.require(x_internal_token)
+
+    router = APIRouter(prefix="/internal", dependencies=[Depends(known)], responses=ERRORS)
+    billing_routes(router, billing)
+    return router
+
+
+def _errors(app: FastAPI) -> None:
+    """Every error in the one shape, those of the framework too."""
+
+    @app.exception_handler(CallRefused)
+    async def refused(request: Request, error: CallRefused) -> Response:
+        if isinstance(error, InsufficientFunds) and request.url.path.startswith("/internal"):
+            status, headers, body = reserve_refused(error)
+        else:
+            status, headers, body = answer(error)
+        return Response(body, status, dict(headers))
+
+    @app.exception_handler(StorageError)
+    async def unusable(request: Request, error: StorageError) -> Response:
+        _log.error("%s %s: %s", request.method, request.url.path, error)
+        # What is wrong with the database is for its operator alone.
+        for_all = "The ledger cannot be used now, so nothing was done; try again later"
+        message = str(error) if request.url.path.startswith("/admin") else for_all
+        return await refused(request, VaultUnavailable(message))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        json = first["type"] == "json_invalid"
+        field = "" if json else ".".join(str(part) for part in first["loc"][1:])
+        what = "is not JSON" if json else first["msg"]
+        body = error_body(f"{field or 'the body'}: {what}", "invalid_request_error", param=field or None)
+        return Response(body, 400, _JSON)
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        message = f"{request.method} {request.url.path}: {error.detail}"
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code)
+        body = error_body(message, "invalid_request_error", code=code)
+        return Response(body, error.status_code, {**(error.headers or {}), **_JSON})
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> Response:
+        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return Response(error_body("arbstr failed; its log says why", "api_error"), 500, _JSON)
