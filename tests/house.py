@@ -13,7 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -252,15 +252,29 @@ async def serving(setup: Setup, *, mock: bool = False) -> AsyncIterator[Served]:
     await until_true(lambda: asyncio.all_tasks() <= before)
 
 
-class Process:
-    """arbstr as a process of its own."""
+class NotServing(AssertionError):
+    """A process that ended before it served; what it logged, and its exit code."""
 
-    def __init__(self, setup: Setup, *words: str) -> None:
+    def __init__(self, log: str, code: int) -> None:
+        super().__init__(log)
+        self.code = code
+
+
+class Process:
+    """arbstr as a process of its own; `program` is run in the place of the command. Raises NotServing."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        *words: str,
+        env: Mapping[str, str] | None = None,
+        program: Sequence[str] = (ARBSTR,),
+    ) -> None:
         self.setup = setup
         self._log = (setup.folder / "serve.log").open("ab")
-        environment = {**os.environ, "ARBSTR_CONFIG": str(setup.file)}
+        environment = {**(os.environ if env is None else env), "ARBSTR_CONFIG": str(setup.file)}
         self._process = subprocess.Popen(
-            [ARBSTR, "serve", *words],
+            [*program, "serve", *words],
             stdout=subprocess.PIPE,
             stderr=self._log,
             env=environment,
@@ -277,14 +291,13 @@ class Process:
         readable, _, _ = select.select([self._process.stdout], [], [], 60)
         line = self._process.stdout.readline().decode() if readable else ""
         if not line:
-            self.kill()
-        assert line, (self.setup.folder / "serve.log").read_text()
+            raise NotServing((self.setup.folder / "serve.log").read_text(), self.kill())
         return line
 
-    def kill(self) -> None:
-        """End it as the power would."""
+    def kill(self) -> int:
+        """End it as the power would; its exit code."""
         self._process.kill()
-        self._end()
+        return self._end()
 
     def stop(self, seconds: float = 30) -> int:
         """Ask it to end, and wait; its exit code."""
