@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +18,8 @@ from arbstr_core.storage._link import ConstraintFailed
 from arbstr_core.storage._statements import Dialect
 from arbstr_core.types import Secret, StorageError
 
-Connection = psycopg.Connection[tuple[Any, ...]]
+SILENT_SECONDS = 12.0
+"""How long the server may say nothing at all: longer than a statement may take"""
 
 _SETTINGS = {
     "lock_timeout": "3s",
@@ -53,6 +55,32 @@ _WIRE: dict[str, Any] = {
 _MIGRATIONS = "hashtext('arbstr migrations')"
 
 
+class Silent(psycopg.OperationalError):
+    """The server says nothing, though the network is well: it was stopped, or something between us swallows all."""
+
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that does not wait for ever. One that raised Silent is of no use any more."""
+
+    def wait(self, gen: Any, *rest: Any, **more: Any) -> Any:
+        """Have the server do something."""
+        return super().wait(_limited(gen), *rest, **more)
+
+
+def _limited(gen: Any) -> Any:
+    """The driver's generator; it is told of each pause of a tenth of a second in which nothing came."""
+    end = time.monotonic() + SILENT_SECONDS
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if not ready and time.monotonic() > end:
+                raise Silent(f"no answer within {SILENT_SECONDS:.0f} seconds")
+            wanted = gen.send(ready)
+    except StopIteration as done:
+        return done.value
+
+
 class Server(msgspec.Struct, frozen=True):
     """Where a database is, and with which password it is opened. Safe to print."""
 
@@ -68,17 +96,18 @@ class Server(msgspec.Struct, frozen=True):
 
     def connect_for_writing(self) -> Connection:
         """A connection that commits when told to. Raises StorageError."""
-        connection = self._connect(_SETTINGS | _BY_KEY, autocommit=True, prepare_threshold=2)
+        connection = self._connect(_SETTINGS | _BY_KEY, Connection, autocommit=True, prepare_threshold=2)
+        assert isinstance(connection, Connection), "the driver makes what it is told to"
         # One type each, whatever the values: a statement is then prepared once.
         connection.adapters.register_dumper(int, Int8BinaryDumper)
         connection.adapters.register_dumper(str, StrBinaryDumper)
         return connection
 
-    def connect_for_reading(self) -> Connection:
+    def connect_for_reading(self) -> psycopg.Connection[Any]:
         """A connection whose transactions refuse to write. Raises StorageError."""
         return self._connect(_READING)
 
-    def connect_for_migrating(self) -> Connection:
+    def connect_for_migrating(self) -> psycopg.Connection[Any]:
         """A connection that may take its time. Raises StorageError."""
         return self._connect({"synchronous_commit": "on"}, autocommit=True)
 
@@ -94,12 +123,14 @@ class Server(msgspec.Struct, frozen=True):
             isolation_level="REPEATABLE READ",
         )
 
-    def _connect(self, settings: dict[str, str], **more: Any) -> Connection:
+    def _connect(
+        self, settings: dict[str, str], kind: type[psycopg.Connection[Any]] = psycopg.Connection, **more: Any
+    ) -> psycopg.Connection[Any]:
         options = " ".join(f"-c {name}={value}" for name, value in (settings | _NETWORK).items())
         if self.password is not None:
             more["password"] = self.password.reveal()
         try:
-            return psycopg.connect(self.url, options=options, application_name="arbstr", **_WIRE, **more)
+            return kind.connect(self.url, options=options, application_name="arbstr", **_WIRE, **more)
         except psycopg.Error as error:
             raise storage_error(self.name, error) from error
 
@@ -132,7 +163,7 @@ class PostgresMigrating:
 
     dialect = Dialect.POSTGRESQL
 
-    def __init__(self, name: str, connection: Connection) -> None:
+    def __init__(self, name: str, connection: psycopg.Connection[Any]) -> None:
         self.name = name
         self._connection = connection
 

@@ -17,7 +17,7 @@ import psycopg
 
 from arbstr_core.api import Clock
 from arbstr_core.storage._link import Link, NotCommitted
-from arbstr_core.storage._postgresql import Connection, Server, storage_error
+from arbstr_core.storage._postgresql import Connection, Server, Silent, storage_error
 from arbstr_core.storage._statements import Bulk, BulkInsert, Dialect, Parameters, Statement
 from arbstr_core.storage._transaction import Answer, Operation, Transaction
 from arbstr_core.types import StorageError
@@ -218,9 +218,10 @@ class PostgresLink(Link):
 
     def lost(self, fault: BaseException) -> bool:
         """True where the connection is of no use any more: it broke, or the server said its last word on it."""
-        if isinstance(fault, psycopg.Error) and fault.diag.severity_nonlocalized in ("FATAL", "PANIC"):
-            self._end_pipeline()
+        last_word = isinstance(fault, psycopg.Error) and fault.diag.severity_nonlocalized in ("FATAL", "PANIC")
+        if last_word or isinstance(fault, Silent):
             self._connection.close()
+            self._end_pipeline()
         return self._connection.closed
 
     def waited(self, fault: BaseException) -> bool:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from cutting import Cutter, What, When
 from notes import LOCK, NOTES, Poison, Write, count, ids, together
 
-from arbstr_core.storage import Database, NotCommitted, Statement
+from arbstr_core.storage import Database, NotCommitted, Statement, _postgresql
 from arbstr_core.types import Secret, StorageError
 
 OPEN_WAIT_SECONDS = 20
@@ -307,3 +307,29 @@ def test_the_password_is_used_and_never_shown(postgres, postgres_url, tmp_path, 
     with pytest.raises(StorageError, match=r"nowhere") as raised:
         Database.open(url, data_dir=tmp_path, clock=clock, password=Secret("hunter2"))
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("at", ["begin", "commit"])
+def test_a_server_that_falls_silent_is_given_up(postgres_url, tmp_path, clock, monkeypatch, at):
+    """Nothing is reset and nothing answers: a process that was stopped, a proxy that hangs."""
+    monkeypatch.setattr(_postgresql, "SILENT_SECONDS", 0.5)
+
+    async def story(cutter):
+        async with opened(cutter.url, tmp_path, clock) as db:
+            await db.submit(Write(1000))
+            if at == "begin":
+                cutter.stall()
+            else:
+                cutter.at_commit(1, When.AFTER, What.STALL)
+            future = db.submit(Write(1))
+            if at == "commit":
+                await asyncio.to_thread(cutter.wait, lambda c: c.stalls == 1)
+            # What is asked next waits for the proxy, too, until it is well again.
+            await asyncio.to_thread(cutter.wait, lambda c: c.connections >= 2)
+            cutter.resume()
+            assert await future == 1
+            assert await db.submit(Write(2)) == 1
+            assert await db.read(ids) == [1, 2, 1000]
+
+    with Cutter(postgres_url) as cutter:
+        asyncio.run(story(cutter))
