@@ -19,8 +19,7 @@ _AGAIN_SECONDS = 1.0
 
 
 class Heartbeat:
-    """Beats every `seconds`. On a shared database one process at a time also ends what others left open that are
-    gone; two at once would do no harm."""
+    """Beats every `seconds`."""
 
     def __init__(
         self,
@@ -58,19 +57,25 @@ class Heartbeat:
             await self._clock.sleep(wait)
             try:
                 await self.beat()
-                if self._vault.shared:
-                    await self._sweep()
                 wait = self._seconds
             except (StorageError, VaultUnavailable) as broken:
                 _log.error("the heartbeat failed: %s", broken)
                 wait = min(self._seconds, _AGAIN_SECONDS)
 
-    async def _sweep(self) -> None:
-        if await self._vault.take_job(Job.SWEEPER, seconds=self._vault.lease_seconds) is None:
-            return
-        orphans = await self._vault.sweep_orphans()
-        if orphans:
-            _log.warning("%d holds of processes that are gone were ended", orphans)
+    async def sweep(self) -> None:
+        """On a shared database: end what processes left open that are gone, for ever. One process at a time does it,
+        though two at once would do no harm."""
+        while True:
+            await self._clock.sleep(self._seconds)
+            try:
+                if await self._vault.take_job(Job.SWEEPER, seconds=self._vault.lease_seconds) is None:
+                    continue
+                orphans = await self._vault.sweep_orphans()
+            except (StorageError, VaultUnavailable) as broken:
+                _log.error("holds of processes that are gone were not ended: %s", broken)
+                continue
+            if orphans:
+                _log.warning("%d holds of processes that are gone were ended", orphans)
 
     async def leave(self) -> None:
         """Say that this process ends, so that nobody waits for its lease."""

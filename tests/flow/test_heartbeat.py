@@ -320,9 +320,9 @@ def test_two_processes_share_a_database_and_one_is_cut_off(tmp_path: Path, postg
                 cut = asyncio.create_task(rest(events))
                 await _until(lambda: made.vault.tried > 1)
                 later(30.001)
-                # Its heartbeat takes the job of sweeping: the first has not had it, or let it go.
+                # It takes the job: nobody has it.
                 clock.turns = len(clock.waits) + 1
-                beating = asyncio.create_task(Heartbeat(others, other, clock, seconds=0.001).run())
+                beating = asyncio.create_task(Heartbeat(others, other, clock, seconds=0.001).sweep())
                 await _until(lambda: len(clock.waits) > clock.turns)
                 beating.cancel()
                 assert made.rows("SELECT boot_id FROM job WHERE name = 'sweeper'") == [("other",)]
