@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from arbstr_core.storage import Operation, Statement, Transaction, bulk_insert
+from arbstr_core.storage import Operation, Statement, Transaction, bulk_insert, constant
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._records import EventName, OutboxRecord
 
@@ -18,7 +18,7 @@ _OWN = (t.OUTBOX.c.seq == sa.bindparam("event_seq")) & t.OUTBOX.c.delivered_ms.i
 _DELIVERED = Statement(
     sa.update(t.OUTBOX)
     .where(_OWN)
-    .values({t.OUTBOX.c.delivered_ms: sa.bindparam("now"), t.OUTBOX.c.attempts: t.OUTBOX.c.attempts + 1})
+    .values({t.OUTBOX.c.delivered_ms: sa.bindparam("now"), t.OUTBOX.c.attempts: t.OUTBOX.c.attempts + constant(1)})
 )
 _FAILED = Statement(
     sa.update(t.OUTBOX)
@@ -26,7 +26,7 @@ _FAILED = Statement(
     .values(
         {
             t.OUTBOX.c.due_ms: sa.bindparam("due"),
-            t.OUTBOX.c.attempts: t.OUTBOX.c.attempts + 1,
+            t.OUTBOX.c.attempts: t.OUTBOX.c.attempts + constant(1),
             t.OUTBOX.c.last_error: sa.bindparam("error"),
         }
     )
