@@ -29,6 +29,7 @@ class Ground:
         self.bench = bench
         self.url = url
         self.stack = AsyncExitStack()
+        self.processes = []
         self._clock = None
         if url is not None:
             # The database's clock counts; that of the process is years off, and nobody may look at it.
@@ -59,6 +60,7 @@ class Ground:
         db = self.open("sqlite:///arbstr.db", ".") if self.url is None else self.open(self.url, boot)
         self.stack.push_async_callback(db.close)
         vault = Vault(db, boot_id=boot, lease_seconds=LEASE, **more)
+        self.processes.append(vault)
         await vault.heartbeat(LiveHolds())
         return vault
 
@@ -84,6 +86,11 @@ def run(ground, story):
             vault = await ground.process("first")
             await ground.bench.agent(vault, fund=100_000, daily=100_000)
             await story(vault)
+            last = ground.processes[-1]
+            if last.shared:
+                while await last.seal():
+                    pass
+            assert (await last.verify()).first_bad is None
 
     asyncio.run(wrapped())
 
