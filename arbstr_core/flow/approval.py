@@ -34,12 +34,19 @@ class Approvals:
     """Takes operators' decisions, and wakes those that wait for them."""
 
     def __init__(
-        self, vault: Vault, clock: Clock, *, most_waiting: int = _MOST_WAITING, look_seconds: float = _LOOK_SECONDS
+        self,
+        vault: Vault,
+        clock: Clock,
+        *,
+        most_waiting: int = _MOST_WAITING,
+        look_seconds: float = _LOOK_SECONDS,
+        tend_seconds: float = _TEND_SECONDS,
     ) -> None:
         self._vault = vault
         self._clock = clock
         self._most_waiting = most_waiting
         self._look_seconds = look_seconds
+        self._tend_seconds = tend_seconds
         self._waiting: Counter[str] = Counter()
         self._decided = asyncio.Event()
         self._stopping = False
@@ -99,7 +106,7 @@ class Approvals:
                     pass
             except StorageError as broken:
                 _log.warning("approvals are not looked after now: %s", broken)
-            await self._clock.sleep(_TEND_SECONDS)
+            await self._clock.sleep(self._tend_seconds)
 
 
 async def decision(
