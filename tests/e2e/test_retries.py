@@ -1,4 +1,4 @@
-"""A client that loses its connection and asks again pays once: OpenAI's own, over real sockets, on one process and two."""
+"""Clients that lose their connection and ask again pay once: OpenAI's own, over real sockets, also on two processes."""
 
 from __future__ import annotations
 
