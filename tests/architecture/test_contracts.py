@@ -61,7 +61,7 @@ PLANTED = [
     ("layers", "arbstr_core/routing/_quote.py", "import arbstr_core.market", "routing._quote -> arbstr_core.market"),
     ("layers", "arbstr_core/net/_guard.py", "import arbstr_core.storage", "net._guard -> arbstr_core.storage"),
     ("layers", "arbstr_core/novelty/__init__.py", "", "novelty"),
-    ("vault", "arbstr_core/web/_admin.py", "import arbstr_core.vault", "web._admin -> arbstr_core.vault"),
+    ("vault", "arbstr_core/web/_control.py", "import arbstr_core.vault", "web._control -> arbstr_core.vault"),
     ("kernel-names-no-plugin", "arbstr_core/cli/_house.py", "import arbstr_policy_price", "-> arbstr_policy_price"),
     ("plugins-reach-api", "arbstr_policy_price/__init__.py", "from arbstr_core import vault", "-> arbstr_core.vault"),
     ("plugins-reach-api", "arbstr_providers_mock/__init__.py", "import arbstr_core.types", "-> arbstr_core.types"),
