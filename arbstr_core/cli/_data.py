@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
 from arbstr_core import journal, vault
 from arbstr_core.api import Clock
 from arbstr_core.config import Settings, resolve_secret
-from arbstr_core.storage import Database, Schema
+from arbstr_core.storage import Database, Schema, make_secret
 from arbstr_core.types import ConfigError, Problem, Secret, StorageError
 
 
@@ -64,7 +63,5 @@ def operator_token(settings: Settings) -> Secret:
 def _make(path: Path) -> str:
     token = f"adm_{secrets.token_urlsafe(32)}"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(token + "\n")
+    make_secret(path, token + "\n")
     return token

@@ -11,6 +11,7 @@ from arbstr_core.storage._backup import (
 from arbstr_core.storage._cipher import Cipher, open_cipher
 from arbstr_core.storage._database import Database, Upgraded, is_postgresql, lock_base, locked
 from arbstr_core.storage._ddl import Guard, append_only, create, fixed, kept, narrow, partial_index, wide
+from arbstr_core.storage._durable import make_secret
 from arbstr_core.storage._inspect import Finding, files, inside, is_used, looking, mode_of
 from arbstr_core.storage._link import ConstraintFailed, Link, NotCommitted
 from arbstr_core.storage._lock import Announcement, is_held, read_announcement
@@ -83,6 +84,7 @@ __all__ = [
     "lock_base",
     "locked",
     "looking",
+    "make_secret",
     "mode_of",
     "narrow",
     "open_cipher",

@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from arbstr_core.storage._durable import sync
 from arbstr_core.storage._sqlite import connect_for_reading, storage_error
 from arbstr_core.types import Secret, StorageError
 
@@ -53,7 +54,7 @@ def put_in_place(new: Path, path: Path, now_ms: int) -> Path | None:
             _fold(path, kept)
             os.link(path, kept)
         os.replace(new, path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise StorageError(f"{path} cannot be replaced ({error.strerror}): move it away yourself") from error
     return kept
@@ -96,7 +97,7 @@ def _appear(target: Path, write: Callable[[Path], None]) -> None:
         raise StorageError(f"{target} cannot be written ({error.strerror}): check its folder") from error
     try:
         write(part)
-        _sync(part)
+        sync(part)
         # A second name, and not another name: it fails where somebody was faster.
         os.link(part, target)
     except OSError as error:
@@ -104,7 +105,7 @@ def _appear(target: Path, write: Callable[[Path], None]) -> None:
     finally:
         for suffix in ("", "-journal", "-wal", "-shm"):
             part.with_name(part.name + suffix).unlink(missing_ok=True)
-    _sync(target.parent)
+    sync(target.parent)
 
 
 def _copy(source: sqlite3.Connection, path: Path, part: Path) -> None:
@@ -146,11 +147,3 @@ def _run(program: str, words: list[str], password: Secret | None) -> None:
     done = subprocess.run([whole, *words], env=around, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode:
         raise StorageError(f"{program} failed: {' '.join(done.stderr.decode(errors='replace').split())}")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,6 +12,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from arbstr_core.storage._database import Database
+from arbstr_core.storage._durable import make_secret
 from arbstr_core.storage._statements import Statement
 from arbstr_core.storage._tables import CIPHER_CHECK
 from arbstr_core.storage._transaction import Operation, Transaction
@@ -103,14 +104,7 @@ def _read_key(path: Path) -> bytes | None:
 
 def _make_key(path: Path) -> bytes:
     key = os.urandom(_KEY_BYTES)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(key.hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise StorageError(f"{path} cannot be made ({error.strerror}): check its folder") from error
+    make_secret(path, key.hex() + "\n")
     return key
 
 

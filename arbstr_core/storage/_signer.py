@@ -9,6 +9,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from arbstr_core.storage._durable import make_secret
 from arbstr_core.types import StorageError
 
 _BYTES = 32
@@ -67,12 +68,5 @@ def open_signer(path: Path) -> Signer:
 
 def _make(path: Path) -> bytes:
     seed = os.urandom(_BYTES)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(seed.hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise StorageError(f"{path} cannot be made ({error.strerror}): check its folder") from error
+    make_secret(path, seed.hex() + "\n")
     return seed

@@ -1,0 +1,228 @@
+"""Load on an arbstr that will be killed, what its clients were told until then, and what must be true after it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from house import Setup, chat, instance, write
+
+FUND = 10**12
+CALLERS = 6
+PRICE = 11 + 4 * 5
+"""What a call of the script costs, in msat."""
+INPUT = -(-len('[{"role":"user","content":"Say hello"}]') // 4)
+"""What its input costs as arbstr counts it."""
+ORPHANS = """SELECT h.id FROM transfer x JOIN hold h ON h.seq = x.hold_seq WHERE x.memo = 'orphaned'"""
+ENDS = "SELECT h.id, x.kind, x.amount_msat FROM transfer x JOIN hold h ON h.seq = x.hold_seq"
+LOST = "was acknowledged and is lost"
+
+
+@dataclass(frozen=True)
+class OnPostgres(Setup):
+    """A setup whose database is on a server."""
+
+    database_url: str
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.database_url) as connection:
+            return connection.execute(query).fetchall()
+
+
+def on_postgres(folder: Path, database_url: str, upstream: str, *, beside: Setup | None = None) -> OnPostgres:
+    """A setup on PostgreSQL that beats often; `beside` another one, it has the same keys."""
+    tables = f'[vault]\nheartbeat_seconds = 1\n[storage]\nurl = "{database_url}"\n'
+    place = write(folder, instance("x", upstream) + tables)
+    if beside is not None:
+        (folder / "data").mkdir(mode=0o700)
+        for name in ("master.key", "admin.token"):
+            shutil.copy(beside.folder / "data" / name, folder / "data")
+    return OnPostgres(place.folder, place.port, database_url)
+
+
+@dataclass
+class Acknowledged:
+    """What clients were told, and saw."""
+
+    charged: dict[str, int] = field(default_factory=dict)
+    """msat by request id, of whole replies"""
+    streamed: set[str] = field(default_factory=set)
+    """streams that came to their end"""
+    output: set[str] = field(default_factory=set)
+    """streams of which at least a word came"""
+    funded: dict[str, int] = field(default_factory=dict)
+    """msat by agent id"""
+
+    def require(self, rounds: int) -> None:
+        """Enough was acknowledged in so many rounds that their checks say something."""
+        found = (len(self.charged), len(self.streamed), len(self.funded))
+        assert all(each > 2 * rounds for each in found), found
+
+
+def payer(place: Setup) -> dict[str, Any]:
+    """The agent that pays for all calls."""
+    new = {"name": "payer", "fund_msat": FUND, "max_charge_msat": 10**9, "daily_msat": FUND}
+    answer = httpx.post(f"{place.url}/admin/agents", json=new, headers=place.operator(), timeout=30, trust_env=False)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+class Load:
+    """Calls of both kinds, and work for the operator, on one arbstr.
+
+    `patient` clients ask again where the ledger cannot be used, or a connection to arbstr breaks.
+    """
+
+    def __init__(self, place: Setup, agent: dict[str, Any], said: Acknowledged, name: str, *, patient: bool) -> None:
+        self._place = place
+        self._known = {"authorization": f"Bearer {agent['token']}"}
+        self._said = said
+        self._name = name
+        self._patient = patient
+        self._ending = False
+        self.calls = 0
+        """how many came to their end"""
+
+    async def until(self, kill: Callable[[], Awaitable[None]]) -> None:
+        """Load until `kill` is done; patient clients end their last call, with the others the connection breaks."""
+        async with httpx.AsyncClient(base_url=self._place.url, timeout=60, trust_env=False) as http:
+            work = [self._calls(http, stream=caller % 2 == 1) for caller in range(CALLERS)]
+            tasks = [asyncio.create_task(each) for each in (*work, self._agents(http))]
+            try:
+                await kill()
+            finally:
+                self._ending = True
+                outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, httpx.TransportError):
+                raise outcome
+
+    async def _calls(self, http: httpx.AsyncClient, *, stream: bool) -> None:
+        while not self._ending:
+            body = chat(stream=stream, max_tokens=50)
+            async with http.stream("POST", "/v1/chat/completions", json=body, headers=self._known) as answer:
+                if not await self._refused(answer):
+                    await self._take(answer, stream=stream)
+
+    async def _refused(self, answer: httpx.Response) -> bool:
+        if answer.status_code == 200:
+            return False
+        await answer.aread()
+        assert self._patient, answer.text
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "vault_unavailable"), answer.text
+        await asyncio.sleep(0.02)
+        return True
+
+    async def _take(self, answer: httpx.Response, *, stream: bool) -> None:
+        name = answer.headers["x-request-id"]
+        text = b""
+        async for part in answer.aiter_bytes():
+            text += part
+            if stream and b" word" in text:
+                self._said.output.add(name)
+        self.calls += 1
+        if not stream:
+            self._said.charged[name] = int(answer.headers["x-arbstr-cost-msat"])
+        elif text.endswith(b"data: [DONE]\n\n"):
+            self._said.streamed.add(name)
+        else:
+            assert self._patient, text
+            assert b'"code":"vault_unavailable"' in text, text
+
+    async def _agents(self, http: httpx.AsyncClient) -> None:
+        turn = 0
+        while not self._ending:
+            turn += 1
+            new = {"name": f"agent-{self._name}-{turn}", "fund_msat": 1000}
+            made = await self._asked(http, "/admin/agents", new)
+            if made is None:
+                continue
+            self._said.funded[made["id"]] = 1000
+            for key in ("first", "second", "second"):
+                funding = {"amount_msat": 500, "key": f"{key}-{made['id']}"}
+                while (answer := await self._asked(http, f"/admin/agents/{made['id']}/fund", funding)) is None:
+                    pass
+                self._said.funded[made["id"]] = answer["posted_msat"]
+            assert self._said.funded[made["id"]] == 2000
+
+    async def _asked(self, http: httpx.AsyncClient, path: str, document: dict[str, Any]) -> Any:
+        """The answer, or None where patient clients are to ask again."""
+        answer = await http.post(path, json=document, headers=self._place.operator())
+        if answer.is_success:
+            return answer.json()
+        assert self._patient, answer.text
+        assert answer.status_code == 503, answer.text
+        await asyncio.sleep(0.02)
+        return None
+
+
+def check(place: Setup, agent: dict[str, Any], said: Acknowledged, executed: int, *, seconds: float = 0) -> None:
+    """Nothing acknowledged is lost, every hold has one end, and the sums are right; `executed`: what providers did.
+
+    After a start on SQLite that is true at once; elsewhere holds are ended when the lease of their process is over.
+    """
+    _require_all_ended(place, seconds)
+    holds = {row[0] for row in place.rows("SELECT id FROM hold")}
+    balances = dict(place.rows("SELECT a.id, b.posted_msat FROM agent a JOIN account b ON b.id = a.account_id"))
+    for kind, told, found in (
+        ("call", said.charged.keys() | said.streamed | said.output, holds),
+        ("agent", said.funded.keys() | {agent["id"]}, balances.keys()),
+    ):
+        assert told <= found, f"the {kind} {min(told - found)} {LOST}, one of {len(told - found)}"
+    settled = _require_ends(place, holds, said, executed)
+    assert balances[agent["id"]] == FUND - settled
+    for name, msat in said.funded.items():
+        assert balances[name] >= msat, f"the funding of {name} {LOST}"
+        assert balances[name] <= 2000
+
+
+def _require_all_ended(place: Setup, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = httpx.get(f"{place.url}/admin/audit/verify", headers=place.operator(), timeout=60, trust_env=False)
+        if (answer.status_code == 200 and not answer.json()["open_holds"]) or time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    ledger = answer.json()
+    assert (ledger["ok"], ledger["sum_msat"], ledger["open_holds"]) == (True, 0, 0), ledger
+
+
+def _require_ends(place: Setup, holds: set[str], said: Acknowledged, executed: int) -> int:
+    """Each hold ended once, as its client was told; what was settled altogether."""
+    ends: dict[str, tuple[str, int]] = {}
+    for hold, kind, msat in place.rows(ENDS):
+        assert hold not in ends, f"{hold} ended twice"
+        ends[hold] = (kind, msat)
+    assert ends.keys() == holds
+    for name, msat in said.charged.items():
+        assert ends[name] == ("settle", msat) == ("settle", PRICE), f"the charge of {name} {LOST}: {ends[name]}"
+    for name in said.output | said.streamed:
+        kind, msat = ends[name]
+        assert (kind, msat > 0) == ("settle", True), f"output of {name} was seen, and it cost nothing"
+    orphans = {row[0] for row in place.rows(ORPHANS)}
+    # Nobody heard of the end of these: what was seen of each is its input, whether or not it had been sent yet.
+    assert all(ends[hold] == ("settle", INPUT) for hold in orphans)
+    assert not orphans & said.charged.keys()
+    settled = {hold: msat for hold, (kind, msat) in ends.items() if kind == "settle"}
+    assert len(settled.keys() - orphans) <= executed
+    return sum(settled.values())
+
+
+async def after(seconds: float, kill: Callable[[], object]) -> None:
+    """Wait for the moment that was drawn, and kill."""
+    await asyncio.sleep(seconds)
+    await asyncio.to_thread(kill)
+
+
+def moment(chance: random.Random) -> float:
+    """A moment to kill at, in seconds from the start of the load."""
+    return chance.uniform(0.05, 0.5)
