@@ -69,14 +69,19 @@ def verified(bench: Any, known: tuple[KnownCheckpoint, ...] = ()) -> Verificatio
 
 
 def copies(bench: Any, cluster: Any, new_folder: Callable[[], Path]) -> Callable[[], Any]:
-    """Gives a copy of a bench's database with each call."""
+    """Gives a copy of a bench's database with each call; on PostgreSQL the one before goes then."""
     kind = type(bench)
+    made: list[str] = []
 
     def copy() -> Any:
         folder = new_folder()
         if bench.dialect is Dialect.SQLITE:
             shutil.copy(bench.path, folder / "arbstr.db")
             return kind(folder)
-        return kind(folder, cluster.create_database(bench.url.rsplit("/", 1)[1]))
+        made.append(cluster.create_database(bench.url.rsplit("/", 1)[1]))
+        for old in made[:-2]:
+            cluster.drop_database(old)
+        del made[:-2]
+        return kind(folder, made[-1])
 
     return copy

@@ -14,7 +14,7 @@ Check = Callable[[sa.Connection], str | None]
 
 SIGNED = "CASE {0}side WHEN 'debit' THEN {0}amount_msat ELSE -{0}amount_msat END"
 
-# Of a hold, each with what else is wrong then: one pass for all of them, for there may be many millions.
+# Of a hold and its transfer: one pass for all of them, for there may be many millions.
 _OF_HOLDS = (
     (
         """coalesce(x.kind, 'held')
@@ -38,15 +38,18 @@ _OF_HOLDS = (
     ),
 )
 _STORY = (
-    f"SELECT h.id, CASE {' '.join(f'WHEN {wrong} THEN {text}' for wrong, text in _OF_HOLDS)} END FROM hold h"
-    " LEFT JOIN transfer x ON x.hold_seq = h.seq LEFT JOIN receipt r ON r.hold_seq = h.seq"
-    " LEFT JOIN agent a ON a.id = h.agent_id LEFT JOIN account c ON c.id = h.account_id"
-    " LEFT JOIN approval p ON p.id = h.approval_id"
-    f" WHERE {' OR '.join(f'({wrong})' for wrong, _ in _OF_HOLDS)}"
+    f"SELECT h.id, CASE {' '.join(f'WHEN {wrong} THEN {text}' for wrong, text in _OF_HOLDS)} END FROM {{0}}"
+    " LEFT JOIN receipt r ON r.hold_seq = h.seq LEFT JOIN agent a ON a.id = h.agent_id"
+    " LEFT JOIN account c ON c.id = h.account_id LEFT JOIN approval p ON p.id = h.approval_id"
+    f" WHERE {{1}} AND ({' OR '.join(f'({wrong})' for wrong, _ in _OF_HOLDS)})"
 )
+# By number, so that both tables are read from end to end.
+_ENDED = _STORY.format("transfer x CROSS JOIN hold h", "h.seq = x.hold_seq")
+_OPEN = _STORY.format("hold h LEFT JOIN transfer x ON x.hold_seq = h.seq", "h.state = 'held'")
 
-# Each hold's end and receipt are looked at above: only where the numbers differ are there any of no hold.
+# Ends and receipts that are there were looked at then: only where the numbers differ is one missing, or too many.
 _ENDS = "(SELECT count(*) FROM transfer WHERE hold_seq IS NOT NULL)"
+_ENDED_HOLDS = "(SELECT count(*) FROM hold) - (SELECT count(*) FROM hold WHERE state = 'held')"
 
 _SENTENCES = (
     (
@@ -58,7 +61,13 @@ _SENTENCES = (
         f"""SELECT transfer_seq, sum({SIGNED.format("")}) FROM entry GROUP BY transfer_seq
         HAVING sum({SIGNED.format("")}) <> 0""",
     ),
-    ("hold {0} {1}", _STORY),
+    ("hold {0} {1}", _ENDED),
+    ("hold {0} {1}", _OPEN),
+    (
+        "hold {0} is {1}, and its transfer says nothing",
+        f"""SELECT h.id, h.state FROM hold h LEFT JOIN transfer x ON x.hold_seq = h.seq
+        WHERE {_ENDED_HOLDS} <> {_ENDS} AND h.state <> 'held' AND x.seq IS NULL""",
+    ),
     (
         "receipt of hold number {0} belongs to no ended hold",
         f"""SELECT r.hold_seq FROM receipt r LEFT JOIN transfer x ON x.hold_seq = r.hold_seq
@@ -71,9 +80,8 @@ _SENTENCES = (
     ),
     (
         "transfer {0} is of a hold that is not there, number {1}",
-        f"""SELECT x.seq, x.hold_seq FROM transfer x LEFT JOIN hold h ON h.seq = x.hold_seq
-        WHERE (SELECT count(*) FROM hold WHERE state <> 'held') <> {_ENDS}
-        AND x.hold_seq IS NOT NULL AND h.seq IS NULL""",
+        """SELECT x.seq, x.hold_seq FROM transfer x LEFT JOIN hold h ON h.seq = x.hold_seq
+        WHERE x.hold_seq IS NOT NULL AND h.seq IS NULL""",
     ),
     (
         "transfer {0} refers to transfer {1}, which is not there",

@@ -10,7 +10,7 @@ import enum
 
 import sqlalchemy as sa
 
-from arbstr_core.storage import INTEGER, TEXT, Operation, Statement, Transaction
+from arbstr_core.storage import INTEGER, TEXT, Operation, Statement, Transaction, constant
 from arbstr_core.vault import _tables as t
 
 
@@ -41,7 +41,7 @@ _FIRST = Statement(
 )
 _RENEW = Statement(sa.update(t.JOB).where(_OWN).values(until_ms=_UNTIL))
 _TAKE = Statement(
-    sa.update(t.JOB).where(t.JOB.c.name == _NAME).values(boot_id=_BOOT, until_ms=_UNTIL, fence=t.JOB.c.fence + 1)
+    sa.update(t.JOB).where(t.JOB.c.name == _NAME).values(boot_id=_BOOT, until_ms=_UNTIL, fence=t.JOB.c.fence + constant(1))
 )
 
 

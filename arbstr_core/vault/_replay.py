@@ -12,7 +12,8 @@ from arbstr_core.storage import Dialect
 from arbstr_core.vault._checks import SIGNED
 
 _PAGE = 20_000
-_MADE = f"SELECT account_id, sum({SIGNED.format('')}), count(*) FROM entry GROUP BY account_id"
+_MADE = f"""SELECT account_id, sum({SIGNED.format("")}), count(*) FROM entry
+WHERE transfer_seq > {{0}} AND transfer_seq <= {{1}} GROUP BY account_id"""
 _END = f"SELECT max(n) FROM (SELECT {{1}} AS n FROM {{0}} WHERE {{1}} > {{2}} ORDER BY {{1}} LIMIT {_PAGE}) AS page"
 _ACCOUNTS = "SELECT id, name, realm, kind, constrained, posted_msat FROM account ORDER BY id"
 _ASSETS = frozenset({"asset", "cost"})
@@ -30,11 +31,12 @@ class Totals(msgspec.Struct):
 
 def balances(totals: Totals, connection: sa.Connection) -> str | None:
     """The first account whose balance is not what its entries make, or realm that cannot pay what it owes."""
-    made: dict[int, int] = {}
-    for account, debits, count in connection.exec_driver_sql(_MADE):
-        made[account] = int(debits)
-        totals.entries += count
-        totals.sum_msat += made[account]
+    made: dict[int, int] = defaultdict(int)
+    for page in pages(connection, "entry", "transfer_seq"):
+        for account, debits, count in connection.exec_driver_sql(_MADE.format(*page)):
+            made[account] += int(debits)
+            totals.entries += count
+            totals.sum_msat += int(debits)
     sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for id, name, realm, kind, constrained, posted in connection.exec_driver_sql(_ACCOUNTS):
         debits = made.pop(id, 0)
@@ -85,11 +87,19 @@ def _broken(connection: sa.Connection, kind: str, triples: Iterable[_Triple]) ->
     return None
 
 
+def pages(connection: sa.Connection, table: str, number: str) -> Iterator[tuple[int, int]]:
+    """(last of the page before, last) of the numbers of a table: what is done with a page fits the processor's cache,
+    and numbers may have gaps."""
+    last = 0
+    while (end := connection.exec_driver_sql(_END.format(table, number, last)).scalar()) is not None:
+        yield last, end
+        last = end
+
+
 def _triples(connection: sa.Connection, table: str, number: str, query: str) -> Iterator[_Triple]:
     """(account, number, number before) in order; SQLite gives a page of them as one text."""
     sqlite = Dialect(connection.dialect.name) is Dialect.SQLITE
-    last = 0
-    while (end := connection.exec_driver_sql(_END.format(table, number, last)).scalar()) is not None:
+    for last, end in pages(connection, table, number):
         page = query.format(f"x.{number} > {last} AND x.{number} <= {end}")
         if sqlite:
             text = f"WITH page(a, b, c) AS ({page}) SELECT json_group_array(json_array(a, b, c)) FROM page"
@@ -97,4 +107,3 @@ def _triples(connection: sa.Connection, table: str, number: str, query: str) -> 
         else:
             for row in connection.exec_driver_sql(page):
                 yield row[0], row[1], row[2]
-        last = end

@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from arbstr_core.vault._checks import SIGNED
+from arbstr_core.vault._replay import pages
 from arbstr_core.vault._said import Said
 from arbstr_core.vault._standing import Terms
 
@@ -15,20 +16,25 @@ _TENTH_OF_MINUTE_MS = 6_000
 Key = tuple[str, str, int]
 """(agent, kind, start of the window)"""
 
-# What a hold counts for: what it holds, then what was charged, with what was corrected since.
-_COUNTS = f"""WITH mended AS (SELECT o.hold_seq AS hold_seq, CAST(sum({SIGNED.format("e.")}) AS BIGINT) AS msat
-FROM transfer c JOIN transfer o ON o.seq = c.refers_to JOIN hold h ON h.seq = o.hold_seq
-JOIN entry e ON e.transfer_seq = c.seq AND e.account_id = h.account_id
-WHERE c.kind = 'correction' GROUP BY o.hold_seq),
-counted AS (SELECT h.seq AS seq, h.agent_id AS agent_id, h.window_start_ms AS window_start_ms,
-CASE WHEN h.approval_id IS NULL THEN h.amount_msat ELSE 0 END AS single,
-CASE WHEN m.msat IS NULL THEN 0 ELSE 1 END AS mended,
-CASE h.state WHEN 'held' THEN h.amount_msat ELSE coalesce(x.amount_msat, 0) + coalesce(m.msat, 0) END AS msat
-FROM hold h LEFT JOIN transfer x ON x.hold_seq = h.seq LEFT JOIN mended m ON m.hold_seq = h.seq) """
-_FIGURES = "sum(c.msat), max(c.single), min(c.seq), max(c.seq), max(c.mended)"
-_OWN = f"{_COUNTS} SELECT c.agent_id, 'day', c.window_start_ms, {_FIGURES} FROM counted c GROUP BY 1, 3"
-_OTHER = f"""{_COUNTS} SELECT w.agent_id, w.kind, w.window_start_ms, {_FIGURES} FROM hold_window w
-JOIN counted c ON c.seq = w.hold_seq WHERE w.kind IN ('day', 'minute') GROUP BY 1, 2, 3"""
+# What a hold counts for: what it holds, then what was charged.
+_FIGURES = """sum(CASE h.state WHEN 'held' THEN h.amount_msat ELSE coalesce(x.amount_msat, 0) END),
+max(CASE WHEN h.approval_id IS NULL THEN h.amount_msat ELSE 0 END), min(h.seq), max(h.seq)"""
+_OWN = f"""SELECT h.agent_id, 'day', h.window_start_ms, {_FIGURES} FROM hold h
+LEFT JOIN transfer x ON x.hold_seq = h.seq WHERE h.seq > {{0}} AND h.seq <= {{1}} GROUP BY 1, 3"""
+_OTHER = f"""SELECT w.agent_id, w.kind, w.window_start_ms, {_FIGURES} FROM hold_window w
+JOIN hold h ON h.seq = w.hold_seq LEFT JOIN transfer x ON x.hold_seq = h.seq
+WHERE w.kind IN ('day', 'minute') AND w.hold_seq > {{0}} AND w.hold_seq <= {{1}} GROUP BY 1, 2, 3"""
+# And what was corrected since.
+_CORRECTED = f"""SELECT {{0}}, sum({SIGNED.format("e.")}) FROM transfer c JOIN transfer o ON o.seq = c.refers_to
+JOIN hold h ON h.seq = o.hold_seq JOIN entry e ON e.transfer_seq = c.seq AND e.account_id = h.account_id {{1}}
+WHERE c.kind = 'correction' GROUP BY 1, 2, 3"""
+_CORRECTIONS = (
+    _CORRECTED.format("h.agent_id, 'day', h.window_start_ms", ""),
+    _CORRECTED.format(
+        "w.agent_id, w.kind, w.window_start_ms",
+        "JOIN hold_window w ON w.hold_seq = h.seq AND w.kind IN ('day', 'minute')",
+    ),
+)
 _BUCKETS = "SELECT agent_id, kind, window_start_ms, used FROM bucket ORDER BY 1, 2, 3"
 _ABOVE = """SELECT seq, id, agent_id, amount_msat, created_ms FROM hold
 WHERE approval_id IS NULL AND amount_msat > {0} ORDER BY seq"""
@@ -47,23 +53,19 @@ class Window(msgspec.Struct):
     single: int = 0
     first: int = 0
     last: int = 0
-    mended: int = 0
+    corrected: bool = False
 
-    def add(self, msat: int, single: int, first: int, last: int, mended: int) -> None:
+    def add(self, msat: int, single: int, first: int, last: int) -> None:
         """More of them."""
         self.msat += int(msat)
         self.single = max(self.single, single)
         self.first = min(self.first or first, first)
         self.last = max(self.last, last)
-        self.mended |= mended
 
 
 def windows(connection: sa.Connection, said: Said, terms: dict[str, list[Terms]]) -> str | None:
     """The first bucket or hold that is wrong."""
-    made: dict[Key, Window] = {}
-    for query in (_OWN, _OTHER):
-        for agent, kind, start, *figures in connection.exec_driver_sql(query):
-            made.setdefault((agent, kind, start), Window()).add(*figures)
+    made = _made(connection)
     parents = dict(tuple(row) for row in connection.exec_driver_sql("SELECT id, parent_id FROM agent"))
     limits = _Limits(said, terms, parents)
     wrong = _first_bucket(connection, made, limits)
@@ -78,6 +80,21 @@ def windows(connection: sa.Connection, said: Said, terms: dict[str, list[Terms]]
 def _attempts(connection: sa.Connection) -> dict[tuple[str, int], int]:
     """What failed attempts cost, by agent and hour."""
     return {(row[0], row[1]): int(row[2]) for row in connection.exec_driver_sql(_ATTEMPTS)}
+
+
+def _made(connection: sa.Connection) -> dict[Key, Window]:
+    """What the holds make of each window."""
+    made: dict[Key, Window] = {}
+    for table, number, query in (("hold", "seq", _OWN), ("hold_window", "hold_seq", _OTHER)):
+        for page in pages(connection, table, number):
+            for agent, kind, start, *figures in connection.exec_driver_sql(query.format(*page)):
+                made.setdefault((agent, kind, start), Window()).add(*figures)
+    for query in _CORRECTIONS:
+        for agent, kind, start, msat in connection.exec_driver_sql(query):
+            window = made.setdefault((agent, kind, start), Window())
+            window.msat += int(msat)
+            window.corrected = True
+    return made
 
 
 class _Limits:
@@ -130,7 +147,7 @@ def _first_bucket(connection: sa.Connection, made: dict[Key, Window], limits: _L
 
 def _daily(limits: _Limits, agent: str, window: Window) -> int:
     own = next(limits.lines(agent))
-    versions = own if window.mended else limits.in_force(own, window.first, None, window.last)
+    versions = own if window.corrected else limits.in_force(own, window.first, None, window.last)
     # The one before the first: it may be of the transaction that replaced it.
     return _most(each.daily for each in versions) if versions else -1
 

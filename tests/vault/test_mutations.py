@@ -28,17 +28,18 @@ MUTABLE = {
 """What a guard cannot know to be wrong"""
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def fresh(request, new_bench, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("filled")
-    cluster = None
-    if request.param == "postgresql":
-        cluster = request.getfixturevalue("postgres")
-        bench = new_bench(folder, cluster.create_database())
-    else:
-        bench = new_bench(folder)
+@pytest.fixture(scope="module")
+def on_sqlite(new_bench, tmp_path_factory):
+    bench = new_bench(tmp_path_factory.mktemp("filled"))
     fill(bench)
-    return copies(bench, cluster, lambda: tmp_path_factory.mktemp("copy"))
+    return copies(bench, None, lambda: tmp_path_factory.mktemp("copy"))
+
+
+@pytest.fixture(scope="module")
+def on_postgresql(new_bench, tmp_path_factory, postgres):
+    bench = new_bench(tmp_path_factory.mktemp("filled"), postgres.create_database())
+    fill(bench)
+    return copies(bench, postgres, lambda: tmp_path_factory.mktemp("copy"))
 
 
 def literal(value, dialect):
@@ -98,9 +99,22 @@ def written(bench, table, place, what, column, by):
     return f"UPDATE {table.name} SET {column} = {literal(value, bench.dialect)} WHERE {own}", {column}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+EVERYWHERE = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+
+
+@settings(max_examples=250, **EVERYWHERE)
 @given(mutation=mutations())
-def test_every_change_is_refused_or_found(fresh, mutation):
+def test_every_change_is_refused_or_found_on_sqlite(on_sqlite, mutation):
+    change_once(on_sqlite, mutation)
+
+
+@settings(max_examples=40, **EVERYWHERE)
+@given(mutation=mutations())
+def test_every_change_is_refused_or_found_on_postgresql(on_postgresql, mutation):
+    change_once(on_postgresql, mutation)
+
+
+def change_once(fresh, mutation):
     table, _, what, *_ = mutation
     bench = fresh()
     statement = written(bench, *mutation)
