@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -77,8 +77,15 @@ class Dispatch:
         """How the offers have done lately."""
         return self._standings.standing()
 
-    async def open(self, call: ChatCall, candidates: Sequence[Quote], attempts: list[Attempt]) -> OpenReply:
+    async def open(
+        self,
+        call: ChatCall,
+        candidates: Sequence[Quote],
+        attempts: list[Attempt],
+        goes_on: Callable[[Quote, Outcome], bool] = lambda quote, outcome: True,
+    ) -> OpenReply:
         """Try `candidates` in order until one answers its first byte; `attempts` grows by each try, whatever ends it.
+        After each that failed `goes_on` says whether there may be another.
 
         Raises UpstreamRefused where a provider says that the request itself is wrong, else UpstreamFailed or
         UpstreamTimedOut once none is left.
@@ -114,6 +121,8 @@ class Dispatch:
                 self._standings.note(quote.offer, outcome, ms)
             if failed_for_good := _clients_own(failures[-1], quote, attempts):
                 raise failed_for_good
+            if not goes_on(quote, outcome):
+                break
         raise _none_answered(failures, tuple(attempts))
 
     async def count_input(self, call: ChatCall, quote: Quote) -> int | None:

@@ -15,6 +15,7 @@ from arbstr_core.flow._refusal import CUT, LEDGER_LOST, lease_lost, refusal, vau
 from arbstr_core.flow._remedies import Outcome, Remedies, fit
 from arbstr_core.flow._retries import Again, Answer, Retries
 from arbstr_core.flow._rooms import CallRooms, CallSummary
+from arbstr_core.flow._spare import Spare
 from arbstr_core.flow._waiting import Leash, drain, over, read_out, wake, woken
 from arbstr_core.flow.approval import decision
 from arbstr_core.metering import Bill, Meter, Seen, bill, counted, exhausted, sent
@@ -46,7 +47,7 @@ class Exchange:
     __slots__ = (
         *("_again", "_answer", "_attempts", "_began", "_bill", "_caller", "_closed", "_digest", "_ended"),
         *("_ending", "_first_byte_at", "_granted", "_hold", "_leash", "_left", "_limited", "_meter", "_opened"),
-        *("_plan", "_rooms", "_term", "_waiters", "_whole", "call"),
+        *("_plan", "_rooms", "_spare", "_term", "_waiters", "_whole", "call"),
     )
 
     def __init__(
@@ -69,6 +70,7 @@ class Exchange:
         self._limited = False
         self._opened: OpenReply | None = None
         self._meter = Meter(call)
+        self._spare = Spare(self._meter)
         self._ended: asyncio.Future[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._ending = Ending.CANCELLED
@@ -96,7 +98,7 @@ class Exchange:
             self._answer = (200, "replayed")
             return candidates
         try:
-            self._opened = await rooms.dispatch.open(call, candidates, self._attempts)
+            self._opened = await rooms.dispatch.open(call, candidates, self._attempts, self._spare.goes_on)
         except CallRefused:
             self._ending = Ending.FAILED
             raise
@@ -132,7 +134,7 @@ class Exchange:
         if isinstance(outcome, Claimed):
             assert self._again is not None, "only what claims is told of claims"
             return await self._again.answer(outcome)
-        self._granted = outcome
+        self._granted, self._spare.left = outcome, outcome.attempts_left_msat
         if said:
             assert self._plan is not None, "a hold without a plan"
             self._plan, self._limited = fit(self._plan, quotes, said)
@@ -339,7 +341,9 @@ class Exchange:
         opened = self._opened
         if opened is not None and self._meter.output_seen:
             return vault.settle(self._settlement(opened, granted))
-        return vault.release(granted.id, self._receipt(None, Usage(source=UsageSource.NONE)))
+        receipt = self._receipt(None, Usage(source=UsageSource.NONE))
+        unserved = self._spare.settlement(granted.id, receipt)
+        return vault.release(granted.id, receipt) if unserved is None else vault.settle(unserved)
 
     def _conclude(self) -> None:
         assert self._ended is not None, "concluded before finished"
@@ -359,7 +363,7 @@ class Exchange:
         return Settlement(
             id=granted.id,
             charge_msat=self._bill.charge_msat,
-            costs=(cost,) if cost.cost_msat else (),
+            costs=(*self._spare.costs, cost) if cost.cost_msat else tuple(self._spare.costs),
             receipt=self._receipt(quote, usage),
             replay=self._kept(),
         )

@@ -1,0 +1,39 @@
+"""What failed attempts may cost us: counted where the agent's limits say how much, and then falling back ends there."""
+
+from __future__ import annotations
+
+from arbstr_core.metering import Meter
+from arbstr_core.types import Outcome, Quote
+from arbstr_core.vault import ProviderCost, Settlement
+
+_MAY_BE_BILLED = frozenset({Outcome.TIMED_OUT, Outcome.CUT, Outcome.BAD_REPLY})
+"""The call had been sent, and nobody said that it was refused"""
+
+
+class Spare:
+    """The budget of one call; `left` is in msat, None where there is no limit."""
+
+    __slots__ = ("_meter", "costs", "left")
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self.left: int | None = None
+        self.costs: list[ProviderCost] = []
+
+    def goes_on(self, quote: Quote, outcome: Outcome) -> bool:
+        """Count an attempt that failed: its input at the provider's price, for what it will bill is not known. True
+        where another may be made."""
+        if self.left is None or outcome not in _MAY_BE_BILLED:
+            return True
+        tokens = min(self._meter.counted_input(), quote.input_limit)
+        cost = quote.cost_price.cost(input_tokens=tokens, output_tokens=0)
+        if cost:
+            self.costs.append(ProviderCost(provider=quote.offer.provider, cost_msat=cost, served=False))
+            self.left -= cost
+        return self.left >= 0
+
+    def settlement(self, hold_id: str, receipt: bytes) -> Settlement | None:
+        """The end of a call that nobody served, and that cost us something: the agent pays nothing."""
+        if not self.costs:
+            return None
+        return Settlement(id=hold_id, charge_msat=0, costs=tuple(self.costs), receipt=receipt)
