@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from arbstr_core.metering._meter import BYTES_PER_TOKEN, Meter
+from arbstr_core.metering._meter import Meter
 from arbstr_core.types import MAX_MSAT, CallFacts, Msat, MsatPrice, Quote, Usage
 
+_MOST_BYTES_PER_TOKEN = 128
+"""No vocabulary in use has longer ones."""
 _MOST_COST = Msat(MAX_MSAT // 1_000_000)
 """21 BTC for one call: a provider that says more has made a mistake, or wants the ledger to overflow."""
 
@@ -53,8 +55,9 @@ def counted(quote: Quote, meter: Meter, *, held_msat: int) -> Msat:
 
 
 def exhausted(quote: Quote, meter: Meter) -> bool:
-    """True where no output that is yet to come can cost anything more."""
-    return meter.text_bytes >= BYTES_PER_TOKEN * quote.output_limit * quote.choices
+    """True where more came than the output limit can be, so that nothing yet to come is worth waiting for: a provider
+    that kept to the limit would have ended, and said what was used."""
+    return meter.text_bytes >= _MOST_BYTES_PER_TOKEN * quote.output_limit * quote.choices
 
 
 def sent(candidates: Sequence[Quote], input_tokens: int) -> Msat:

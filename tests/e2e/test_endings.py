@@ -286,7 +286,7 @@ def test_a_client_that_stopped_reading_is_charged_what_its_call_used(tmp_path: P
             server = "client_stall_seconds = 0.4\nshutdown_grace_seconds = 1"
             async with serving(setup(tmp_path, upstream, PATIENT, server=server)) as served:
                 agent = await served.agent()
-                client = RawClient(served, agent, receive_buffer=4096, stream=True)
+                client = RawClient(served, agent, receive_buffer=4096, stream=True, max_tokens=100_000)
                 await client.send()
                 await client.read_until(b"word")
                 receipt = await settled(served, agent, client.request_id(), "client_gone")

@@ -132,12 +132,12 @@ def test_a_reply_is_not_read_on_when_nothing_more_of_it_can_be_charged(tmp_path:
             if stuck:
                 await caller.stuck.wait()
                 caller.task.cancel()
-            # A hundred tokens are the most that this call may cost.
-            source.say(*[CHUNK] * 500)
+            # A hundred tokens are the most that this call may cost, however long they are.
+            source.say(*[CHUNK] * 4000)
             await caller.over()
             state, charged, _ = made.end()
             assert (state, charged) == ("settled", COUNTED_INPUT + 100)
-            assert source.said.qsize() == 401
+            assert source.said.qsize() == 4001 - 100 * 128 // 4
 
     asyncio.run(story())
 

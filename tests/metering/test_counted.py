@@ -55,4 +55,12 @@ def test_it_only_grows_and_stays_within_the_hold(chunks: int, held: int, price: 
         before = now
     most = offered.price.cost(input_tokens=INPUT, output_tokens=min(chunks, 100))
     assert before == min(held, most)
-    assert exhausted(offered, meter) is (chunks >= 100)
+    assert not exhausted(offered, meter)
+
+
+def test_it_is_exhausted_once_more_came_than_the_limit_can_be() -> None:
+    meter = Meter(CALL)
+    meter.sift(CHUNK * (100 * 128 // 4 - 1))
+    assert not exhausted(quote(), meter)
+    meter.sift(CHUNK)
+    assert exhausted(quote(), meter)
