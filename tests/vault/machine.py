@@ -1,4 +1,4 @@
-"""The machine: any order of whatever can be done to money, one at a time or at once, and after each the model's sums."""
+"""The machine: any order of what can be done to money, one at a time or at once; and after each the model's sums."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from vault.model import HOUR, MINUTE, SLOT, Model, day
 
 START = 1_792_879_200_000 - 3 * HOUR
 """Three hours before a day of twenty-five hours begins in Berlin"""
-ROOTS = (("ann", "sim"), ("bob", "sim"), ("cat", "regtest"))
+ROOTS = (("ann", "sim", 3_000), ("bob", "sim", 1_200), ("cat", "regtest", 600))
+"""name, realm, first money"""
 CHILDREN = ("ann-amy", "ann-ben")
 MOST_AGENTS = 9
 VERIFIED_EVERY = 15
@@ -32,15 +33,21 @@ limits = st.fixed_dictionaries(
         "alert_floor_msat": st.integers(0, 2_000),
     },
 ) | st.sampled_from([{}, {"max_charge_msat": 1_000}, {"daily_msat": 1_000}])
-roomy = st.fixed_dictionaries(
-    {"max_charge_msat": st.just(1_000), "daily_msat": st.integers(2_000, 20_000)},
-    optional={
-        "hourly_msat": st.integers(1_000, 5_000),
-        "per_minute": st.integers(2, 9),
-        "concurrent": st.integers(1, 5),
-        "approval_seconds": st.just(3_600),
-        "payouts_unapproved_msat": st.just(1_000),
-    },
+
+
+def tight(**one):
+    """Limits of which mostly one is in the way."""
+    asked = {"approval_seconds": st.sampled_from([1, 3_600]), "payouts_unapproved_msat": st.just(600)}
+    return st.fixed_dictionaries({"max_charge_msat": st.just(800), "daily_msat": st.just(20_000), **one, **asked})
+
+
+roomy = st.one_of(
+    tight(daily_msat=st.integers(900, 3_000)),
+    tight(daily_msat=st.integers(900, 3_000), zone=st.sampled_from(["Europe/Berlin", "Asia/Kolkata"])),
+    tight(hourly_msat=st.integers(800, 2_500)),
+    tight(per_minute=st.integers(1, 3)),
+    tight(concurrent=st.integers(1, 2)),
+    tight(attempts_msat=st.integers(0, 2_000)),
 )
 costs = st.lists(
     st.tuples(st.sampled_from(["groq", "routstr"]), amounts, st.booleans(), st.sampled_from([None, "n"])), max_size=3
@@ -49,15 +56,15 @@ costs = st.lists(
 HOLD = st.tuples(
     st.just("hold"),
     picks,
-    st.lists(amounts, min_size=1, max_size=3).map(tuple),
+    st.lists(st.integers(0, 800) | amounts, min_size=1, max_size=3).map(tuple),
     st.sampled_from("mmmn"),
     st.sampled_from(["call", "call", "payout"]),
     amounts,
     st.booleans(),
-    st.sampled_from([b"", b"1", b"2"]),
+    st.sampled_from([b"1", b"1", b"2", b""]),
     st.integers(0, 20),
 )
-SETTLE = st.tuples(st.just("settle"), picks, amounts, st.just(()) | costs, st.none() | amounts)
+SETTLE = st.tuples(st.just("settle"), picks, st.integers(0, 300) | amounts, st.just(()) | costs, st.none() | amounts)
 RELEASE = st.tuples(st.just("release"), picks)
 PAID = st.tuples(st.just("paid"), picks, amounts, st.integers(0, 20))
 POST = st.one_of(
@@ -68,8 +75,9 @@ POST = st.one_of(
 )
 BEAT = st.tuples(st.just("beat"), st.lists(st.tuples(picks, amounts), max_size=3), st.lists(picks, max_size=3))
 CORRECT = st.tuples(st.just("correct"), picks, amounts)
-SWITCH = st.tuples(st.just("switch"), picks, st.booleans())
+SWITCH = st.tuples(st.just("switch"), picks, st.sampled_from([True, True, False]))
 LIMIT = st.tuples(st.just("limit"), picks, roomy | limits)
+FUND = st.tuples(st.just("fund"), picks, some)
 CHILD = st.tuples(st.just("child"), picks, roomy | limits)
 AGAIN = st.tuples(st.just("again"), picks)
 CLASH = st.tuples(st.just("clash"), picks, some)
@@ -96,9 +104,11 @@ class Machine(RuleBasedStateMachine):
         self.tell(START)
         money = [("post", f"capital-{realm}", realm, "capital", 100_000) for realm in ("sim", "regtest")]
         nodes = [("post", f"node-{realm}", realm, "top_up", 1_000, 0) for realm in ("sim", "regtest")]
-        self.do(*[("create", name, None, realm, own) for (name, realm), own in zip(ROOTS, given, strict=True)], *money)
+        self.do(
+            *[("create", name, None, realm, own) for (name, realm, _), own in zip(ROOTS, given, strict=True)], *money
+        )
         self.do(*nodes, *[("create", child, "ann", "sim", own) for child, own in zip(CHILDREN, given, strict=False)])
-        self.do(*[("fund", f"first-{name}", name, 3_000) for name, _ in ROOTS])
+        self.do(*[("fund", f"first-{name}", name, msat) for name, _, msat in ROOTS])
 
     # Rules
 
@@ -106,80 +116,78 @@ class Machine(RuleBasedStateMachine):
     def hold(self, raw):
         self.play([self.meant(raw)])
 
-    @rule(raw=HOLD)
-    def hold_again(self, raw):
+    @rule(raws=st.lists(HOLD, min_size=2, max_size=6), who=picks)
+    def many_of_one(self, raws, who):
         """Most calls are of agents that call all the time."""
-        self.play([self.meant(raw)])
+        for raw in raws:
+            self.play([self.meant(("hold", who, *raw[2:]))])
 
-    @precondition(lambda self: self.model.holds)
-    @rule(raw=SETTLE | RELEASE | PAID)
-    def end(self, raw):
-        self.play([self.meant(raw)])
+    @rule(raws=st.lists(HOLD, min_size=2, max_size=9), who=picks)
+    def many_of_one_at_once(self, raws, who):
+        self.play([self.meant(("hold", who, *raw[2:])) for raw in raws])
 
-    @precondition(lambda self: self.model.holds)
-    @rule(raw=CORRECT)
-    def correct(self, raw):
-        self.play([self.meant(raw)])
-
-    @rule(raw=BEAT)
-    def beat(self, raw):
-        self.play([self.meant(raw)])
-
-    @precondition(lambda self: self.model.grants)
-    @rule(pick=picks, yes=st.booleans(), actor=st.sampled_from(["olga", "omar"]))
-    def decide(self, pick, yes, actor):
-        asked = sorted(self.model.grants)
-        self.do(("decide", asked[pick % len(asked)], yes, actor))
-
-    @precondition(lambda self: self.model.grants)
-    @rule()
-    def lapse(self):
-        self.do(("lapse_all",))
-
-    @rule(raw=POST | SWITCH | LIMIT | CHILD)
-    def other(self, raw):
-        self.play([self.meant(raw)])
-
-    @rule(who=picks, msat=some)
-    def fund(self, who, msat):
-        self.do(("fund", self.new("fund"), self.agent(who), msat))
-
-    @precondition(lambda self: self.done)
-    @rule(raw=AGAIN | CLASH)
-    def twice(self, raw):
-        self.play([self.meant(raw)])
-
-    @rule(raws=st.lists(ONE, min_size=2, max_size=8))
-    def at_once(self, raws):
+    @rule(raws=st.lists(HOLD | HOLD | SETTLE | RELEASE, min_size=3, max_size=9))
+    def rush(self, raws):
         """What comes together gives what it gives one after the other."""
         self.play([self.meant(raw) for raw in raws])
 
-    @rule(raws=st.lists(HOLD | SETTLE | RELEASE, min_size=3, max_size=8))
-    def rush(self, raws):
-        """So does what calls do most."""
+    @rule(raws=st.lists(ONE, min_size=2, max_size=9))
+    def at_once(self, raws):
+        """So does anything else."""
         self.play([self.meant(raw) for raw in raws])
+
+    @precondition(lambda self: self.model.holds)
+    @rule(raws=st.lists(SETTLE | RELEASE | PAID, min_size=1, max_size=4))
+    def end(self, raws):
+        self.play([self.meant(raw) for raw in raws])
+
+    @rule(raw=CORRECT | BEAT)
+    def afterwards(self, raw):
+        self.play([self.meant(raw)])
+
+    @rule(raw=POST | SWITCH | LIMIT | CHILD | FUND)
+    def other(self, raw):
+        self.play([self.meant(raw)])
+
+    @precondition(lambda self: self.done)
+    @rule(raws=st.lists(AGAIN | CLASH, min_size=1, max_size=4))
+    def twice(self, raws):
+        for raw in raws:
+            self.play([self.meant(raw)])
+
+    @precondition(lambda self: self.model.grants)
+    @rule(pick=picks, yes=st.sampled_from([True, True, False]), actor=st.sampled_from(["olga", "olga", "omar"]))
+    def decide(self, pick, yes, actor):
+        """Most often on what was asked for last; and then it is asked for again."""
+        asked = list(self.model.grants)
+        self.do(("decide", asked[-1] if pick % 3 else asked[pick % len(asked)], yes, actor))
+
+    @precondition(lambda self: self.model.grants)
+    @rule(pick=picks, less=st.sampled_from([0, 0, 0, -1, 1]), by=st.sampled_from([0, 0, 1_000, HOUR]))
+    def ask_again(self, pick, less, by):
+        """For what an operator was asked, as another call with the same body; soon, or too late."""
+        self.tell(self.model.now + by)
+        asked = list(self.model.grants)[-1 - pick % 3 % len(self.model.grants)]
+        step = next(step for step, _ in self.done if step[:2] == ("hold", asked.partition("/")[0]))
+        _, _, agent, ceilings, *rest = step
+        first = max(0, ceilings[0] + less)
+        again = ("hold", self.new("hold"), agent, (first, *ceilings[1:]), *rest[:2], min(rest[2], first), *rest[3:5])
+        self.do((*again, min(rest[5], first)))
 
     @rule(by=st.sampled_from([1, SLOT - 1, SLOT, MINUTE - SLOT, MINUTE, HOUR, HOUR + MINUTE]) | st.integers(0, HOUR))
     def wait(self, by):
         self.tell(self.model.now + by)
 
-    @rule(zone=st.sampled_from([None, "Europe/Berlin"]), by=st.sampled_from([-1, 0, 1]))
-    def jump_to_the_edge(self, zone, by):
-        """To the next midnight, or just before or after it."""
-        self.tell(day(zone, self.model.now)[1] + by)
+    @rule(jump=st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kolkata", "back"]), by=st.sampled_from([-1, 0, 1, SLOT]))
+    def jump(self, jump, by):
+        """To the next midnight, or just before or after it; and clocks are set back, too."""
+        now = self.model.now
+        self.tell(max(START, now - HOUR + by) if jump == "back" else day(jump, now)[1] + by)
 
-    @rule(by=st.sampled_from([1, SLOT, MINUTE, HOUR]))
-    def jump_back(self, by):
-        """Clocks are set back, too."""
-        self.tell(max(START, self.model.now - by))
-
-    @rule(leaves=st.booleans())
-    def crash(self, leaves):
-        self.do(("crash", leaves))
-
-    @rule()
-    def sweep(self):
-        self.do(("sweep",))
+    @rule(how=st.sampled_from(["sweep", "sweep", "sweep", "lapse_all", "crash", "leave"]))
+    def process(self, how):
+        """What is done now and then; or the process ends, and another begins."""
+        self.do(("crash", how == "leave") if how in ("crash", "leave") else (how,))
 
     # How they are played
 
@@ -217,6 +225,8 @@ class Machine(RuleBasedStateMachine):
             return "release", self.some_hold(*details)
         if name == "paid":
             return self._payout(*details)
+        if name == "fund":
+            return "fund", self.new("fund"), self.agent(details[0]), details[1]
         if name == "child":
             return self._child(*details)
         if name in ("switch", "limit"):
@@ -263,7 +273,9 @@ class Machine(RuleBasedStateMachine):
     def _repeated(self, name, pick, by=0):
         if not self.done:
             return None
-        step = self.done[pick % len(self.done)][0]
+        # What was done lately is likelier to matter.
+        latest = self.done if pick % 3 == 0 else self.done[-9:]
+        step = latest[pick % len(latest)][0]
         if step[0] not in ("hold", "settle", "release", "paid", "correct", "post", "create"):
             return None
         if name == "clash" and step[0] == "hold":

@@ -122,10 +122,23 @@ class Model:
 
     def open_hold(self, id, asked, amount, covered, seen, sent, grant):
         self.holds[id] = {
-            **{"agent": asked[0], "asked": asked, "amount": amount, "covered": covered, "boot": self.boot},
-            **{"payout": asked[2] == "payout", "windows": list(self.windows(*asked[::2])), "grant": grant},
-            **{"state": "held", "charged": 0, "net": 0, "failed": 0, "swept": False},
-            **{"seen": seen, "sent": sent, "at": self.now, "seen_at": 0},
+            "agent": asked[0],
+            "asked": asked,
+            "amount": amount,
+            "covered": covered,
+            "boot": self.boot,
+            "payout": asked[2] == "payout",
+            "windows": list(self.windows(*asked[::2])),
+            "grant": grant,
+            "state": "held",
+            "charged": 0,
+            "net": 0,
+            "failed": 0,
+            "swept": False,
+            "seen": seen,
+            "sent": sent,
+            "at": self.now,
+            "seen_at": 0,
         }
 
     def bounds(self, agent, model, payout, fee):
@@ -221,8 +234,10 @@ class Model:
             self.book(
                 realm,
                 {
-                    **{"cost:provider": within, attempt: msat - within},
-                    **{f"asset:prepaid:{node}": -taken, f"payable:{provider}": taken - msat},
+                    "cost:provider": within,
+                    attempt: msat - within,
+                    f"asset:prepaid:{node}": -taken,
+                    f"payable:{provider}": taken - msat,
                 },
             )
 
@@ -376,9 +391,20 @@ class Model:
     def ask(self, id, agent, ceilings, model, payout, digest, seconds):
         name = f"{id}/{sum(each['by_request'] == id for each in self.grants.values())}"
         grant = self.grants[name] = {
-            **{"id": name, "by_request": id, "agent": agent, "root": self.root(agent), "digest": digest, "payout": payout, "hold": None},
-            **{"ceiling": max(ceilings), "model": model, "versions": self.versions(agent), "state": "pending"},
-            **{"created": self.now, "expires": self.now + seconds * 1000, "by": None},
+            "id": name,
+            "by_request": id,
+            "agent": agent,
+            "root": self.root(agent),
+            "digest": digest,
+            "payout": payout,
+            "hold": None,
+            "ceiling": max(ceilings),
+            "model": model,
+            "versions": self.versions(agent),
+            "state": "pending",
+            "created": self.now,
+            "expires": self.now + seconds * 1000,
+            "by": None,
         }
         return grant
 

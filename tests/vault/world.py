@@ -29,7 +29,8 @@ from arbstr_core.vault import (
     schema,
 )
 
-_ENTRIES = """SELECT a.realm, a.name, coalesce(sum(CASE e.side WHEN 'debit' THEN e.amount_msat ELSE -e.amount_msat END), 0)
+_ENTRIES = """SELECT a.realm, a.name,
+coalesce(sum(CASE e.side WHEN 'debit' THEN e.amount_msat ELSE -e.amount_msat END), 0)
 FROM account a LEFT JOIN entry e ON e.account_id = a.id GROUP BY a.realm, a.name"""
 _COUNTERS = "SELECT realm, name, kind, posted_msat, held_msat FROM account WHERE constrained = 1"
 _HOLDS = """SELECT h.id, h.state, h.amount_msat, coalesce(x.amount_msat, 0), count(x.seq), count(r.hold_seq)
