@@ -141,7 +141,9 @@ async def serve(exchange: Exchange) -> tuple[bytes, dict[str, str]]:
     try:
         found = await exchange.open()
         if found is not None:
-            return found.body, dict(found.replayed())
+            said = found.replayed()
+            assert len(dict(said)) == len(said)
+            return found.body, dict(said)
         if exchange.call.stream:
             body = b"".join([chunk async for chunk, _ in exchange.events()])
         else:
@@ -278,6 +280,21 @@ def test_what_was_drained_for_a_caller_that_left_is_there_when_it_asks_again(tmp
     told(tmp_path, story, drain_seconds=60)
 
 
+def test_what_comes_after_all_that_can_be_charged_is_read_for_who_has_a_key(tmp_path: Path) -> None:
+    async def story(it: Kit) -> None:
+        it.source.words = 2_000
+        it.source.gate.clear()
+        exchange, first = it.start(True, key="one")
+        await it.started()
+        assert exchange.leave(first)
+        it.source.gate.set()
+        await first
+        body, said = await it.ask(True, key="one")
+        assert (body, said["x-arbstr-retry"]) == (it.source.answer(True), "replayed")
+
+    told(tmp_path, story, drain_seconds=60)
+
+
 def test_a_caller_that_left_while_it_took_something_gets_all_of_it_again(tmp_path: Path) -> None:
     async def story(it: Kit) -> None:
         exchange = it.begin(True)
@@ -302,6 +319,43 @@ def test_a_caller_that_left_while_it_took_something_gets_all_of_it_again(tmp_pat
         assert (it.source.executions, it.charges) == (1, 1)
 
     told(tmp_path, story, drain_seconds=60)
+
+
+@BOTH
+def test_the_first_may_be_there_yet_when_it_is_asked_for_again(tmp_path: Path, stream: bool) -> None:
+    """Where the network lost it, and nobody has noticed."""
+
+    async def story(it: Kit) -> None:
+        it.source.gate.clear()
+        exchange, first = it.start(stream)
+        await it.started()
+        _, again = it.start(stream, retry=True)
+        await until(lambda: exchange._again is not None and exchange._again.waiting == 1)
+        it.source.gate.set()
+        assert (await first)[0] == (await again)[0] == it.source.answer(stream)
+        assert (await again)[1]["x-arbstr-retry"] == "replayed"
+        assert (it.source.executions, it.charges) == (1, 1)
+
+    told(tmp_path, story)
+
+
+@BOTH
+def test_a_call_that_was_left_goes_on_for_who_comes_in_time(tmp_path: Path, stream: bool) -> None:
+    async def story(it: Kit) -> None:
+        it.source.gate.clear()
+        exchange, first = it.start(stream)
+        await it.started()
+        assert exchange.leave(first)
+        _, again = it.start(stream, retry=True)
+        await until(lambda: exchange._again is not None and exchange._again.waiting == 1)
+        await asyncio.wait([first, again], timeout=0.8)
+        assert not first.done()
+        it.source.gate.set()
+        body, said = await again
+        assert (body, said["x-arbstr-retry"]) == (it.source.answer(stream), "replayed")
+        assert (it.source.executions, it.charges) == (1, 1)
+
+    told(tmp_path, story, drain_seconds=0.5)
 
 
 @BOTH
@@ -351,7 +405,8 @@ def test_once_nobody_waits_a_call_that_was_left_ends_in_time(tmp_path: Path, str
         _, again = it.start(stream, retry=True)
         await until(lambda: exchange._again is not None and exchange._again.waiting == 1)
         again.cancel()
-        await asyncio.wait([first, again], timeout=10)
+        # Sooner than its provider would be given up.
+        await asyncio.wait([first, again], timeout=3)
         assert first.done()
         assert it.charges == int(stream)
 
