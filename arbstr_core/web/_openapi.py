@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
@@ -24,6 +25,13 @@ ERRORS: dict[int | str, Json] = {
     }.items()
 }
 """What every route below a prefix may answer."""
+_OF_CALLS: dict[int | str, str] = {
+    415: "the body is in an encoding that is not read",
+    422: "the Idempotency-Key came with another body before",
+    429: "every candidate limits its rate",
+    502: "no candidate answered",
+    504: "no candidate answered in time",
+}
 _ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorDocument"}}}
 _KEYS = {
     "operator": {"type": "http", "scheme": "bearer", "description": "what admin.token holds"},
@@ -39,23 +47,27 @@ def describe(app: FastAPI) -> None:
 
     def openapi() -> Json:
         if app.openapi_schema is None:
-            schema = plain()
-            schema["paths"] |= _openai()
-            schemas = schema["components"]["schemas"]
-            schema["components"]["securitySchemes"] = _KEYS
-            for name in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(name, None)
-            for path, ways in schema["paths"].items():
-                for way in ways.values():
-                    # A request of another shape is answered with 400 here.
-                    way["responses"].pop("422", None)
-                    door = next((key for prefix, key in _DOORS.items() if path.startswith(prefix)), None)
-                    if door is not None:
-                        way["security"] = [{door: []}]
-            app.openapi_schema = schema
+            app.openapi_schema = _whole(plain())
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _whole(schema: Json) -> Json:
+    """What FastAPI says, and what it does not know."""
+    for ways in schema["paths"].values():
+        for way in ways.values():
+            # A request of another shape is answered with 400 here.
+            way["responses"].pop("422", None)
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)
+    schema["components"]["securitySchemes"] = _KEYS
+    schema["paths"] |= _openai()
+    for path, ways in schema["paths"].items():
+        door = next((key for prefix, key in _DOORS.items() if path.startswith(prefix)), None)
+        for way in ways.values() if door is not None else ():
+            way["security"] = [{door: []}]
+    return schema
 
 
 def _openai() -> Json:
@@ -76,7 +88,8 @@ def _openai() -> Json:
     }
 
 
-def _way(summary: str, answer: str, errors: tuple[int, ...] = (400, 401, 402, 403, 404, 409, 413, 503)) -> Json:
-    refused = {str(status): {"description": ERRORS[status]["description"], "content": _ERROR} for status in errors}
+def _way(summary: str, answer: str, errors: Iterable[int | str] = (*ERRORS, *_OF_CALLS)) -> Json:
+    told = {status: error["description"] for status, error in ERRORS.items()} | _OF_CALLS
+    refused = {str(status): {"description": told[status], "content": _ERROR} for status in errors}
     found = {"description": answer, "content": {"application/json": {"schema": {"type": "object"}}}}
     return {"summary": summary, "tags": ["openai"], "responses": {"200": found, **refused}}

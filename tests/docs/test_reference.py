@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import re
@@ -15,10 +16,13 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
-from house import Setup, instance, run, serving, write
+from house import instance, run, serving, write
 from upstream import Upstream
 
+from arbstr_core import config
 from arbstr_core.api import Amount, Hooks, Ppm, Rate, hookimpl
+from arbstr_core.cli._house import made_house
+from arbstr_core.cli._serve import control_app
 from arbstr_core.config import Address, Settings
 from arbstr_core.flow._headers import RETRY_HEADERS
 from arbstr_core.types import Outcome
@@ -234,13 +238,22 @@ def test_the_example_test_passes(tmp_path: Path) -> None:
     assert int(re.findall(r"(\d+) passed", done.stdout)[0]) > 10
 
 
-def test_the_operators_routes_are_all_told() -> None:
-    told = set(re.findall(r"^\| `((?:GET|POST) /[^`]*)` \|", (DOCS / "operator-api.md").read_text(), re.MULTILINE))
+def test_the_routes_of_all_doors_are_told() -> None:
+    pages = {
+        "operator-api.md": ("/admin", "/readyz"),
+        "wallet-api.md": ("/v1", "/wallet"),
+        "internal-api.md": ("/internal",),
+    }
+    routes = asyncio.run(_routes())
+    for page, doors in pages.items():
+        told = re.findall(r"^\| `((?:GET|POST|PUT|PATCH|DELETE) /[^`]*)` \|", (DOCS / page).read_text(), re.MULTILINE)
+        assert sorted(told) == sorted(each for each in routes if each.split()[1].startswith(doors)), page
+    assert all(each.split()[1].startswith(tuple(door for doors in pages.values() for door in doors)) for each in routes)
 
-    async def routes(place: Setup) -> set[str]:
-        async with serving(place) as served:
-            paths = (await served.admin.get("/openapi.json")).json()["paths"]
-        return {f"{method.upper()} {path}" for path, how in paths.items() for method in how}
 
+async def _routes() -> set[str]:
     with TemporaryDirectory() as folder, Upstream() as upstream:
-        assert told == run(routes(write(Path(folder), instance("x", upstream.url))))
+        place = write(Path(folder), instance("x", upstream.url))
+        async with made_house(config.load(place.file)) as house:
+            paths = control_app(house).openapi()["paths"]
+    return {f"{method.upper()} {path}" for path, how in paths.items() for method in how}
