@@ -114,10 +114,11 @@ class Kit:
         key: str | None = None,
         retry: bool = False,
         text: str = "hello",
+        limit: int = 1000,
         caller: Caller = CALLER,
     ) -> Exchange:
         self.asked += 1
-        call = a_call(text, stream=stream, output_limit=1000)
+        call = a_call(text, stream=stream, output_limit=limit)
         more: dict[str, Any] = {"id": f"req_{self.asked}", "idempotency_key": key, "retry": retry}
         return self.made.flow.begin(msgspec.structs.replace(call, **more), caller)
 
@@ -284,12 +285,12 @@ def test_what_comes_after_all_that_can_be_charged_is_read_for_who_has_a_key(tmp_
     async def story(it: Kit) -> None:
         it.source.words = 2_000
         it.source.gate.clear()
-        exchange, first = it.start(True, key="one")
+        exchange, first = it.start(True, key="one", limit=10)
         await it.started()
         assert exchange.leave(first)
         it.source.gate.set()
         await first
-        body, said = await it.ask(True, key="one")
+        body, said = await it.ask(True, key="one", limit=10)
         assert (body, said["x-arbstr-retry"]) == (it.source.answer(True), "replayed")
 
     told(tmp_path, story, drain_seconds=60)
