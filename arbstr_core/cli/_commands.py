@@ -15,7 +15,7 @@ import typer
 import uvloop
 
 from arbstr_core import config as configuration
-from arbstr_core.cli import _agents, _approvals, _db, _plugins
+from arbstr_core.cli import _agents, _approvals, _audit, _db, _plugins
 from arbstr_core.cli._check import examine_config
 from arbstr_core.cli._context import AsJson, ConfigFile, ask, command, config_path, settings_of
 from arbstr_core.cli._doctor import examine
@@ -37,8 +37,7 @@ app.add_typer(_agents.app, name="agent")
 app.add_typer(_approvals.app, name="approval")
 app.add_typer(_plugins.app, name="plugin")
 app.add_typer(_db.app, name="db")
-audit = typer.Typer(help="Proof: the ledger replayed.", no_args_is_help=True)
-app.add_typer(audit, name="audit")
+app.add_typer(_audit.app, name="audit")
 
 app.command(name="ledger")(ledger)
 
@@ -229,21 +228,3 @@ def receipt(
         as_json(document)
     else:
         facts(receipt_facts(document))
-
-
-@audit.command()
-@command
-def verify(config: ConfigFile = None, json: AsJson = False) -> None:
-    """Replay the ledger and check every invariant. Exit code 1 where one does not hold."""
-    found = ask(config, lambda client: client.get("/audit/verify"))
-    if json:
-        as_json(found)
-    else:
-        facts([(name.replace("_", " "), _plain(value)) for name, value in found.items()])
-    if not found["ok"]:
-        raise typer.Exit(1)
-
-
-def _plain(value: Any) -> str:
-    words = {True: "yes", False: "no", None: "-"}
-    return words[value] if value is None or isinstance(value, bool) else str(value)

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from arbstr_core.accounts import Accounts, Internal
 from arbstr_core.api import Clock, Command
 from arbstr_core.cli._operators import default_limits
 from arbstr_core.config import Settings, resolve_secret
-from arbstr_core.flow import AdminFlow, BillingFlow, CallFlow, HouseFlow, Keys, Records, WalletFlow
+from arbstr_core.flow import (
+    AdminFlow,
+    Anchor,
+    AuditFlow,
+    BillingFlow,
+    CallFlow,
+    FileAnchor,
+    HouseFlow,
+    Keys,
+    Records,
+    SyslogAnchor,
+    UrlAnchor,
+    WalletFlow,
+)
 from arbstr_core.rails import Rails
-from arbstr_core.storage import Database
+from arbstr_core.storage import Database, open_signer
 from arbstr_core.types import ConfigError, Problem
 from arbstr_core.vault import History, Vault
 from arbstr_core.web import ControlFlows
@@ -41,8 +55,30 @@ def control_flows(
         admin=AdminFlow(money, keys, records, rails),
         house=HouseFlow(calls, rails, commands, serving=serving),
         wallet=WalletFlow(calls, clock, history=history, keys=keys, records=records),
+        audit=None if money is None else audit_flow(settings, money, clock),
         billing=BillingFlow(money, history, accounts, clock, reservation_seconds=settings.vault.reservation_seconds),
     )
+
+
+def audit_flow(settings: Settings, money: Vault, clock: Clock) -> AuditFlow:
+    """What signs checkpoints with the key beside the database, and where it tells them to."""
+    asked = settings.audit
+    return AuditFlow(
+        money,
+        open_signer(settings.data_dir / "audit.key"),
+        [_anchor(anchor, settings) for anchor in asked.anchors],
+        clock,
+        every_seconds=asked.checkpoint_seconds,
+        every_rows=asked.checkpoint_rows,
+    )
+
+
+def _anchor(name: str, settings: Settings) -> Anchor:
+    if name == "syslog":
+        return SyslogAnchor()
+    if name.startswith("file:"):
+        return FileAnchor(settings.base / Path(name.removeprefix("file:")).expanduser())
+    return UrlAnchor(name)
 
 
 def internal_token(settings: Settings) -> Internal:

@@ -276,12 +276,16 @@ async def _background(house: House, doors: Doors) -> AsyncIterator[None]:
         works["heartbeat"] = house.heartbeat.run()
     if house.approvals:
         works["approvals"] = house.approvals.tend()
+    if house.flows.audit:
+        works["checkpoints"] = house.flows.audit.run()
     if house.notifier:
         works["webhook"] = house.notifier.run()
     if house.vault is not None:
         works["claims"] = keep_forgetting(house.vault, house.clock)
     if house.vault is not None and house.vault.shared:
         works["sealer"] = keep_sealing(house.vault, house.clock)
+        if house.heartbeat:
+            works["sweeper"] = house.heartbeat.sweep()
     tasks = [asyncio.create_task(_kept(name, work), name=name) for name, work in works.items()]
     try:
         yield

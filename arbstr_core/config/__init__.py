@@ -6,6 +6,7 @@ from arbstr_core.config._secrets import resolve_secret
 from arbstr_core.config._settings import (
     Address,
     ArbstrSettings,
+    AuditSettings,
     DispatchSettings,
     MarketSettings,
     RoutingSettings,
@@ -21,6 +22,7 @@ from arbstr_core.config._settings import (
 __all__ = [
     "Address",
     "ArbstrSettings",
+    "AuditSettings",
     "DispatchSettings",
     "MarketSettings",
     "RoutingSettings",

@@ -8,6 +8,7 @@ from typing import Any
 
 from arbstr_core.config._settings import (
     ArbstrSettings,
+    AuditSettings,
     MarketSettings,
     RoutingSettings,
     ServerSettings,
@@ -60,6 +61,15 @@ def check_storage(storage: StorageSettings) -> Iterator[Problem]:
         )
     elif storage.password is not None and storage.url.startswith("sqlite:"):
         yield problem("storage", "password", "is for PostgreSQL, and url names a SQLite file; take it out")
+
+
+def check_audit(audit: AuditSettings) -> Iterator[Problem]:
+    """`[audit]`."""
+    for anchor in audit.anchors:
+        if not re.match(r"(file:.+|syslog|https?://[^/@\s]+(/\S*)?)\Z", anchor):
+            what = f'{anchor[:40]!r} is no anchor; write "file:PATH", "syslog" or "https://host/path"'
+            yield problem("audit", "anchors", what)
+    yield from _twice("audit", "anchors", audit.anchors)
 
 
 def check_webhooks(webhooks: WebhookSettings) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ import msgspec
 
 from arbstr_core.config._checks import (
     check_arbstr,
+    check_audit,
     check_market,
     check_routing,
     check_server,
@@ -21,6 +22,7 @@ from arbstr_core.config._checks import (
 from arbstr_core.config._decode import S, salvage
 from arbstr_core.config._settings import (
     ArbstrSettings,
+    AuditSettings,
     DispatchSettings,
     MarketSettings,
     RoutingSettings,
@@ -34,7 +36,7 @@ from arbstr_core.config._settings import (
 from arbstr_core.config._words import did_you_mean, join, kind_of, problem
 from arbstr_core.types import ConfigError, Problem
 
-_TABLES = ("arbstr", "server", "storage", "vault", "webhooks", "routing", "market", "dispatch", "plugins")
+_TABLES = ("arbstr", "server", "storage", "vault", "webhooks", "audit", "routing", "market", "dispatch", "plugins")
 
 
 def find(explicit: str | None, environ: Mapping[str, str]) -> Path:
@@ -105,6 +107,7 @@ def _settings(document: Mapping[str, Any], path: Path) -> tuple[Settings | None,
     storage = section("storage", StorageSettings)
     vault = section("vault", VaultSettings)
     webhooks = section("webhooks", WebhookSettings)
+    audit = section("audit", AuditSettings)
     routing = section("routing", RoutingSettings)
     market = section("market", MarketSettings)
     dispatch = section("dispatch", DispatchSettings)
@@ -112,11 +115,12 @@ def _settings(document: Mapping[str, Any], path: Path) -> tuple[Settings | None,
     problems += [*check_server(server)] if server else []
     problems += [*check_storage(storage)] if storage else []
     problems += [*check_webhooks(webhooks)] if webhooks else []
+    problems += [*check_audit(audit)] if audit else []
     problems += [*check_market(market)] if market else []
     if arbstr is not None:
         problems += [*check_arbstr(arbstr), *check_tables(arbstr, plugins)]
         problems += [*check_routing(routing, arbstr)] if routing else []
-    if not (arbstr and server and storage and vault and webhooks and routing and market and dispatch):
+    if not (arbstr and server and storage and vault and webhooks and audit and routing and market and dispatch):
         return None, problems
     settings = Settings(
         path=path,
@@ -125,6 +129,7 @@ def _settings(document: Mapping[str, Any], path: Path) -> tuple[Settings | None,
         storage=storage,
         vault=vault,
         webhooks=webhooks,
+        audit=audit,
         routing=routing,
         market=market,
         dispatch=dispatch,

@@ -123,6 +123,16 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
     """None: all"""
 
 
+class AuditSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[audit]`: how often the audit's end is signed, and whom that is told to."""
+
+    checkpoint_seconds: Seconds = 3600
+    checkpoint_rows: Count = 10_000
+    """a checkpoint comes earlier after so many rows"""
+    anchors: tuple[str, ...] = ()
+    """"file:PATH", "syslog" or a URL; a relative PATH is below the configuration"""
+
+
 class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`[routing]`: how a call finds its provider."""
 
@@ -185,6 +195,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     storage: StorageSettings
     vault: VaultSettings
     webhooks: WebhookSettings
+    audit: AuditSettings
     routing: RoutingSettings
     market: MarketSettings
     dispatch: DispatchSettings

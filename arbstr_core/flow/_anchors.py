@@ -7,8 +7,7 @@ import os
 import syslog
 from pathlib import Path
 
-import httpx
-
+from arbstr_core.net import Webhook
 from arbstr_core.types import StorageError
 
 
@@ -45,17 +44,12 @@ class SyslogAnchor:
 
 
 class UrlAnchor:
-    """A URL that each checkpoint is sent to; what answers 2xx has kept it."""
+    """A URL of the operator's own that each checkpoint is sent to; what answers 2xx has kept it."""
 
-    def __init__(self, url: str, http: httpx.AsyncClient) -> None:
+    def __init__(self, url: str) -> None:
         self.name = url
-        self._http = http
+        self._send = Webhook(url)
 
     async def tell(self, line: bytes) -> None:
         """Send it."""
-        try:
-            answer = await self._http.post(self.name, content=line, headers={"content-type": "application/json"})
-        except httpx.HTTPError as failed:
-            raise StorageError(f"{self.name} cannot be reached ({failed})") from failed
-        if not answer.is_success:
-            raise StorageError(f"{self.name} answered {answer.status_code}")
+        await self._send({"content-type": "application/json"}, line)

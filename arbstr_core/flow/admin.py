@@ -6,8 +6,6 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from arbstr_core.flow import _documents as documents
 from arbstr_core.flow import _paging as paging
 from arbstr_core.flow._keys import Keys, switched_on
@@ -157,10 +155,6 @@ class AdminFlow:
                 "before money was held has none"
             )
         return documents.receipt(found.id, found.agent, found.state, found.held_msat, found.charged_msat, found.body)
-
-    async def verify(self) -> Json:
-        """Replay the ledger and check every invariant; `first_bad` names the first row that is wrong."""
-        return msgspec.structs.asdict(await self._vault.verify())
 
     async def _named(self, agent: str | None) -> AgentRecord | None:
         return None if agent is None else await self._keys.find(agent)

@@ -9,6 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from arbstr_core.flow import AdminFlow, AuditFlow
 from arbstr_core.types import BadRequest, NotFound
+from arbstr_core.web._documents import (
+    CheckpointDocument,
+    SignedCheckpoint,
+    SignedStatement,
+    VerificationDocument,
+)
 
 Json = dict[str, Any]
 Hex64 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -42,24 +48,24 @@ def proof_routes(router: APIRouter, admin: AdminFlow, audit: AuditFlow | None) -
             raise NotFound("The vault is switched off ([vault] enabled = false): there is nothing to prove")
         return audit
 
-    @router.get("/audit/verify", tags=["proof"])
+    @router.get("/audit/verify", tags=["proof"], response_model=VerificationDocument)
     async def verify() -> Json:
         """Replay the ledger, check every invariant, and hold it against its own checkpoints."""
         return await needed().verify()
 
-    @router.post("/audit/verify", tags=["proof"])
+    @router.post("/audit/verify", tags=["proof"], response_model=VerificationDocument)
     async def verify_anchored(proof: Proof) -> Json:
         """The same, and against checkpoints that were kept elsewhere."""
         made = [(anchored.body, anchored.signature) for anchored in proof.checkpoints]
         key = None if proof.public_key is None else bytes.fromhex(proof.public_key)
         return await needed().verify(made, public_key=key)
 
-    @router.get("/audit/checkpoints", tags=["proof"])
+    @router.get("/audit/checkpoints", tags=["proof"], response_model=list[CheckpointDocument])
     async def checkpoints() -> list[Json]:
         """The newest checkpoints, newest first."""
         return await needed().checkpoints()
 
-    @router.post("/audit/checkpoints", tags=["proof"])
+    @router.post("/audit/checkpoints", tags=["proof"], response_model=SignedCheckpoint)
     async def make_checkpoint() -> Json:
         """Sign the audit's end now, and tell it to every anchor."""
         made = await needed().checkpoint()
@@ -67,7 +73,7 @@ def proof_routes(router: APIRouter, admin: AdminFlow, audit: AuditFlow | None) -
             raise BadRequest("The audit is empty: there is nothing to sign yet")
         return {"body": made.body, "key_id": made.key_id, "public_key": made.public_key, "signature": made.signature}
 
-    @router.get("/agents/{agent}/statement", tags=["proof"])
+    @router.get("/agents/{agent}/statement", tags=["proof"], response_model=SignedStatement)
     async def statement(
         agent: str,
         since_ms: Annotated[int | None, Query(ge=0)] = None,

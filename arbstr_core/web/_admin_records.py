@@ -14,7 +14,6 @@ from arbstr_core.web._documents import (
     Page,
     ReceiptDocument,
     TransferDocument,
-    VerificationDocument,
 )
 from arbstr_core.web._fields import CallsAsked, HistoryAsked, Id, PageAsked, Wanted
 
@@ -49,8 +48,3 @@ def record_routes(router: APIRouter, admin: AdminFlow) -> None:
     async def audit(asked: PageAsked, subject: Wanted = None, action: Wanted = None) -> Json:
         """Rows of the audit, the newest first; those that vouch for the ledger's rows only with `action=ledger`."""
         return await admin.audit(asked, subject=subject, action=action)
-
-    @router.get("/audit/verify", tags=["records"], response_model=VerificationDocument)
-    async def verify() -> Json:
-        """Replay the ledger and check every invariant."""
-        return await admin.verify()

@@ -18,10 +18,11 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from arbstr_core.accounts import Internal, Operator
-from arbstr_core.flow import AdminFlow, BillingFlow, HouseFlow, WalletFlow
+from arbstr_core.flow import AdminFlow, AuditFlow, BillingFlow, HouseFlow, WalletFlow
 from arbstr_core.types import CallRefused, ChatCall, InsufficientFunds, StorageError, VaultUnavailable
 from arbstr_core.web._admin_agents import agent_routes, approval_routes, limit_routes
 from arbstr_core.web._admin_house import market_routes, plugin_routes
+from arbstr_core.web._admin_proof import proof_routes
 from arbstr_core.web._admin_records import record_routes
 from arbstr_core.web._documents import ReadyDocument
 from arbstr_core.web._errors import answer, error_body, reserve_refused
@@ -44,6 +45,8 @@ class ControlFlows:
     house: HouseFlow
     wallet: WalletFlow
     billing: BillingFlow
+    audit: AuditFlow | None
+    """None where the vault is switched off"""
 
 
 def control_plane(
@@ -92,6 +95,7 @@ def _operators(
     limit_routes(router, flows.admin)
     approval_routes(router, flows.admin)
     record_routes(router, flows.admin)
+    proof_routes(router, flows.admin, flows.audit)
     market_routes(router, flows.house, plan_call)
     plugin_routes(router, flows.house, plugins, notices)
     return router
