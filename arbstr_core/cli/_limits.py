@@ -40,8 +40,9 @@ def _time(text: str | int) -> int:
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def _several(text: str | list[str]) -> list[str]:
-    return text if isinstance(text, list) else [each.strip() for each in text.split(",") if each.strip()]
+def _several(texts: list[str] | None) -> list[str] | None:
+    """What stands between commas, in all of them."""
+    return None if texts is None else [each.strip() for text in texts for each in text.split(",") if each.strip()]
 
 
 def _msat(help: str) -> Any:
@@ -57,7 +58,7 @@ def limit(
     hourly: Annotated[int | None, _msat("The most in any sixty minutes.")] = None,
     per_minute: Annotated[int | None, typer.Option(help="Calls in any minute.")] = None,
     concurrent: Annotated[int | None, typer.Option(help="Open calls at one time.")] = None,
-    models: Annotated[list[str] | None, typer.Option(parser=_several, help="Models, with commas between them.")] = None,
+    models: Annotated[list[str] | None, typer.Option(help="Models, with commas between them.")] = None,
     expires: Annotated[int | None, typer.Option(parser=_time, metavar="TIME", help="Nothing from then on.")] = None,
     approval: Annotated[
         int | None, typer.Option(metavar="SECONDS", help="A larger charge waits so long for an operator.")
@@ -73,7 +74,7 @@ def limit(
     json: AsJson = False,
 ) -> None:
     """Change what an agent may spend; what is not named stays. With no options: all versions of it."""
-    given = (max_charge, daily, zone, hourly, per_minute, concurrent, models, expires, approval, alert_floor)
+    given = (max_charge, daily, zone, hourly, per_minute, concurrent, _several(models), expires, approval, alert_floor)
     rest = (alert_cooldown, max_fee, attempts, payouts_unapproved)
     named: dict[str, Any] = {
         name: value for name, value in zip(_NAMES.values(), (*given, *rest), strict=True) if value is not None

@@ -250,3 +250,74 @@ def test_ids_that_lead_elsewhere_and_odd_fundings_are_refused(place: Setup) -> N
     assert (most.returncode, "more than all bitcoin" in most.stderr) == (1, True)
     assert place.json("audit", "verify")["ok"] is True
     assert place.command("agent", "create", " ").returncode == 1
+
+
+def test_limits_are_changed_and_their_versions_told(place: Setup) -> None:
+    place.arbstr("agent", "create", "bot", "--max-charge", "100sat", "--daily", "1000sat")
+    named = ("--hourly", "500sat", "--per-minute", "60", "--concurrent", "4", "--zone", "Europe/Berlin")
+    more = ("--models", "m, other", "--expires", "2100-01-01", "--approval", "600", "--alert-floor", "50sat")
+    rest = ("--alert-cooldown", "60", "--max-fee", "1sat", "--attempts", "2sat", "--payouts-unapproved", "3sat")
+    limits = place.json("agent", "limit", "bot", *named, *more, *rest)["limits"]
+    assert limits == {
+        "version": 2,
+        "max_charge_msat": 100_000,
+        "daily_msat": 1_000_000,
+        "zone": "Europe/Berlin",
+        "hourly_msat": 500_000,
+        "max_fee_msat": 1_000,
+        "per_minute": 60,
+        "concurrent": 4,
+        "models": ["m", "other"],
+        "expires_ms": 4_102_444_800_000,
+        "approval_seconds": 600,
+        "alert_floor_msat": 50_000,
+        "alert_cooldown_seconds": 60,
+        "attempts_msat": 2_000,
+        "payouts_unapproved_msat": 3_000,
+    }
+    shown = place.arbstr("agent", "show", "bot")
+    for words in ("500 sat", "Europe/Berlin", "m, other", "2100-01-01", "600", "50 sat"):
+        assert words in shown
+    fewer = place.json("agent", "limit", "bot", "--daily", "2sat", "--unset", "hourly", "--unset", "models")["limits"]
+    assert (fewer["daily_msat"], fewer["hourly_msat"], fewer["models"], fewer["concurrent"]) == (2_000, None, None, 4)
+    whole = place.json("agent", "limit", "bot", "--replace", "--max-charge", "1sat", "--daily", "2sat")["limits"]
+    assert {name for name, value in whole.items() if value is not None} == {
+        *("version", "max_charge_msat", "daily_msat", "alert_cooldown_seconds")
+    }
+    assert [row["version"] for row in place.json("agent", "limit", "bot")] == [4, 3, 2, 1]
+    assert "500 sat" in place.arbstr("agent", "limit", "bot")
+    for words in (("--unset", "none"), ("--zone", "Mars"), ("--per-minute", "0")):
+        done = place.command("agent", "limit", "bot", *words)
+        assert (done.returncode, done.stdout) == (1, ""), words
+    assert place.command("agent", "limit", "bot", "--expires", "soon").returncode == 2
+
+
+def test_a_child_key_spends_its_parents_money(place: Setup) -> None:
+    place.arbstr("agent", "create", "bot", "--fund", "100sat")
+    made = place.json("agent", "create", "kid", "--parent", "bot", "--daily", "5sat")
+    assert (made["posted_msat"], made["depth"], made["limits"]["daily_msat"]) == (100_000, 2, 5_000)
+    assert made["parent"] == place.json("agent", "show", "bot")["id"]
+    assert [agent["name"] for agent in place.json("agent", "list")] == ["bot", "kid"]
+    done = place.command("agent", "create", "rich", "--parent", "bot", "--fund", "1sat")
+    assert (done.returncode, "parent" in done.stderr) == (1, True)
+
+
+def test_the_ledger_and_approvals(place: Setup) -> None:
+    place.arbstr("agent", "create", "bot", "--fund", "100sat")
+    place.arbstr("agent", "create", "other", "--fund", "1sat")
+    place.arbstr("agent", "fund", "bot", "5sat", "--key", "k")
+    rows = place.json("ledger", "bot")
+    assert [(row["kind"], row["change_msat"]) for row in rows] == [("fund", 5_000), ("fund", 100_000)]
+    assert rows[0]["key"] == "fund:k"
+    assert {entry["account"] for entry in rows[0]["entries"]} == {"equity:operator", f"agent:{_id(place, 'bot')}"}
+    assert len(place.json("ledger", "--kind", "fund")) == 3
+    assert len(place.json("ledger", "-n", "1")) == 1
+    assert "100 sat" in place.arbstr("ledger", "bot")
+    assert place.command("ledger", "nobody").returncode == 1
+    assert place.json("approval", "list", "--state", "all") == []
+    for words in (("grant", "apr_none"), ("deny", "apr_none"), ("list", "--state", "odd")):
+        assert place.command("approval", *words).returncode == 1
+
+
+def _id(place: Setup, name: str) -> str:
+    return str(place.json("agent", "show", name)["id"])
