@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 
 from arbstr_core.types import AgentDisabled, Caller, Unauthorized
@@ -24,11 +26,23 @@ def token_hash(token: str) -> bytes:
 
 
 class Accounts:
-    """Turns an Authorization header into a Caller. `find` looks a token's hash up in the vault."""
+    """Turns an Authorization header into a Caller. `find` looks a token's hash up in the vault.
 
-    def __init__(self, find: Callable[[bytes], Awaitable[Caller | None]]) -> None:
+    What it found is remembered until `forget`, and for no longer than `fresh_seconds`: where other processes may change
+    agents, a token that was revoked there must end here, too.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[bytes], Awaitable[Caller | None]],
+        *,
+        fresh_seconds: float = math.inf,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._find = find
-        self._known: dict[bytes, Caller] = {}
+        self._fresh_seconds = fresh_seconds
+        self._monotonic = monotonic
+        self._known: dict[bytes, tuple[Caller, float]] = {}
 
     async def identify(self, authorization: str) -> Caller:
         """The caller of a request. Raises Unauthorized or AgentDisabled."""
@@ -42,7 +56,8 @@ class Accounts:
             )
         # The map is asked for a digest of 256 random bits: how long that takes says nothing about a valid token.
         digest = token_hash(token)
-        caller = self._known.get(digest) or await self._ask(digest)
+        known = self._known.get(digest)
+        caller = known[0] if known and self._monotonic() < known[1] else await self._ask(digest)
         if not caller.enabled:
             raise AgentDisabled(f"The agent {caller.name!r} is disabled; its operator can enable it")
         return caller
@@ -54,10 +69,12 @@ class Accounts:
 
     async def _ask(self, digest: bytes) -> Caller:
         known = self._known
+        until = self._monotonic() + self._fresh_seconds
         caller = await self._find(digest)
         if caller is None:
+            known.pop(digest, None)
             raise Unauthorized("That agent token is not known, or was revoked")
         if len(known) >= _KEPT:
             known.clear()
-        known[digest] = caller
+        known[digest] = caller, until
         return caller

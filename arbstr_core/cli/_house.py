@@ -36,6 +36,8 @@ from arbstr_core.web import ControlFlows
 
 _log = logging.getLogger("arbstr")
 
+_FRESH_SECONDS = 2.0
+
 
 class Ids:
     """Makes ids that sort by time: a prefix, 12 hex digits of milliseconds, 16 random ones. Unique, and no secret."""
@@ -137,7 +139,7 @@ def _put_together(
     rails: list[WalletRail] = _objects(made["arbstr_wallet_rails"])
     commands: dict[str, Sequence[Command]] = dict(made["arbstr_commands"])
     money = _vault(settings, database) if settings.vault.enabled else None
-    accounts = Accounts(partial(_find, money)) if money else None
+    accounts = _accounts(money) if money else None
     ids = Ids(clock)
     rooms = _call_rooms(settings, clock, made, money, toolbox.cipher)
     calls = CallFlow(rooms, accounts, log)
@@ -218,6 +220,12 @@ def plugin_rows(settings: Settings) -> list[dict[str, Any]]:
 
 def _objects(made: Sequence[tuple[str, tuple[Any, ...]]]) -> list[Any]:
     return [each for _, objects in made for each in objects]
+
+
+def _accounts(money: Vault) -> Accounts:
+    """Who calls. Where other processes work on the same money, what they change is seen here soon."""
+    find = partial(_find, money)
+    return Accounts(find, fresh_seconds=_FRESH_SECONDS) if money.shared else Accounts(find)
 
 
 async def _find(money: Vault, digest: bytes) -> Caller | None:

@@ -53,6 +53,27 @@ def test_a_known_caller_is_asked_for_once() -> None:
     asyncio.run(story())
 
 
+def test_what_another_process_revoked_ends_here() -> None:
+    """Where agents are changed elsewhere, nobody is believed for longer than a while."""
+
+    async def story() -> None:
+        now = 0.0
+        book = Book()
+        accounts = Accounts(book.find, fresh_seconds=2, monotonic=lambda: now)
+        token = book.add("a")
+        await accounts.identify(f"Bearer {token}")
+        book.callers.clear()
+        now = 1.9
+        assert (await accounts.identify(f"Bearer {token}")).agent == "a"
+        now = 2.0
+        for _ in range(2):
+            with pytest.raises(Unauthorized):
+                await accounts.identify(f"Bearer {token}")
+        assert book.asked == 3
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize(
     "header", ["", "Bearer", "Bearer ", "Basic arb_x", "arb_x", "Bearer sk-1", "Bearer arb_unknown"]
 )

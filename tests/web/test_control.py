@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from house import Served, chat, instance, run, serving, write
+from house import Served, chat, free_port, instance, run, serving, write
 from upstream import Upstream
 
 TOKEN = "internal-token-of-the-other-router-0123456789"
@@ -69,6 +69,32 @@ def test_t12_one_door_one_key(tmp_path: Path) -> None:
                     shaped(both, 400)
 
     told(tmp_path, story)
+
+
+def test_the_operators_listener_is_the_other_routers_too(tmp_path: Path) -> None:
+    """With a listener of its own for the operator, only calls and wallets are served on the other."""
+
+    async def story() -> None:
+        (tmp_path / "token").write_text(TOKEN + "\n")
+        port = free_port()
+        server = f'internal_token = "file:token"\nadmin_listen = "127.0.0.1:{port}"'
+        with Upstream() as upstream:
+            setup = write(tmp_path, instance("x", upstream.url), server=server)
+            async with serving(setup) as served:
+                own = f"http://127.0.0.1:{port}"
+                made = await served.http.post(f"{own}/admin/agents", json={"name": "a"}, headers=setup.operator())
+                known = {"authorization": f"Bearer {made.json()['token']}"}
+                for base in ("", own):
+                    assert (await served.http.get(f"{base}/wallet/balance", headers=known)).status_code == 200
+                body, key = {"reservation_id": "tx_none"}, {"x-internal-token": TOKEN}
+                closed = await served.http.post("/internal/release", json=body, headers=key)
+                assert "listener of its own" in shaped(closed, 404, code="not_found")["message"]
+                there = await served.http.post(f"{own}/internal/release", json=body, headers=key)
+                assert "tx_none" in shaped(there, 404, code="not_found")["message"]
+                away = {**key, "host": "evil.example"}
+                assert (await served.http.post(f"{own}/internal/release", json=body, headers=away)).status_code == 421
+
+    run(story())
 
 
 def test_nothing_is_gathered_for_strangers(tmp_path: Path) -> None:
