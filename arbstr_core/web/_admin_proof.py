@@ -9,16 +9,54 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from arbstr_core.flow import AdminFlow, AuditFlow
 from arbstr_core.types import BadRequest, NotFound
-from arbstr_core.web._documents import (
-    CheckpointDocument,
-    SignedCheckpoint,
-    SignedStatement,
-    VerificationDocument,
-)
 
 Json = dict[str, Any]
 Hex64 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Hex128 = Annotated[str, Field(pattern="^[0-9a-f]{128}$")]
+
+
+class VerificationDocument(BaseModel):
+    """The ledger, replayed."""
+
+    model_config = ConfigDict(extra="allow")
+    ok: bool
+    transfers: int
+    sum_msat: int
+    open_holds: int
+    first_bad: str | None
+
+
+class SignedCheckpoint(BaseModel):
+    """A checkpoint as anchors keep it. `body` is JSON, and the signature (Ed25519, hex) is over just those bytes."""
+
+    body: str
+    key_id: str
+    public_key: str
+    signature: str
+
+
+class CheckpointDocument(BaseModel):
+    """What a checkpoint says of the audit's end: its last row, and how many rows the ledger had."""
+
+    ledger: str
+    epoch: int
+    seq: int
+    hash: str
+    holds: int
+    transfers: int
+    entries: int
+    at_ms: int
+    key_id: str
+    signature: str
+
+
+class SignedStatement(BaseModel):
+    """An agent's statement as text, JSON or CSV; the signature (Ed25519, hex) is over just that text."""
+
+    statement: str
+    key_id: str
+    public_key: str
+    signature: str
 
 
 class Anchored(BaseModel):

@@ -233,50 +233,6 @@ class AuditDocument(BaseModel):
     hash: str
 
 
-class VerificationDocument(BaseModel):
-    """The ledger, replayed."""
-
-    model_config = ConfigDict(extra="allow")
-    ok: bool
-    transfers: int
-    sum_msat: int
-    open_holds: int
-    first_bad: str | None
-
-
-class SignedCheckpoint(BaseModel):
-    """A checkpoint as anchors keep it. `body` is JSON, and the signature (Ed25519, hex) is over just those bytes."""
-
-    body: str
-    key_id: str
-    public_key: str
-    signature: str
-
-
-class CheckpointDocument(BaseModel):
-    """What a checkpoint says of the audit's end: its last row, and how many rows the ledger had."""
-
-    ledger: str
-    epoch: int
-    seq: int
-    hash: str
-    holds: int
-    transfers: int
-    entries: int
-    at_ms: int
-    key_id: str
-    signature: str
-
-
-class SignedStatement(BaseModel):
-    """An agent's statement as text, JSON or CSV; the signature (Ed25519, hex) is over just that text."""
-
-    statement: str
-    key_id: str
-    public_key: str
-    signature: str
-
-
 class CandidateDocument(BaseModel):
     """One offer, priced for a call."""
 
