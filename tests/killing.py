@@ -1,4 +1,4 @@
-"""Load on an arbstr that will be killed, what its clients were told until then, and what must be true after it."""
+"""Load on an arbstr that is killed, again and again; what its clients were told, and what must be true after it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ import asyncio
 import random
 import shutil
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
-from house import Setup, chat, instance, write
+from house import ARBSTR, Process, Setup, chat, instance, run, until_true, write
+from postgres import Cluster
+from unsynced import Unsynced
+from upstream import Act, Upstream
 
 FUND = 10**12
 CALLERS = 6
+CALLS = 30
+"""How many must go through after a death that others outlive"""
 PRICE = 11 + 4 * 5
 """What a call of the script costs, in msat."""
 INPUT = -(-len('[{"role":"user","content":"Say hello"}]') // 4)
@@ -63,8 +69,8 @@ class Acknowledged:
 
     def require(self, rounds: int) -> None:
         """Enough was acknowledged in so many rounds that their checks say something."""
-        found = (len(self.charged), len(self.streamed), len(self.funded))
-        assert all(each > 2 * rounds for each in found), found
+        found = (len(self.charged), len(self.streamed), len(self.output), len(self.funded))
+        assert min(found) > rounds, found
 
 
 def payer(place: Setup) -> dict[str, Any]:
@@ -92,7 +98,7 @@ class Load:
         self.calls = 0
         """how many came to their end"""
 
-    async def until(self, kill: Callable[[], Awaitable[None]]) -> None:
+    async def until(self, kill: Callable[[], Awaitable[object]]) -> None:
         """Load until `kill` is done; patient clients end their last call, with the others the connection breaks."""
         async with httpx.AsyncClient(base_url=self._place.url, timeout=60, trust_env=False) as http:
             work = [self._calls(http, stream=caller % 2 == 1) for caller in range(CALLERS)]
@@ -192,6 +198,7 @@ def _require_all_ended(place: Setup, seconds: float) -> None:
         if (answer.status_code == 200 and not answer.json()["open_holds"]) or time.monotonic() > deadline:
             break
         time.sleep(0.05)
+    assert answer.status_code == 200, answer.text
     ledger = answer.json()
     assert (ledger["ok"], ledger["sum_msat"], ledger["open_holds"]) == (True, 0, 0), ledger
 
@@ -223,6 +230,114 @@ async def after(seconds: float, kill: Callable[[], object]) -> None:
     await asyncio.to_thread(kill)
 
 
+def pauses(upstream: Upstream) -> Upstream:
+    """Its calls take different times from now on."""
+    upstream.script("m", *[Act(pause=0.005 * (turn % 3)) for turn in range(100_000)])
+    return upstream
+
+
+def cut_after_cut(folder: Path, *, cuts: int, seed: int, program: Sequence[str] = (ARBSTR,)) -> None:
+    """Kill it so many times on SQLite; after each of them all that was not synced is lost, or a random part of it."""
+    chance = random.Random(seed)
+    said = Acknowledged()
+    (folder / "data").mkdir(mode=0o700)
+    with Upstream() as upstream, Unsynced(folder / "data", pattern="*") as power:
+        place = write(folder, instance("x", pauses(upstream).url))
+        served = Process(place, env=power.environment(), program=program)
+        try:
+            agent = payer(place)
+            for number in range(cuts):
+                load = Load(place, agent, said, str(number), patient=False)
+                run(load.until(partial(after, moment(chance), served.kill)))
+                power.cut(seed=chance.choice((None, chance.getrandbits(32))))
+                served = Process(place, env=power.environment(), program=program)
+                check(place, agent, said, upstream.hits())
+        finally:
+            if served.running:
+                served.kill()
+    said.require(cuts)
+
+
 def moment(chance: random.Random) -> float:
     """A moment to kill at, in seconds from the start of the load."""
-    return chance.uniform(0.05, 0.5)
+    return chance.uniform(0.05, 0.4)
+
+
+class Pair:
+    """Processes on one database of PostgreSQL, all under load; one of them is killed, or the server is."""
+
+    def __init__(self, folder: Path, database_url: str, upstream: Upstream, processes: int) -> None:
+        self._said = Acknowledged()
+        self._upstream = pauses(upstream)
+        self._rounds = 0
+        self._places: list[OnPostgres] = []
+        self._served: list[Process] = []
+        self._program: Sequence[str] = (ARBSTR,)
+        for number in range(processes):
+            beside = self._places[0] if number else None
+            self._places.append(on_postgres(folder / str(number), database_url, upstream.url, beside=beside))
+            self._served.append(Process(self._places[-1]))
+        self._agent = payer(self._places[0])
+
+    def __enter__(self) -> Pair:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in self._served:
+            if each.running:
+                each.kill()
+
+    def kill_one(self, seconds: float, which: int) -> None:
+        """Kill one process after so many seconds of load; the others go on for a while, and end what it left."""
+        loads = self._loads(patient=False)
+        others = [number for number in range(len(loads)) if number != which]
+
+        async def kill() -> None:
+            await after(seconds, self._served[which].kill)
+            await _go_on([loads[number] for number in others])
+
+        run(_while_all_load([loads[which], *(loads[number] for number in others)], kill))
+        for number in others:
+            self._check(self._places[number])
+        self._served[which] = Process(self._places[which])
+        self._check(self._places[which])
+
+    def kill_server(self, cluster: Cluster, seconds: float) -> None:
+        """Kill the server after so many seconds of load, and start it again; calls go through again by themselves."""
+        loads = self._loads(patient=True)
+
+        async def kill() -> None:
+            await after(seconds, cluster.kill)
+            # Not in another thread: the server ends with the one that started it.
+            cluster.start()
+            await _go_on(loads)
+
+        run(_while_all_load(loads, kill))
+        for place in self._places:
+            self._check(place)
+
+    def require(self) -> None:
+        """Enough was acknowledged."""
+        self._said.require(self._rounds)
+
+    def _loads(self, *, patient: bool) -> list[Load]:
+        self._rounds += 1
+        return [
+            Load(place, self._agent, self._said, f"{self._rounds}-{number}", patient=patient)
+            for number, place in enumerate(self._places)
+        ]
+
+    def _check(self, place: OnPostgres) -> None:
+        check(place, self._agent, self._said, self._upstream.hits(), seconds=30)
+
+
+async def _while_all_load(loads: Sequence[Load], kill: Callable[[], Awaitable[None]]) -> None:
+    killed = asyncio.create_task(kill())
+    await asyncio.gather(*(load.until(partial(asyncio.wait, [killed])) for load in loads))
+    await killed
+
+
+async def _go_on(loads: Sequence[Load]) -> None:
+    """Wait until each has done some more calls: as long as the unknown end of a transaction is looked for, and more."""
+    enough = [(load, load.calls + CALLS) for load in loads]
+    await until_true(lambda: all(load.calls >= calls for load, calls in enough), 60)
