@@ -14,6 +14,7 @@ from arbstr_core.flow.call import CallFlow
 from arbstr_core.types import (
     Caller,
     ChatCall,
+    Conflict,
     ModelNotFound,
     NotFound,
     NothingQualifies,
@@ -23,6 +24,9 @@ from arbstr_core.types import (
 from arbstr_core.vault import AgentRecord, History, Left
 
 Json = dict[str, Any]
+
+_MOST_KEYS = 1_000
+"""below one agent, where it makes them itself"""
 
 
 class WalletFlow:
@@ -124,6 +128,8 @@ class WalletFlow:
     async def create_key(self, caller: Caller, name: str, limits: Mapping[str, Any]) -> Json:
         """A key below the agent's own, named below it, too: so nobody learns or takes the names of others."""
         me = await self._me(caller)
+        if len(await self._history.keys_below(me.id)) >= _MOST_KEYS:
+            raise Conflict(f"{_MOST_KEYS} keys are below yours already, and that is the most; give one a new token")
         made = await self._keys.create_below(me, f"{me.name}.{name}", limits=limits, actor=me.id)
         return {name: value for name, value in made.items() if name not in documents.OF_ACCOUNT}
 

@@ -143,6 +143,22 @@ def test_everything_once(tmp_path: Path) -> None:
     told(tmp_path, story)
 
 
+def test_t1_as_many_as_the_balance_holds(tmp_path: Path) -> None:
+    """Thirty at once for ten that fit: exactly ten are granted."""
+
+    async def story(router: Router) -> None:
+        answers = await asyncio.gather(*(router.reserve(10_000, f"c{number}") for number in range(30)))
+        assert sorted(answer.status_code for answer in answers) == [200] * 10 + [402] * 20
+        assert await router.available() == 0
+        for answer in answers:
+            if answer.status_code == 200:
+                await router.release(answer.json()["reservation_id"])
+        assert await router.available() == 100_000
+        await router.served.verified()
+
+    told(tmp_path, story)
+
+
 def test_more_than_was_reserved_is_told_and_not_charged(tmp_path: Path) -> None:
     async def story(router: Router) -> None:
         name = await router.reserved(10_000)

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from house import Served, chat, instance, run, serving, write
 from upstream import Upstream
+
+from arbstr_core.flow import wallet
 
 
 class Wallet:
@@ -128,17 +131,17 @@ def test_nobody_sees_anothers(tmp_path: Path) -> None:
         of_first, of_second, of_below = [await key.called(max_tokens=5) for key in (first, second, below)]
         everything = [of_below, of_second, of_first, *mine[::-1]]
         sees = {me: everything, first: [of_below, of_first], second: [of_second], below: [of_below], other: []}
-        for wallet, calls in sees.items():
-            assert [row["id"] for row in await wallet.all("/calls", 2)] == calls
-            assert [row["call"] for row in await wallet.all("/transfers", 2) if row["call"]] == calls
+        for seer, calls in sees.items():
+            assert [row["id"] for row in await seer.all("/calls", 2)] == calls
+            assert [row["call"] for row in await seer.all("/transfers", 2) if row["call"]] == calls
             for call in everything:
-                answer = await wallet.ask("GET", f"/receipts/{call}")
-                assert answer.status_code == (200 if call in calls else 404), (wallet.id, call)
+                answer = await seer.ask("GET", f"/receipts/{call}")
+                assert answer.status_code == (200 if call in calls else 404), (seer.id, call)
         stolen = (await me.get("/calls", limit=1))["next_cursor"]
         assert (await other.get("/calls", cursor=stolen))["data"] == []
         stolen = (await me.get("/transfers", limit=1))["next_cursor"]
         assert (await other.get("/transfers", cursor=stolen))["data"] == []
-        for wallet, key in ((other, first), (second, first), (first, me), (below, first), (first, first)):
+        for asker, key in ((other, first), (second, first), (first, me), (below, first), (first, first)):
             for method, path in (
                 ("GET", ""),
                 ("PUT", "/limits"),
@@ -149,7 +152,7 @@ def test_nobody_sees_anothers(tmp_path: Path) -> None:
             ):
                 body = {} if method in ("PUT", "PATCH") else None
                 for name in (key.id, key.agent["name"]):
-                    assert (await wallet.ask(method, f"/keys/{name}{path}", json=body)).status_code == 404
+                    assert (await asker.ask(method, f"/keys/{name}{path}", json=body)).status_code == 404
         assert [row["id"] for row in await me.all("/keys", 100)] == [first.id, second.id, below.id]
         assert await below.all("/keys", 100) == []
 
@@ -192,6 +195,29 @@ def test_child_keys_live_within_their_parents(tmp_path: Path) -> None:
         await me.served.verified()
 
     told(tmp_path, story, max_charge_msat=5_000_000, daily_msat=20_000_000)
+
+
+def test_keys_are_not_made_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wallet, "_MOST_KEYS", 1)
+
+    async def story(me: Wallet) -> None:
+        key = await me.key("one")
+        await key.key("below")
+        more = await me.ask("POST", "/keys", json={"name": "two"})
+        assert (more.status_code, more.json()["error"]["code"]) == (409, "conflict")
+
+    told(tmp_path, story)
+
+
+def test_keys_go_four_deep(tmp_path: Path) -> None:
+    async def story(me: Wallet) -> None:
+        deep = me
+        for name in ("two", "three", "four"):
+            deep = await deep.key(name)
+        more = await deep.ask("POST", "/keys", json={"name": "five"})
+        assert (more.status_code, more.json()["error"]["param"]) == (400, "parent")
+
+    told(tmp_path, story)
 
 
 def test_what_a_call_would_cost(tmp_path: Path) -> None:
