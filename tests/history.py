@@ -68,16 +68,28 @@ def verified(bench: Any, known: tuple[KnownCheckpoint, ...] = ()) -> Verificatio
     return asyncio.run(story())
 
 
-def copies(bench: Any, cluster: Any, new_folder: Callable[[], Path]) -> Callable[[], Any]:
-    """Gives a copy of a bench's database with each call. On PostgreSQL they go with the server: to drop one takes
-    longer than to make many."""
-    kind = type(bench)
+TABLES = (
+    *("account", "agent", "token", "limits", "bucket", "hold", "hold_window", "transfer", "entry", "receipt"),
+    *("approval", "audit", "checkpoint"),
+)
 
-    def copy() -> Any:
-        folder = new_folder()
+
+def copies(bench: Any, cluster: Any, new_folder: Callable[[], Path]) -> Callable[..., Any]:
+    """Gives the bench's database as it is now with each call: on SQLite a copy; on PostgreSQL, where to make and drop
+    databases takes long, the same with all rows put back, or a copy that stays where it has to be `apart`."""
+    kind = type(bench)
+    if bench.dialect is Dialect.POSTGRESQL:
+        bench.tamper("CREATE SCHEMA kept", *(f"CREATE TABLE kept.{name} AS TABLE {name}" for name in TABLES))
+
+    def copy(*, apart: bool = False) -> Any:
         if bench.dialect is Dialect.SQLITE:
+            folder = new_folder()
             shutil.copy(bench.path, folder / "arbstr.db")
             return kind(folder)
-        return kind(folder, cluster.create_database(bench.url.rsplit("/", 1)[1]))
+        bench.tamper_unguarded(*(f"DELETE FROM {name}" for name in TABLES))
+        bench.tamper_unguarded(*(f"INSERT INTO {name} TABLE kept.{name}" for name in TABLES))
+        if apart:
+            return kind(new_folder(), cluster.create_database(bench.url.rsplit("/", 1)[1]))
+        return bench
 
     return copy

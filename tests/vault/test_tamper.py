@@ -260,7 +260,7 @@ def test_a_checkpoint_finds_a_tail_that_was_cut(fresh):
 
 
 def test_a_checkpoint_finds_a_database_that_was_rolled_back(fresh):
-    bench, old = fresh(), fresh()
+    bench, old = fresh(apart=True), fresh()
 
     async def go_on():
         async with bench.vault() as vault:
