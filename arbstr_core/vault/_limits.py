@@ -9,10 +9,9 @@ import msgspec
 from arbstr_core.vault import _rows
 from arbstr_core.vault._book import Book
 from arbstr_core.vault._rows import Node
-from arbstr_core.vault._terms import ATTEMPTS, FLOOR, HOUR_MS, MINUTE_MS, day_of, more_of
+from arbstr_core.vault._terms import ATTEMPTS, FLOOR, HOUR_MS, MINUTE_MS, TENTH_OF_MINUTE_MS, day_of, more_of
 from arbstr_core.vault._values import HoldRequest, Limits, RefusalReason
 
-_TENTH_OF_MINUTE_MS = 6_000
 _PAYOUT_WAITS_SECONDS = 86_400
 """for an operator, where the limits do not say how long"""
 
@@ -123,12 +122,12 @@ class Spending:
         if more.per_minute is None:
             return None
         # The last minute and the tenth that has begun: never more than the limit in any sixty seconds.
-        since = self._book.now_ms - self._book.now_ms % _TENTH_OF_MINUTE_MS - MINUTE_MS
+        since = self._book.now_ms - self._book.now_ms % TENTH_OF_MINUTE_MS - MINUTE_MS
         used = self._book.buckets.used(node.id, "requests", since)
         if sum(used.values()) < more.per_minute:
             return None
         first = min(used, default=since)
-        return Bound(RefusalReason.RATE, 0, node.id, first + MINUTE_MS + _TENTH_OF_MINUTE_MS)
+        return Bound(RefusalReason.RATE, 0, node.id, first + MINUTE_MS + TENTH_OF_MINUTE_MS)
 
     def _open_of(self, node: Node) -> int:
         """How many holds are open of this agent and its children."""
@@ -188,7 +187,7 @@ class Spending:
             book.buckets.open(*window)
         for node, more in self._terms:
             if more.per_minute is not None and not self._payout:
-                start = book.now_ms - book.now_ms % _TENTH_OF_MINUTE_MS
+                start = book.now_ms - book.now_ms % TENTH_OF_MINUTE_MS
                 if start not in book.buckets.used(node.id, "requests", start):
                     book.buckets.open(node.id, "requests", start)
                 book.buckets.use(node.id, "requests", start, 1)
