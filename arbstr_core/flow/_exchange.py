@@ -13,7 +13,7 @@ from arbstr_core.flow._headers import reply_headers
 from arbstr_core.flow._receipt import Ending, facts_of, hold_request, write_receipt
 from arbstr_core.flow._refusal import CUT, LEDGER_LOST, lease_lost, refusal, vault_unavailable, withheld
 from arbstr_core.flow._remedies import Outcome, Remedies, fit
-from arbstr_core.flow._retries import Again, Answer, Retries
+from arbstr_core.flow._retries import Again, Answer, Retries, may_come_again
 from arbstr_core.flow._rooms import CallRooms, CallSummary
 from arbstr_core.flow._spare import Spare
 from arbstr_core.flow._waiting import Leash, drain, over, read_out, wake, woken
@@ -77,7 +77,7 @@ class Exchange:
         self._whole = False
         self._left = False
         self._leash: Leash | None = None
-        self._again = None if retries is None else Again(retries, call, caller)
+        self._again = Again(retries, call, caller) if retries is not None and may_come_again(call) else None
         self._term = rooms.lease.term if rooms.lease is not None else 0
         self._bill: Bill | None = None
         self._first_byte_at = 0.0

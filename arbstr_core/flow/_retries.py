@@ -100,9 +100,9 @@ class Retries:
         digest = body_digest(self._body_key, call.endpoint, call.body)[:_DIGEST_BYTES]
         key = call.idempotency_key
         if key is None:
-            return Claim(digest=digest, retry=call.retry)
+            return Claim(digest=digest, retry=bool(call.tries))
         named = body_digest(self._body_key, f"{call.endpoint} by key", key.encode())[:_DIGEST_BYTES]
-        return Claim(digest=named, body=digest, retry=call.retry)
+        return Claim(digest=named, body=digest, retry=bool(call.tries))
 
     async def ended(self, claimed: Claimed, agent: str) -> HoldState:
         """How the first call ended. Raises IdempotencyConflict, StillRunning, Overloaded or ShuttingDown."""
@@ -154,6 +154,11 @@ class Retries:
     def sealed(self, answer: Answer) -> bytes:
         """An answer as the vault keeps it."""
         return self._cipher.seal(msgspec.msgpack.encode(answer), _purpose(answer.id))
+
+
+def may_come_again(call: ChatCall) -> bool:
+    """True for a caller with a key of its own, and for one that counts its tries: no other is ever known again."""
+    return call.tries is not None or call.idempotency_key is not None
 
 
 class Again:

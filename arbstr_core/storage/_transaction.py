@@ -80,3 +80,8 @@ class Transaction(ABC):
         """Run what waits for the end."""
         for work in self._last:
             work()
+
+    def forget(self) -> None:
+        """Let go of what refers back to it: nothing of a batch should wait for the garbage collector."""
+        self._last.clear()
+        self.scratch.clear()

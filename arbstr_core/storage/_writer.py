@@ -134,7 +134,7 @@ class Writer:
         except self._faults as fault:
             lost, waited = self._link.lost(fault), self._link.waited(fault)
             self._link.roll_back()
-            if lost and again:
+            if again and (lost or self._link.overtaken(fault)):
                 return self._outcomes(batch, again=False)
             if lost or len(batch) == 1:
                 told = self._link.told(fault)
@@ -152,6 +152,7 @@ class Writer:
         results = [operation.run(transaction) for operation in operations]
         transaction.finish()
         self._link.commit(transaction)
+        transaction.forget()
         return results
 
     def _abandon(self, batch: list[_Item]) -> None:

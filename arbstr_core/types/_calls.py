@@ -34,7 +34,7 @@ class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
     names what else in there may cost something: `tools.TYPE` for a tool that runs at the provider, and
     `cache_control`. `hints` are the caller's `x-arbstr-*` headers and
     `prefer`, in lower case. `arrived_ms` is Unix time in milliseconds. `idempotency_key` is the caller's own name for
-    what it asks, None where it gave none; `retry` says that it asks again for what it may have got already.
+    what it asks, None where it gave none; `tries` is how often it has asked for the same before, where it counts that.
     """
 
     id: str
@@ -54,7 +54,7 @@ class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
     hints: Mapping[str, str] = {}
     arrived_ms: int = 0
     idempotency_key: str | None = None
-    retry: bool = False
+    tries: int | None = None
 
     def raw(self, key: str) -> bytes | None:
         """The JSON of one top-level member, byte for byte; None where the body has no such key."""

@@ -41,7 +41,9 @@ _FIRST = Statement(
 )
 _RENEW = Statement(sa.update(t.JOB).where(_OWN).values(until_ms=_UNTIL))
 _TAKE = Statement(
-    sa.update(t.JOB).where(t.JOB.c.name == _NAME).values(boot_id=_BOOT, until_ms=_UNTIL, fence=t.JOB.c.fence + constant(1))
+    sa.update(t.JOB)
+    .where(t.JOB.c.name == _NAME)
+    .values(boot_id=_BOOT, until_ms=_UNTIL, fence=t.JOB.c.fence + constant(1))
 )
 
 

@@ -59,7 +59,7 @@ class ChatDoor:
             if "x-request-id" in headers:
                 said["x-client-request-id"] = headers["x-request-id"]
             caller = await self._flow.identify(headers.get("authorization", ""))
-            key, retry = read_retry(headers)
+            key, tries = read_retry(headers)
             body = await read_body(headers, receive, self._max_body_bytes, "[server] max_body_bytes")
             call = read_call(
                 body,
@@ -70,7 +70,7 @@ class ChatDoor:
                 },
                 arrived_ms=time.time_ns() // 1_000_000,
                 idempotency_key=key,
-                retry=retry,
+                tries=tries,
             )
             model = call.model
             exchange = self._flow.begin(call, caller)

@@ -14,6 +14,7 @@ _MOST_OUTPUT = 100_000_000
 _MOST_CHOICES = 128
 _MOST_OF_A_NAME = 256
 _MOST_OF_A_KEY = 255
+_DIGITS = 7
 _READ = frozenset(
     {"model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "tools", "functions"}
     | {"response_format"}
@@ -28,13 +29,13 @@ class _Options(msgspec.Struct):
     include_usage: bool | None = None
 
 
-def read_retry(headers: Mapping[str, str]) -> tuple[str | None, bool]:
-    """(the caller's `Idempotency-Key`, whether its SDK says that it asks again). Raises BadRequest."""
+def read_retry(headers: Mapping[str, str]) -> tuple[str | None, int | None]:
+    """(the caller's `Idempotency-Key`, how often its SDK has asked before). Raises BadRequest."""
     key = headers.get("idempotency-key")
     if key is not None and not (0 < len(key) <= _MOST_OF_A_KEY and key.isascii() and key.isprintable()):
         raise BadRequest(f"Idempotency-Key must be 1 to {_MOST_OF_A_KEY} printable ASCII characters")
     count = headers.get("x-stainless-retry-count", "")
-    return key, count.isdecimal() and count.strip("0") != ""
+    return key, int(count) if count.isascii() and count.isdigit() and len(count) < _DIGITS else None
 
 
 def read_call(
@@ -45,7 +46,7 @@ def read_call(
     hints: Mapping[str, str],
     arrived_ms: int,
     idempotency_key: str | None = None,
-    retry: bool = False,
+    tries: int | None = None,
 ) -> ChatCall:
     """The call that `body` asks for. Raises BadRequest, which names the field."""
     try:
@@ -91,7 +92,7 @@ def read_call(
         hints=hints,
         arrived_ms=arrived_ms,
         idempotency_key=idempotency_key,
-        retry=retry,
+        tries=tries,
     )
 
 

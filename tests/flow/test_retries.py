@@ -119,7 +119,7 @@ class Kit:
     ) -> Exchange:
         self.asked += 1
         call = a_call(text, stream=stream, output_limit=limit)
-        more: dict[str, Any] = {"id": f"req_{self.asked}", "idempotency_key": key, "retry": retry}
+        more: dict[str, Any] = {"id": f"req_{self.asked}", "idempotency_key": key, "tries": int(retry)}
         return self.made.flow.begin(msgspec.structs.replace(call, **more), caller)
 
     async def ask(self, stream: bool, **more: Any) -> tuple[bytes, dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from arbstr_core.api import Caller, ChatCall, Excluded, Quote, RoutingPolicy, Standing, Verdict
-from arbstr_policy_keywords._rules import Rule
+from arbstr_policy_keywords._rules import Rule, keyword_in
 
 HEADER = "x-arbstr-policy"
 
@@ -17,6 +17,7 @@ class KeywordPolicy(RoutingPolicy):
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = {rule.name: rule for rule in rules}
+        self._keywords = [(rule, rule.folded()) for rule in rules if rule.keywords]
 
     def consider(self, call: ChatCall, caller: Caller, quotes: tuple[Quote, ...], standing: Standing) -> Verdict:
         """Apply the rule for `call`; keep all where there is none, and none where the header names no rule."""
@@ -25,8 +26,8 @@ class KeywordPolicy(RoutingPolicy):
             rule = self._rules.get(named)
             return self._unknown(named, quotes) if rule is None else _narrow(rule, quotes, "by header")
         text = call.last_user_message().casefold()
-        for rule in self._rules.values():
-            keyword = rule.keyword_in(text)
+        for rule, keywords in self._keywords:
+            keyword = keyword_in(keywords, text)
             if keyword is not None:
                 return _narrow(rule, quotes, f"by keyword {keyword!r}")
         return Verdict(kept=quotes)

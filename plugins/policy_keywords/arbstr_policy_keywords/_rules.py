@@ -41,9 +41,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         rate: Rate | None = getattr(self, key)
         return None if rate is None else int(rate.value)
 
-    def keyword_in(self, text: str) -> str | None:
-        """The first of the keywords that `text`, case-folded, has at the start of a word."""
-        return next((word for word in self.keywords if _begins_a_word(word.strip().casefold(), text)), None)
+    def folded(self) -> tuple[tuple[str, str], ...]:
+        """Each keyword, and as it is looked for."""
+        return tuple((word, word.strip().casefold()) for word in self.keywords)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +56,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two rules are named {', '.join(twice)}; give each its own name")
+
+
+def keyword_in(keywords: tuple[tuple[str, str], ...], text: str) -> str | None:
+    """The first of a rule's `folded` keywords that `text`, case-folded, has at the start of a word."""
+    for word, folded in keywords:
+        if folded in text and _begins_a_word(folded, text):
+            return word
+    return None
 
 
 def _begins_a_word(word: str, text: str) -> bool:
