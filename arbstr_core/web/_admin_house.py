@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from arbstr_core.flow import HouseFlow
 from arbstr_core.types import ChatCall
-from arbstr_core.web._documents import CommandDocument, OffersDocument, PlanDocument
 from arbstr_core.web._fields import Id
+from arbstr_core.web._market_documents import CommandDocument, OffersDocument, PlanDocument
 
 Json = dict[str, Any]
 

@@ -19,11 +19,11 @@ from arbstr_core.web._documents import (
     MovementDocument,
     NewKeyDocument,
     Page,
-    QuoteDocument,
     ReceiptDocument,
     TokenDocument,
 )
 from arbstr_core.web._fields import CallsAsked, HistoryAsked, Id, KeyLimits, Text, first_limits, named
+from arbstr_core.web._market_documents import QuoteDocument
 from arbstr_core.web._request import read_call
 
 Json = dict[str, Any]

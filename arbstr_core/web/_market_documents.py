@@ -1,0 +1,98 @@
+"""The documents about the market and about plugins; see `_documents`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class CandidateDocument(BaseModel):
+    """One offer, priced for a call."""
+
+    provider: str
+    model: str
+    cost_msat: int = Field(description="what it is expected to cost")
+    ceiling_msat: int = Field(description="the most that it can cost")
+
+
+class OutDocument(BaseModel):
+    """An offer that is out, and why."""
+
+    provider: str
+    model: str
+    reason: str
+
+
+class PlanDocument(BaseModel):
+    """Whom a call would be sent to, in order."""
+
+    candidates: list[CandidateDocument]
+    beaten: list[CandidateDocument]
+    out: list[OutDocument]
+    reasons: list[str]
+    strategy: str | None
+
+
+class RefusalDocument(BaseModel):
+    """What would refuse a call."""
+
+    limit: str
+    agent: str
+    left_msat: int
+    resets_ms: int | None
+
+
+class QuoteDocument(PlanDocument):
+    """What a call would cost, and whether it would be let through now."""
+
+    model: str
+    granted: bool
+    hold_msat: int = Field(description="what would be set aside")
+    covered: int = Field(description="how many candidates that covers")
+    refusal: RefusalDocument | None
+
+
+class OfferDocument(BaseModel):
+    """An offer with the agents' price in msat per million tokens, and per request."""
+
+    provider: str
+    model: str
+    tier: str
+    context_window: int | None
+    input_msat: int
+    cached_input_msat: int
+    output_msat: int
+    request_msat: int
+
+
+class FailingDocument(BaseModel):
+    """A provider that does not say what it offers."""
+
+    provider: str
+    reason: str
+
+
+class OffersDocument(BaseModel):
+    """The market."""
+
+    offers: list[OfferDocument]
+    out: list[OutDocument]
+    failing: list[FailingDocument]
+
+
+class ParamDocument(BaseModel):
+    """A parameter of a plugin's command."""
+
+    name: str
+    help: str
+    required: bool
+    default: Any
+
+
+class CommandDocument(BaseModel):
+    """A plugin's command."""
+
+    name: str
+    help: str
+    params: list[ParamDocument]
