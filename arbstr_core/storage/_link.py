@@ -43,6 +43,10 @@ class Link(ABC):
     def lost(self, fault: BaseException) -> bool:
         """True where the connection broke, and with it the transaction: all of it may be tried once more."""
 
+    def overtaken(self, fault: BaseException) -> bool:
+        """True where another process was quicker, or waited for us as we for it: all of it may be tried once more."""
+        return False
+
     @abstractmethod
     def waited(self, fault: BaseException) -> bool:
         """True where the time for waiting was used up: others hold what was wanted."""

@@ -224,6 +224,10 @@ class PostgresLink(Link):
             self._end_pipeline()
         return self._connection.closed
 
+    def overtaken(self, fault: BaseException) -> bool:
+        """True where another process has made the same row, or the server broke a circle of waiting."""
+        return isinstance(fault, (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected))
+
     def waited(self, fault: BaseException) -> bool:
         """True for lock_timeout and statement_timeout."""
         return isinstance(fault, (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled))

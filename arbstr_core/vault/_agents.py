@@ -61,7 +61,7 @@ class CreateAgent(VaultOperation[None]):
             raise ValueError(f"{agent.id} has no account of its own to fund")
         self._agent = agent
         self.agents = () if agent.parent is None else (agent.parent,)
-        self.accounts = _funding_accounts(agent.realm, agent.rail) if agent.fund_msat else ()
+        self.accounts = _funding_accounts(agent.rail) if agent.fund_msat else ()
 
     def change(self, book: Book) -> None:
         """Create it."""
@@ -128,14 +128,14 @@ def write_limits(book: Book, node: Node, limits: Limits, actor: str) -> int:
 class Fund(VaultOperation[None]):
     """Money for an agent, out of the operator's equity; once a key."""
 
-    def __init__(self, chart: Chart, agent: str, realm: str, amount_msat: int, rail: str, key: str) -> None:
+    def __init__(self, chart: Chart, agent: str, amount_msat: int, rail: str, key: str) -> None:
         super().__init__(chart)
         _check_amount(amount_msat)
         if not amount_msat:
             raise ValueError("0 msat is no amount to fund an agent with")
         plain_text("a funding", rail, key)
         self.agents = (agent,)
-        self.accounts = _funding_accounts(realm, rail)
+        self.accounts = _funding_accounts(rail)
         self._amount_msat = amount_msat
         self._rail = rail
         self._key = key
@@ -199,8 +199,8 @@ def known_node(book: Book, agent: str) -> Node:
     return node
 
 
-def _funding_accounts(realm: str, rail: str) -> tuple[tuple[str, str], ...]:
-    return (("equity:operator", realm), (f"asset:{rail}", realm))
+def _funding_accounts(rail: str) -> tuple[str, ...]:
+    return "equity:operator", f"asset:{rail}"
 
 
 def _fund(book: Book, node: Node, amount: int, rail: str, key: str) -> None:

@@ -43,8 +43,8 @@ class VaultOperation(Operation[T]):
 
     agents: tuple[str, ...] = ()
     holds: tuple[str, ...] = ()
-    accounts: tuple[tuple[str, str], ...] = ()
-    """by (name, realm)"""
+    accounts: tuple[str, ...] = ()
+    """others, by name"""
 
     def __init__(self, chart: Chart) -> None:
         self._chart = chart
@@ -119,9 +119,11 @@ class Book:
         tx = self.tx
         if tx.dialect is Dialect.SQLITE:
             return self._asked_nodes(agents), tx.asked(_rows.LOAD_HOLDS, holds), self._purses_of_loaded
-        known = [self._chart.get(key) for operation in operations for key in operation.accounts]
-        accounts = sorted({account.id for account in known if account is not None})
-        locked = tx.ask(_rows.LOCK, _named(agents, holds, accounts))
+        names = sorted({name for operation in operations for name in operation.accounts})
+        if names:
+            locked = tx.ask(_rows.LOCK_NAMED, _named(agents, holds, ()) | {"names": array(TEXT, names)})
+        else:
+            locked = tx.ask(_rows.LOCK, _named(agents, holds, ()))
         nodes, found = self._asked_nodes(agents), tx.asked(_rows.LOAD_HOLDS, holds)
         return nodes, found, lambda: [Purse(*row) for row in locked()]
 
@@ -154,17 +156,24 @@ class Book:
         """Make known the holds with these ids, where they exist, and lock their accounts."""
         wanted = sorted(set(ids) - self.holds.keys())
         if self.tx.dialect is Dialect.POSTGRESQL and wanted:
-            for row in self.tx.all(_rows.LOCK, _named((), wanted, ())):
+            for row in self._locked_late(_named((), wanted, ())):
                 self.purses.setdefault(row[0], Purse(*row))
         self.holds.update({found.id: found for found in self.tx.load(_rows.LOAD_HOLDS, wanted)})
+
+    def _locked_late(self, wanted: dict[str, str]) -> list[tuple[Any, ...]]:
+        """Lock what nobody named beforehand. Numbers that were drawn before may be smaller than those that others have
+        used for it since: they are given up."""
+        rows = self.tx.all(_rows.LOCK, wanted)
+        self._next_hold = _numbers.drawn_from(self.tx, _rows.HOLD_NUMBERS, 0)
+        self._next_transfer = _numbers.drawn_from(self.tx, _rows.TRANSFER_NUMBERS, 0)
+        return rows
 
     def purse(self, account: int) -> Purse:
         """An account's counters, with what this transaction did to them."""
         found = self.purses.get(account)
         if found is None:
             if self.tx.dialect is Dialect.POSTGRESQL:
-                rows = self.tx.all(_rows.LOCK, _named((), (), (account,)))
-                found = Purse(*rows[0])
+                found = Purse(*self._locked_late(_named((), (), (account,)))[0])
             else:
                 found = self.tx.load(_rows.LOAD_PURSES, [account])[0]
             self.purses[account] = found

@@ -184,6 +184,7 @@ class Settle(VaultOperation[Closed]):
         if settlement.seller is not None and not 0 <= settlement.seller.msat <= settlement.charge_msat:
             raise ValueError(f"settlement of {settlement.id}: the seller's share is no part of the charge")
         self.holds = (settlement.id,)
+        self.accounts = _beside_the_agent(settlement)
         self._settlement = settlement
         self._receipt = settlement.receipt.decode()
         plain_text(f"the settlement of {settlement.id}", self._receipt, *(cost.provider for cost in settlement.costs))
@@ -203,6 +204,12 @@ class Settle(VaultOperation[Closed]):
         _count_failed(book, hold, self._settlement.costs)
         book.end_hold(hold, "settle", charge, entries, self._receipt)
         return closed(hold, first=True)
+
+
+def _beside_the_agent(settlement: Settlement) -> tuple[str, ...]:
+    """Whose counters move as well: nodes that took what they bill from what is held there, and a seller."""
+    nodes = tuple(f"asset:prepaid:{cost.node}" for cost in settlement.costs if cost.node is not None)
+    return nodes if settlement.seller is None else (*nodes, f"seller:{settlement.seller.seller}")
 
 
 def _count_failed(book: Book, hold: Held, costs: Sequence[ProviderCost]) -> None:

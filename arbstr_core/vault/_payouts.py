@@ -26,6 +26,7 @@ class EndPayout(VaultOperation[Closed]):
         self._receipt = paid.receipt.decode()
         plain_text(f"the payout {paid.id}", self._receipt, paid.rail)
         self.holds = (paid.id,)
+        self.accounts = (_events.rail(paid.rail)[0],)
 
     def change(self, book: Book) -> Closed:
         """End it, or give the outcome there is already."""

@@ -23,7 +23,7 @@ class Post(VaultOperation[int]):
         self._event = event
         self._realm = realm
         self._key = key
-        self.accounts = tuple((name, realm) for _, (name, _), _ in legs)
+        self.accounts = tuple(name for _, (name, _), _ in legs)
 
     def change(self, book: Book) -> int:
         """Post it."""

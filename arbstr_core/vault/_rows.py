@@ -86,18 +86,22 @@ def latest_limits() -> sa.ColumnElement[bool]:
     return sa.and_(t.LIMITS.c.agent_id == t.AGENT.c.id, t.LIMITS.c.version == version)
 
 
-def _lock() -> Statement:
+def _lock(*, by_name: bool) -> Statement:
     """The accounts that a transaction is about, locked in order of their number, so that two processes never wait for
-    each other. PostgreSQL only."""
+    each other. With `by_name` also those with counters that have one of the names, in any realm. PostgreSQL only."""
     account = t.ACCOUNT.c
 
     def named(table: sa.Table, name: str) -> sa.Select[Any]:
         return sa.select(table.c.account_id).where(table.c.id == sa.any_(sa.bindparam(name, type_=ARRAY(TEXT))))
 
     more = sa.func.unnest(sa.bindparam("accounts", type_=ARRAY(INTEGER))).table_valued("id").render_derived()
-    ids = sa.union(named(t.AGENT, "agents"), named(t.HOLD, "holds"), sa.select(more.c.id))
+    ids = [named(t.AGENT, "agents"), named(t.HOLD, "holds"), sa.select(more.c.id)]
+    if by_name:
+        own = t.ACCOUNT.alias("named").c
+        given = sa.any_(sa.bindparam("names", type_=ARRAY(TEXT)))
+        ids.append(sa.select(own.id).where(own.name == given, own.constrained == constant(1)))
     columns = (account.id, account.posted_msat, account.held_msat, account.last_hold, account.last_transfer)
-    return Statement(sa.select(*columns).where(account.id.in_(ids)).order_by(account.id).with_for_update())
+    return Statement(sa.select(*columns).where(account.id.in_(sa.union(*ids))).order_by(account.id).with_for_update())
 
 
 def _load_nodes(ids: Rows) -> sa.Select[Any]:
@@ -162,7 +166,8 @@ def _use_buckets(rows: Rows) -> sa.Update:
     return sa.update(t.BUCKET).where(own).values({bucket.used: bucket.used + rows[3]})
 
 
-LOCK = _lock()
+LOCK = _lock(by_name=False)
+LOCK_NAMED = _lock(by_name=True)
 LOAD_NODES = Load(Node, (TEXT,), _load_nodes)
 LOAD_PURSES = Load(Purse, (INTEGER,), _load_purses)
 LOAD_HOLDS = Load(Held, (TEXT,), _load_holds)

@@ -206,8 +206,7 @@ class Vault:
 
         In realm `sim` the money is made; elsewhere more than the equity raises InsufficientFunds.
         """
-        realm = (await self._agent(agent_id)).realm
-        await self._db.submit(Fund(self._chart, agent_id, realm, amount_msat, rail, key))
+        await self._db.submit(Fund(self._chart, agent_id, amount_msat, rail, key))
         return await self._agent(agent_id)
 
     async def set_enabled(self, agent_id: str, enabled: bool, *, actor: str = "operator") -> AgentRecord:
@@ -216,7 +215,7 @@ class Vault:
         return await self._agent(agent_id)
 
     async def rotate_token(self, agent_id: str, token_hash: bytes, *, actor: str = "operator") -> None:
-        """Give an agent a new token and revoke those it had."""
+        """Give an agent a new token and revoke those that it and the keys below it had."""
         await self._db.submit(RotateToken(self._chart, agent_id, token_hash, actor))
 
     async def agent_by_token(self, token_hash: bytes) -> AgentRecord | None:
