@@ -63,7 +63,7 @@ def main(port: int, url: str) -> None:
     # As `arbstr serve` does: a goal that only the collector's settings reach would not be one.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(200_000, 50, 100)
     uvicorn.run(
         Bare(url),
         host="127.0.0.1",

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from arbstr_core.flow import AdminFlow, AuditFlow
 from arbstr_core.types import BadRequest, NotFound
+from arbstr_core.web._fields import Id
 
 Json = dict[str, Any]
 Hex64 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -113,7 +114,7 @@ def proof_routes(router: APIRouter, admin: AdminFlow, audit: AuditFlow | None) -
 
     @router.get("/agents/{agent}/statement", tags=["proof"], response_model=SignedStatement)
     async def statement(
-        agent: str,
+        agent: Id,
         since_ms: Annotated[int | None, Query(ge=0)] = None,
         until_ms: Annotated[int | None, Query(ge=0)] = None,
         format: Literal["json", "csv"] = "json",
