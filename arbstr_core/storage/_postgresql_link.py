@@ -160,7 +160,7 @@ class PostgresLink(Link):
             try:
                 self._reconnect()
                 if not self._session.follows(before):
-                    said = "another server answers"
+                    said = "the server crashed, or another one answers"
                     break
                 said = self._outcome(xid)
             except StorageError:
@@ -184,10 +184,11 @@ class PostgresLink(Link):
 
     def _asked_session(self) -> _Session:
         row = self._asked(
-            "SELECT pid, backend_start::text, system_identifier, timeline_id"
-            " FROM pg_stat_activity, pg_control_system(), pg_control_checkpoint() WHERE pid = pg_backend_pid()"
+            "SELECT pid, backend_start::text, system_identifier, timeline_id, stats_reset::text"
+            " FROM pg_stat_activity, pg_control_system(), pg_control_checkpoint(), pg_stat_bgwriter"
+            " WHERE pid = pg_backend_pid()"
         )
-        return _Session(pid=row[0], began=row[1], system=row[2], timeline=row[3])
+        return _Session(pid=row[0], began=row[1], system=row[2], timeline=row[3], counted_since=row[4])
 
     def _asked(self, query: str, *parameters: str) -> tuple[Any, ...]:
         """The one row of a query. A connection that does not give it is closed."""
@@ -252,7 +253,11 @@ class _Session(msgspec.Struct, frozen=True, kw_only=True):
     began: str
     system: int
     timeline: int
+    counted_since: str
+    """of the server's statistics, which it drops where it recovers from a crash"""
 
     def follows(self, before: _Session) -> bool:
-        """True where transactions have the same numbers as in `before`: the same cluster, and not a promoted copy."""
-        return (self.system, self.timeline) == (before.system, before.timeline)
+        """True where transactions have the same numbers as in `before`: the same cluster, not a promoted copy, and not
+        after a crash. What had not reached the disk then is gone, and its number is given away once more."""
+        theirs = (before.system, before.timeline, before.counted_since)
+        return (self.system, self.timeline, self.counted_since) == theirs
