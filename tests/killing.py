@@ -29,6 +29,7 @@ INPUT = -(-len('[{"role":"user","content":"Say hello"}]') // 4)
 """What its input costs as arbstr counts it."""
 ORPHANS = """SELECT h.id FROM transfer x JOIN hold h ON h.seq = x.hold_seq WHERE x.memo = 'orphaned'"""
 ENDS = "SELECT h.id, x.kind, x.amount_msat FROM transfer x JOIN hold h ON h.seq = x.hold_seq"
+BALANCES = "SELECT a.id, b.posted_msat FROM agent a JOIN account b ON b.id = a.account_id"
 LOST = "was acknowledged and is lost"
 
 
@@ -176,19 +177,27 @@ def check(place: Setup, agent: dict[str, Any], said: Acknowledged, executed: int
 
     After a start on SQLite that is true at once; elsewhere holds are ended when the lease of their process is over.
     """
+    _require_acknowledged(place, agent, said)
     _require_all_ended(place, seconds)
+    settled = _require_ends(place, said, executed)
+    balances = dict(place.rows(BALANCES))
+    assert balances[agent["id"]] == FUND - settled
+    assert all(balances[name] <= 2000 for name in said.funded)
+
+
+def _require_acknowledged(place: Setup, agent: dict[str, Any], said: Acknowledged) -> None:
     holds = {row[0] for row in place.rows("SELECT id FROM hold")}
-    balances = dict(place.rows("SELECT a.id, b.posted_msat FROM agent a JOIN account b ON b.id = a.account_id"))
+    ends = {row[0]: row[1:] for row in place.rows(ENDS)}
+    balances = dict(place.rows(BALANCES))
     for kind, told, found in (
         ("call", said.charged.keys() | said.streamed | said.output, holds),
         ("agent", said.funded.keys() | {agent["id"]}, balances.keys()),
     ):
         assert told <= found, f"the {kind} {min(told - found)} {LOST}, one of {len(told - found)}"
-    settled = _require_ends(place, holds, said, executed)
-    assert balances[agent["id"]] == FUND - settled
+    for name, msat in said.charged.items():
+        assert ends.get(name) == ("settle", msat) == ("settle", PRICE), f"the charge of {name} {LOST}: {ends.get(name)}"
     for name, msat in said.funded.items():
         assert balances[name] >= msat, f"the funding of {name} {LOST}"
-        assert balances[name] <= 2000
 
 
 def _require_all_ended(place: Setup, seconds: float) -> None:
@@ -203,15 +212,13 @@ def _require_all_ended(place: Setup, seconds: float) -> None:
     assert (ledger["ok"], ledger["sum_msat"], ledger["open_holds"]) == (True, 0, 0), ledger
 
 
-def _require_ends(place: Setup, holds: set[str], said: Acknowledged, executed: int) -> int:
-    """Each hold ended once, as its client was told; what was settled altogether."""
+def _require_ends(place: Setup, said: Acknowledged, executed: int) -> int:
+    """Each hold ended once, as it must; what was settled altogether."""
     ends: dict[str, tuple[str, int]] = {}
     for hold, kind, msat in place.rows(ENDS):
         assert hold not in ends, f"{hold} ended twice"
         ends[hold] = (kind, msat)
-    assert ends.keys() == holds
-    for name, msat in said.charged.items():
-        assert ends[name] == ("settle", msat) == ("settle", PRICE), f"the charge of {name} {LOST}: {ends[name]}"
+    assert ends.keys() == {row[0] for row in place.rows("SELECT id FROM hold")}
     for name in said.output | said.streamed:
         kind, msat = ends[name]
         assert (kind, msat > 0) == ("settle", True), f"output of {name} was seen, and it cost nothing"
@@ -266,17 +273,25 @@ def moment(chance: random.Random) -> float:
 class Pair:
     """Processes on one database of PostgreSQL, all under load; one of them is killed, or the server is."""
 
-    def __init__(self, folder: Path, database_url: str, upstream: Upstream, processes: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database_url: str,
+        upstream: Upstream,
+        processes: int,
+        *,
+        program: Sequence[str] = (ARBSTR,),
+    ) -> None:
         self._said = Acknowledged()
         self._upstream = pauses(upstream)
         self._rounds = 0
         self._places: list[OnPostgres] = []
         self._served: list[Process] = []
-        self._program: Sequence[str] = (ARBSTR,)
+        self._program = program
         for number in range(processes):
             beside = self._places[0] if number else None
             self._places.append(on_postgres(folder / str(number), database_url, upstream.url, beside=beside))
-            self._served.append(Process(self._places[-1]))
+            self._served.append(Process(self._places[-1], program=program))
         self._agent = payer(self._places[0])
 
     def __enter__(self) -> Pair:
@@ -299,7 +314,7 @@ class Pair:
         run(_while_all_load([loads[which], *(loads[number] for number in others)], kill))
         for number in others:
             self._check(self._places[number])
-        self._served[which] = Process(self._places[which])
+        self._served[which] = Process(self._places[which], program=self._program)
         self._check(self._places[which])
 
     def kill_server(self, cluster: Cluster, seconds: float) -> None:
@@ -328,7 +343,7 @@ class Pair:
         ]
 
     def _check(self, place: OnPostgres) -> None:
-        check(place, self._agent, self._said, self._upstream.hits(), seconds=30)
+        check(place, self._agent, self._said, self._upstream.hits(), seconds=90)
 
 
 async def _while_all_load(loads: Sequence[Load], kill: Callable[[], Awaitable[None]]) -> None:
