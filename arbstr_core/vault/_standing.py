@@ -90,9 +90,7 @@ class Standing:
         yield from _compare(connection, "approval {0}", [*first, *more, *last], self._approvals.values(), bytes.hex)
 
 
-def _compare(
-    connection: sa.Connection, name: str, columns: list[Any], said: Any, shown: Any = None
-) -> Iterator[str]:
+def _compare(connection: sa.Connection, name: str, columns: list[Any], said: Any, shown: Any = None) -> Iterator[str]:
     """`shown` is how the audit writes bytes."""
     meant: set[_Row] = {tuple(row) for row in said}
     there: set[_Row] = {

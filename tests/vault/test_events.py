@@ -147,7 +147,9 @@ def test_what_is_no_event_is_refused(bench):
 
 async def payout(vault, amount, *, id="po_1"):
     await vault.set_limits("ag_alice", Limits(max_charge_msat=5_000, daily_msat=8_000, payouts_unapproved_msat=5_000))
-    request = HoldRequest(id=id, agent="ag_alice", ceilings=(amount,), candidates=b"{}", model="", kind="payout", body_digest=b"po")
+    request = HoldRequest(
+        id=id, agent="ag_alice", ceilings=(amount,), candidates=b"{}", model="", kind="payout", body_digest=b"po"
+    )
     return await vault.hold(request)
 
 
