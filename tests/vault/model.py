@@ -410,7 +410,8 @@ class Model:
 
     def decide(self, asked, yes, actor):
         grant = self.grants[asked]
-        if grant["state"] == "pending" and self.now >= grant["expires"]:
+        other_limits = self.versions(grant["agent"]) != grant["versions"]
+        if grant["state"] == "pending" and (self.now >= grant["expires"] or other_limits):
             self.lapse(grant)
         if grant["state"] == "pending":
             grant |= {"state": "granted" if yes else "denied", "by": (actor, yes)}
