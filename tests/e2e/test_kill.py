@@ -40,5 +40,5 @@ def test_the_server_dies(tmp_path: Path, cluster: Cluster) -> None:
     chance = random.Random(4)
     with database(cluster) as url, Upstream() as upstream, Pair(tmp_path, url, upstream, 1) as pair:
         for _ in range(3):
-            pair.kill_server(cluster, moment(chance))
+            pair.kill_server(cluster, moment(chance), restart=True)
         pair.require()

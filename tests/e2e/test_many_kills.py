@@ -52,5 +52,5 @@ def test_many_deaths_of_the_server(tmp_path: Path, cluster: Cluster, rounds: int
     chance = random.Random(seed)
     with database(cluster) as url, Upstream() as upstream, Pair(tmp_path, url, upstream, 2) as pair:
         for _ in range(max(1, rounds // 4)):
-            pair.kill_server(cluster, moment(chance))
+            pair.kill_server(cluster, moment(chance), restart=chance.random() < 0.8)
         pair.require()

@@ -52,7 +52,7 @@ def kill_after_kill(folder: Path, cluster: Cluster, program: Sequence[str]) -> N
         Pair(folder, url, upstream, 1, program=program) as pair,
     ):
         for _ in range(5):
-            pair.kill_server(cluster, 0.5)
+            pair.kill_server(cluster, 0.5, restart=False)
 
 
 def test_postgresql_that_syncs_no_commit_is_caught(tmp_path: Path, lazy: Cluster) -> None:
