@@ -104,6 +104,8 @@ def test_a_connection_lost_in_the_middle_of_a_batch(postgres_url, tmp_path, cloc
                 end = time.monotonic() + OPEN_WAIT_SECONDS
                 while other.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", (pid,)).fetchone():
                     assert time.monotonic() < end
+            # Whoever asks next is told; a batch that asked for nothing more would find out at its COMMIT.
+            tx.all(Statement(sa.text("SELECT 1")), {})
         elif how == "ended":
             with beside(postgres_url) as other:
                 other.execute(
