@@ -308,8 +308,9 @@ class Pair:
         others = [number for number in range(len(loads)) if number != which]
 
         async def kill() -> None:
+            await _go_on(loads, 3)
             await after(seconds, self._served[which].kill)
-            await _go_on([loads[number] for number in others])
+            await _go_on([loads[number] for number in others], CALLS)
 
         run(_while_all_load([loads[which], *(loads[number] for number in others)], kill))
         for number in others:
@@ -326,10 +327,11 @@ class Pair:
         loads = self._loads(patient=True)
 
         async def kill() -> None:
+            await _go_on(loads, 3)
             await after(seconds, cluster.kill)
             # Not in another thread: the server ends with the one that started it.
             cluster.start()
-            await _go_on(loads)
+            await _go_on(loads, CALLS)
 
         run(_while_all_load(loads, kill))
         if restart:
@@ -359,7 +361,7 @@ async def _while_all_load(loads: Sequence[Load], kill: Callable[[], Awaitable[No
     await killed
 
 
-async def _go_on(loads: Sequence[Load]) -> None:
-    """Wait until each has done some more calls: as long as the unknown end of a transaction is looked for, and more."""
-    enough = [(load, load.calls + CALLS) for load in loads]
+async def _go_on(loads: Sequence[Load], more: int) -> None:
+    """Wait until each has done so many calls more, which may wait for the end of a transaction to be found out."""
+    enough = [(load, load.calls + more) for load in loads]
     await until_true(lambda: all(load.calls >= calls for load, calls in enough), 60)

@@ -13,6 +13,7 @@ import threading
 from asyncio import StreamWriter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -176,11 +177,17 @@ def _told_until_death(
         if died.code != -signal.SIGKILL:
             raise
         return told, True
-    upstream.then = lambda: os.kill(served.pid, signal.SIGKILL)
+    upstream.then = partial(_kill, served.pid)
     Story(place, told, upstream.then if at_output else lambda: None).tell()  # type: ignore[arg-type]
     code = served.stop() if told.finished else served.kill()
     assert code in (0, -signal.SIGKILL), (place.folder / "serve.log").read_text()
     return told, code != 0
+
+
+def _kill(process: int) -> None:
+    # The last moment may come when the story has been told, and the process has ended.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
 
 
 async def _require(place: Setup, told: Told, upstream: Deadly, *, lease: float = 0) -> None:
@@ -285,7 +292,7 @@ def _told_until_stalled(place: Setup, upstream: Deadly, cutter: Cutter) -> tuple
             pass
         if cutter.stalls:
             for pid in _serving(place):
-                os.kill(pid, signal.SIGKILL)
+                _kill(pid)
             cutter.cut()
 
     watching = threading.Thread(target=kill)
