@@ -73,13 +73,7 @@ def measure(target: Target, case: Case, seconds: int, folder: Path, cores: Cores
     body = folder / "body.json"
     body.write_bytes(case.body())
     words = ["wrk", "-t1", f"-c{case.connections}", f"-d{seconds}s", "-s", str(HERE / "post.lua"), target.url + PATH]
-    # OpenAI's SDKs count their tries; a call that says so is claimed, for the one after it to find.
-    words += [
-        "--",
-        str(body),
-        "X-Stainless-Retry-Count=0",
-        *([f"Authorization=Bearer {target.token}"] if target.token else []),
-    ]
+    words += ["--", str(body), *([f"Authorization=Bearer {target.token}"] if target.token else [])]
     used = cpu_seconds(target.pid)
     done = subprocess.run(cores.on(cores.load, *words), capture_output=True, text=True, check=True)
     return parsed(done.stdout, cpu_seconds(target.pid) - used)
