@@ -5,7 +5,6 @@ from __future__ import annotations
 import json as jsonlib
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import msgspec
 import typer
@@ -68,9 +67,9 @@ def export(
     config: ConfigFile = None,
 ) -> None:
     """A signed statement of an agent's account: every entry, from an opening to a closing balance."""
-    query = {"since_ms": since, "until_ms": until, "format": "csv" if csv else "json"}
-    asked = urlencode({name: value for name, value in query.items() if value is not None})
-    made = ask(config, lambda client: client.get(f"/agents/{part(agent, 'an agent')}/statement?{asked}"))
+    form = "csv" if csv else "json"
+    path = f"/agents/{part(agent, 'an agent')}/statement"
+    made = ask(config, lambda client: client.get(path, since_ms=since, until_ms=until, format=form))
     signature = {name: made[name] for name in ("key_id", "public_key", "signature")}
     _write(out, made["statement"])
     _write(_beside(out), jsonlib.dumps(signature) + "\n")

@@ -138,4 +138,6 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 def _body(event: OutboxRecord) -> bytes:
     """The same bytes each time that it is sent."""
-    return msgspec.json.encode(_Envelope(f"evt_{event.seq}", event.event, event.created_ms, msgspec.Raw(event.body)))
+    return msgspec.json.encode(
+        _Envelope(f"evt_{event.created_ms:x}_{event.seq}", event.event, event.created_ms, msgspec.Raw(event.body))
+    )

@@ -66,6 +66,10 @@ def test_a_statement_can_be_checked_by_a_stranger(place: Setup, form: str) -> No
     place.arbstr("audit", "export", "bot", "-o", str(out), *words)
     key = json.loads(out.with_name(f"{out.name}.sig").read_text())["public_key"]
     assert "1000000" in out.read_text()
+    assert out.read_text().startswith("# agent," if form == "csv" else '{"agent":')
+    later = place.folder / f"later.{form}"
+    place.arbstr("audit", "export", "bot", "-o", str(later), "--since", "9000000000000", *words)
+    assert later.read_text().endswith("reference\n" if form == "csv" else '"lines":[]}')
     assert said(place, "audit", "check", str(out), "--key", key)[0] == 0
     assert said(place, "audit", "check", str(out))[0] == 0
     assert said(place, "audit", "check", str(out), "--key", "00" * 32)[0] == 1

@@ -74,7 +74,8 @@ def test_an_operator_is_asked_and_grants(tmp_path: Path, monkeypatch: pytest.Mon
                     served.http.post("/v1/chat/completions", json=chat(max_tokens=10), headers=headers)
                 )
                 granted = await served.admin.post(f"/admin/approvals/{error['approval']}/grant")
-                assert granted.json()["state"] == "granted"
+                # The call that waits may have used it before the answer was made.
+                assert granted.json()["state"] in ("granted", "held", "used")
                 answer = await waiting
                 assert answer.status_code == 200
                 assert int(answer.headers["x-arbstr-cost-msat"]) > 1
