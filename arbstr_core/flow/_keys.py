@@ -85,7 +85,11 @@ class Keys:
         self, agent: AgentRecord, named: Mapping[str, Any], *, whole: bool, actor: str = "operator"
     ) -> AgentRecord:
         """A new version of an agent's limits: the named ones alone, or the present ones with the named ones changed."""
-        base = Limits() if whole or agent.limits is None else agent.limits
+        base = agent.limits or Limits()
+        if whole:
+            # What is the operator's to set stays as the operator has set it.
+            kept = {} if actor == "operator" else {name: getattr(base, name) for name in _OPERATORS_OWN}
+            base = Limits(**kept)
         record = await self._vault.set_limits(agent.id, _checked(base, named), actor=actor)
         self._accounts.forget()
         return record
@@ -102,6 +106,12 @@ class Keys:
         await self._vault.rotate_token(agent.id, token_hash(token), actor=actor)
         self._accounts.forget()
         return {"id": agent.id, "name": agent.name, "token": token}
+
+
+_OPERATORS_OWN = (
+    *("max_fee_msat", "attempts_msat", "approval_seconds", "alert_floor_msat"),
+    *("alert_cooldown_seconds", "payouts_unapproved_msat"),
+)
 
 
 def _checked(base: Limits, named: Mapping[str, Any]) -> Limits:

@@ -52,7 +52,9 @@ class Remedies:
         return tuple(counted), await self._ask(tuple(counted))
 
     async def _counted(self, quote: Quote) -> Quote:
-        tokens = await self._dispatch.count_input(self._call, quote)
+        # What is elsewhere is not in what would be counted.
+        elsewhere = self._call.elsewhere is not None
+        tokens = None if elsewhere else await self._dispatch.count_input(self._call, quote)
         return quote if tokens is None else tightened(quote, tokens)
 
     async def _drop_dearest(self, quotes: Quotes, refused: Refused) -> tuple[Quotes, Outcome]:

@@ -132,7 +132,7 @@ class AuditFlow:
 
     async def _kept(self) -> list[tuple[str, str]]:
         kept = await self._vault.checkpoints(_CHECKPOINTS)
-        return [(body, signature.hex()) for body, key_id, signature in kept if key_id == self._signer.key_id]
+        return [(body, signature.hex()) for body, _, signature in kept]
 
     async def checkpoints(self) -> list[dict[str, Any]]:
         """The newest checkpoints, newest first."""

@@ -62,7 +62,8 @@ class OpenHold(VaultOperation[Granted | Refused | Claimed | ApprovalNeeded]):
         if request.claim is not None:
             claimed = Claims.of(book).before(chain[0].account, request.claim)
             if claimed is not None:
-                return claimed
+                barred = Spending(book, chain, request).barred()
+                return claimed if barred is None else self._refused(book, barred, chain[0])
         room = -1 if request.kind == PAYOUT else plain_room(book, chain[0])
         if room >= request.ceilings[0]:
             if chain[0].used is None:

@@ -57,7 +57,7 @@ class Spending:
     def refused(self) -> Bound | None:
         """Why nothing may be held whatever it costs, or None. Fills `bounds`, in the order in which they refuse."""
         for node, more in self._terms:
-            flat = self._flat(node, more)
+            flat = self._flat(node, more) or self._too_many(node, more)
             if flat is not None:
                 return flat
         self.bounds = [
@@ -68,6 +68,10 @@ class Spending:
         purse = self._book.purse(self._chain[0].account)
         self.bounds.append(Bound(RefusalReason.INSUFFICIENT, purse.posted - purse.held, self._chain[0].id))
         return None
+
+    def barred(self) -> Bound | None:
+        """What refuses a request that costs nothing, too: a key that may not call gets no kept answer."""
+        return next((flat for node, more in self._terms if (flat := self._flat(node, more)) is not None), None)
 
     def too_tight(self, needed: int, *, but_the_charge: bool = False) -> Bound | None:
         """The first bound that leaves less than is needed, the largest charge aside or not."""
@@ -114,7 +118,7 @@ class Spending:
             return Bound(RefusalReason.MODEL, 0, node.id)
         if more.max_fee_msat is not None and self._request.fee_msat > more.max_fee_msat:
             return Bound(RefusalReason.FEE, more.max_fee_msat, node.id)
-        return self._too_many(node, more)
+        return None
 
     def _too_many(self, node: Node, more: Limits) -> Bound | None:
         if more.concurrent is not None and self._open_of(node) >= more.concurrent:

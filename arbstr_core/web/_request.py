@@ -15,6 +15,8 @@ _MOST_CHOICES = 128
 _MOST_OF_A_NAME = 256
 _MOST_OF_A_KEY = 255
 _DIGITS = 7
+_LARGE_BYTES = 400_000
+_MOST_PARTS = 400_000
 _READ = frozenset(
     {"model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "tools", "functions"}
     | {"response_format"}
@@ -38,6 +40,14 @@ def read_retry(headers: Mapping[str, str]) -> tuple[str | None, int | None]:
     return key, int(count) if count.isascii() and count.isdigit() and len(count) < _DIGITS else None
 
 
+def _refuse_rubble(body: bytes) -> None:
+    """Each part of a body is looked at; more of them than any model reads would only keep everyone else waiting."""
+    if len(body) > _LARGE_BYTES and body.count(b"{") + body.count(b"[") + body.count(b",") > _MOST_PARTS:
+        raise BadRequest(
+            f"The request has more than {_MOST_PARTS} commas and brackets, more than any model reads; send less"
+        )
+
+
 def read_call(
     body: bytes,
     *,
@@ -49,6 +59,7 @@ def read_call(
     tries: int | None = None,
 ) -> ChatCall:
     """The call that `body` asks for. Raises BadRequest, which names the field."""
+    _refuse_rubble(body)
     try:
         spans = members(body)
     except DuplicateKey as twice:

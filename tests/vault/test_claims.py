@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 import pytest
 
-from arbstr_core.vault import Claim, Claimed, Granted, HoldState
+from arbstr_core.vault import Claim, Claimed, Granted, HoldState, Limits, RefusalReason
 
 MINUTES = 60_000
 DIGEST = b"d" * 16
@@ -140,5 +140,24 @@ def test_one_whose_answer_was_not_kept_is_asked_for_anew_once(bench):
         assert isinstance(answers[0], Granted)
         assert answers[1:] == [Claimed(id=anew[0].id, state=HoldState.HELD)] * 7
         assert await vault.hold(asked(bench, body=b"two")) == Claimed(id=anew[0].id, state=None)
+
+    told(bench, story)
+
+
+def test_a_key_that_may_not_call_gets_no_kept_answer(bench):
+    async def story(vault):
+        first = asked(bench, body=b"one")
+        await vault.hold(first)
+        await vault.settle(bench.settlement(first.id, 50))
+        assert isinstance(await vault.hold(asked(bench, body=b"one")), Claimed)
+        await vault.set_enabled("ag_alice", False)
+        assert (await vault.hold(asked(bench, body=b"one"))).reason is RefusalReason.DISABLED
+        await vault.set_enabled("ag_alice", True)
+        await vault.set_limits("ag_alice", Limits(max_charge_msat=5_000, daily_msat=8_000, models=("other",)))
+        assert (await vault.hold(asked(bench, body=b"one"))).reason is RefusalReason.MODEL
+        # As many as may be open at one time: the first of them is what a retry waits for.
+        await vault.set_limits("ag_alice", Limits(max_charge_msat=5_000, daily_msat=8_000, concurrent=1))
+        await vault.hold(asked(bench, body=b"two", digest=b"e" * 16))
+        assert isinstance(await vault.hold(asked(bench, body=b"two", digest=b"e" * 16)), Claimed)
 
     told(bench, story)

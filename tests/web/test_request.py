@@ -157,3 +157,10 @@ def test_what_says_that_it_is_asked_for_again(headers: dict[str, str], expected:
 def test_keys_that_are_none(key: str) -> None:
     with pytest.raises(BadRequest, match="Idempotency-Key must be 1 to 255"):
         read_retry({"idempotency-key": key})
+
+
+@pytest.mark.parametrize("part", [b"{}", b"[]", b"1", b'""'])
+def test_rubble_is_refused_before_it_is_looked_at(part: bytes) -> None:
+    body = b'{"model":"m","messages":[{"role":"user","content":[' + (part + b",") * 400_001 + part + b"]}]}"
+    with pytest.raises(BadRequest, match="more than 400000 commas and brackets"):
+        read_call(body, call_id="req_1", endpoint=Endpoint.CHAT, hints={}, arrived_ms=0)

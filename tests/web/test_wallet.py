@@ -265,3 +265,18 @@ def test_what_a_call_would_cost(tmp_path: Path) -> None:
         assert nobody["granted"] is False or nobody["candidates"]
 
     told(tmp_path, story)
+
+
+def test_what_the_operator_set_stays_when_a_parent_sets_the_rest(tmp_path: Path) -> None:
+    async def story(me: Wallet) -> None:
+        await me.key("ci", max_charge_msat=10, daily_msat=10)
+        set_by_operator = {"approval_seconds": 300, "alert_floor_msat": 5, "max_fee_msat": 7}
+        answer = await me.served.admin.patch("/admin/agents/bot.ci/limits", json=set_by_operator)
+        assert answer.status_code == 200, answer.text
+        whole = await me.ask("PUT", "/keys/bot.ci/limits", json={"max_charge_msat": 9, "daily_msat": 9})
+        assert whole.status_code == 200, whole.text
+        limits = (await me.served.admin.get("/admin/agents/bot.ci")).json()["limits"]
+        assert {name: limits[name] for name in set_by_operator} == set_by_operator
+        assert (limits["max_charge_msat"], limits["daily_msat"]) == (9, 9)
+
+    told(tmp_path, story)
