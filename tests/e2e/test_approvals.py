@@ -77,7 +77,7 @@ def test_an_operator_is_asked_and_grants(tmp_path: Path, monkeypatch: pytest.Mon
                 # The call that waits may have used it before the answer was made.
                 assert granted.json()["state"] in ("granted", "held", "used")
                 answer = await waiting
-                assert answer.status_code == 200
+                assert answer.status_code == 200, answer.text
                 assert int(answer.headers["x-arbstr-cost-msat"]) > 1
                 assert (await inbox.named("approval_granted"))["data"]["decided_by"]
                 await served.verified()
