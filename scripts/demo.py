@@ -28,13 +28,15 @@ LINES = """
 arbstr is ready. In another terminal:
 
 curl {base}/chat/completions -H "Authorization: Bearer {token}" -H "Content-Type: application/json" \\
-  -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "What is a satoshi?"}}]}}'
+  -d '{{"model": "{model}", "max_tokens": 60, "messages": [{{"role": "user", "content": "What is a satoshi?"}}]}}'
 
 or in Python ({python} has the openai package):
 
 from openai import OpenAI
 client = OpenAI(base_url="{base}", api_key="{token}")
-answer = client.chat.completions.create(model="{model}", messages=[{{"role": "user", "content": "What is a satoshi?"}}])
+answer = client.chat.completions.create(
+    model="{model}", max_tokens=60, messages=[{{"role": "user", "content": "What is a satoshi?"}}]
+)
 print(answer.choices[0].message.content)
 
 {money}

@@ -19,7 +19,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 60
+SECONDS = 120
+
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
