@@ -20,6 +20,7 @@ from arbstr_core.types import (
     NotFound,
     NothingQualifies,
     PolicyRefused,
+    ProvidersUnavailable,
 )
 
 Json = dict[str, Any]
@@ -66,7 +67,7 @@ class HouseFlow:
             raise ModelNotFound(f"The model {call.model!r} does not exist here; `arbstr offers` lists those that do")
         try:
             return documents.plan(self._calls.plan(call, caller))
-        except (NothingQualifies, PolicyRefused) as refused:
+        except (NothingQualifies, PolicyRefused, ProvidersUnavailable) as refused:
             return documents.no_plan(str(refused), refused.out)
 
     async def rails(self) -> Json:

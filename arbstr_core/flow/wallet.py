@@ -19,6 +19,7 @@ from arbstr_core.types import (
     NotFound,
     NothingQualifies,
     PolicyRefused,
+    ProvidersUnavailable,
     Quote,
 )
 from arbstr_core.vault import AgentRecord, History, Left
@@ -112,7 +113,7 @@ class WalletFlow:
             raise ModelNotFound(f"The model {call.model!r} does not exist here; GET /v1/models lists those that do")
         try:
             plan = self._calls.plan(call, caller)
-        except (NothingQualifies, PolicyRefused) as refused:
+        except (NothingQualifies, PolicyRefused, ProvidersUnavailable) as refused:
             nobody = {"granted": False, "hold_msat": 0, "covered": 0, "refusal": None}
             return {"model": call.model, **nobody, **documents.no_plan(str(refused), refused.out)}
         chain = await self._history.lineage(me.id)

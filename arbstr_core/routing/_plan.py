@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from arbstr_core.api import RoutingPolicy, Strategy
 from arbstr_core.routing._fields import demands
 from arbstr_core.routing._quote import priced, unfit
@@ -15,10 +17,13 @@ from arbstr_core.types import (
     NothingQualifies,
     Plan,
     PolicyRefused,
+    ProvidersUnavailable,
     Quote,
+    Shut,
     Standing,
     Tier,
     Verdict,
+    ceil_div,
 )
 
 
@@ -50,10 +55,48 @@ class Router:
     ) -> Plan:
         """Whom to ask for `call`, in order, with the reasons. `out` are offers that are out already.
 
-        Raises NothingQualifies, or PolicyRefused where it is the policies that leave nothing.
+        Raises NothingQualifies, or PolicyRefused where it is the policies that leave nothing; ProvidersUnavailable
+        where there would be a plan but for open breakers.
         """
+        try:
+            return self._plan(call, caller, listings, out, standing)
+        except (NothingQualifies, PolicyRefused) as refused:
+            if standing.shut:
+                self._blame_breakers(call, caller, listings, standing, refused)
+            raise
+
+    def _blame_breakers(
+        self,
+        call: ChatCall,
+        caller: Caller,
+        listings: Sequence[Listing],
+        standing: Standing,
+        refused: NothingQualifies | PolicyRefused,
+    ) -> None:
+        """Raise ProvidersUnavailable if `call` would have a plan once breakers close."""
+        try:
+            later = self._plan(call, caller, listings, (), msgspec.structs.replace(standing, shut={}))
+        except (NothingQualifies, PolicyRefused):
+            return
+        found = [standing.shut.get(quote.offer.key) for quote in (*later.candidates, *later.beaten)]
+        shut = [each for each in found if each is not None]
+        soonest = min((each.until_ms for each in shut), default=call.arrived_ms)
+        raise ProvidersUnavailable(
+            _sentence("open circuits leave nobody to ask", call, refused.out),
+            retry_after=max(1, ceil_div(soonest - call.arrived_ms, 1000)),
+            out=refused.out,
+        ) from refused
+
+    def _plan(
+        self,
+        call: ChatCall,
+        caller: Caller,
+        listings: Sequence[Listing],
+        out: Sequence[Excluded],
+        standing: Standing,
+    ) -> Plan:
         excluded = list(out)
-        quotes = self._qualified(call, listings, excluded)
+        quotes = self._qualified(call, listings, standing.shut, excluded)
         if not quotes:
             sentence = _sentence("no offer qualifies", call, excluded)
             raise NothingQualifies(sentence, out=tuple(excluded), param=_to_blame(excluded))
@@ -86,11 +129,19 @@ class Router:
             policy=decided_by,
         )
 
-    def _qualified(self, call: ChatCall, listings: Sequence[Listing], excluded: list[Excluded]) -> tuple[Quote, ...]:
+    def _qualified(
+        self,
+        call: ChatCall,
+        listings: Sequence[Listing],
+        shut: Mapping[tuple[str, str, str], Shut],
+        excluded: list[Excluded],
+    ) -> tuple[Quote, ...]:
         quotes = []
         asked = demands(call)
         for listing in listings:
             out = unfit(listing, call, asked)
+            if shut and out is None and (closed := shut.get(listing.offer.key)):
+                out = _excluded(listing.offer.provider, listing.offer.model, closed.reason)
             if out is None:
                 quotes.append(priced(listing, call, asked, self._output_tokens))
             else:

@@ -18,6 +18,7 @@ ArbstrError
     ├── NotFound · ModelNotFound
     ├── NothingQualifies   no offer has what the call needs
     ├── PolicyRefused      routing policies left no offer
+    ├── ProvidersUnavailable   those that would serve the call have open breakers, or are busy
     ├── InsufficientFunds · LimitExceeded
     ├── ApprovalRequired   an operator has to decide first
     ├── Conflict           the thing exists, or is in another state
@@ -153,6 +154,16 @@ class PolicyRefused(CallRefused):
 
     def __init__(self, message: str, *, out: tuple[Excluded, ...] = ()) -> None:
         super().__init__(message)
+        self.out = out
+
+
+class ProvidersUnavailable(CallRefused):
+    """Who would serve the call cannot be asked now: open breakers, or as many calls as a node takes. `retry_after` is
+    when the first of them can be, in seconds."""
+
+    def __init__(self, message: str, *, retry_after: int, out: tuple[Excluded, ...] = ()) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
         self.out = out
 
 

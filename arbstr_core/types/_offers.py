@@ -80,6 +80,10 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     passthrough: Passthrough = Passthrough.KNOWN
     hidden_reasoning: bool = False
     """True where the provider bills output tokens that it never shows"""
+    cancel_free: bool = False
+    """True where a call that is let go before its end costs nothing"""
+    max_concurrent: int | None = None
+    """the most calls that its node serves at one time; None where that is not known"""
     as_of_ms: int = 0
     """Unix time of the price, milliseconds; 0 for one written in the configuration"""
 
@@ -149,6 +153,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     policy: str | None = None
 
 
+class Shut(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an offer is not to be asked now, and until when, in Unix milliseconds."""
+
+    reason: str
+    until_ms: int
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """How one provider's model has done lately. `success` is a share from 0 to 1, `first_byte_ms` a moving mean."""
 
@@ -160,10 +171,20 @@ _CLEAN = Record()
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """What is known of the offers' behaviour when a plan is made, by `Offer.key`."""
+    """What is known of the offers' behaviour when a plan is made, by `Offer.key`.
+
+    `shut` are those whose breaker is open, so that they are in no plan. `waiting` says how many calls wait for a node
+    that serves no more at one time, by (provider, node).
+    """
 
     records: Mapping[tuple[str, str, str], Record] = {}
+    shut: Mapping[tuple[str, str, str], Shut] = {}
+    waiting: Mapping[tuple[str, str], int] = {}
 
     def of(self, offer: Offer) -> Record:
         """The record of an offer; a clean one where nothing is known."""
         return self.records.get(offer.key, _CLEAN)
+
+    def queue(self, offer: Offer) -> int:
+        """How many calls wait for the node of an offer."""
+        return self.waiting.get((offer.provider, offer.node), 0)

@@ -24,6 +24,7 @@ from arbstr_core.types import (
     NothingQualifies,
     Overloaded,
     PolicyRefused,
+    ProvidersUnavailable,
     ShuttingDown,
     StillRunning,
     Unauthorized,
@@ -51,6 +52,7 @@ _SHAPES: dict[type[CallRefused], tuple[int, str, str | None]] = {
     InsufficientFunds: (402, "insufficient_quota", "insufficient_quota"),
     LimitExceeded: (403, "permission_error", "limit_exceeded"),
     ApprovalRequired: (403, "permission_error", "approval_required"),
+    ProvidersUnavailable: (503, "api_error", "providers_unavailable"),
     VaultUnavailable: (503, "api_error", "vault_unavailable"),
     Overloaded: (503, "api_error", "overloaded"),
     ShuttingDown: (503, "api_error", "shutting_down"),
@@ -89,6 +91,8 @@ def answer(error: CallRefused) -> Answer:
         headers.append(("x-should-retry", "false"))
     if isinstance(error, _SOON):
         headers.append(("retry-after", "1"))
+    if isinstance(error, ProvidersUnavailable):
+        headers.append(("retry-after", str(error.retry_after)))
     if isinstance(error, InsufficientFunds):
         headers.append(("cache-control", "no-store"))
     if isinstance(error, UpstreamFailed):

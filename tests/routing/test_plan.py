@@ -21,7 +21,9 @@ from arbstr_core.types import (
     NothingQualifies,
     Plan,
     PolicyRefused,
+    ProvidersUnavailable,
     Quote,
+    Shut,
     Standing,
     Tier,
     Verdict,
@@ -200,6 +202,41 @@ def test_who_cannot_serve_is_out_with_a_reason() -> None:
     assert refused.value.out[0].provider == "acme"
     with pytest.raises(NothingQualifies, match="context of 10 tokens"):
         plan(router(), [listing(context_window=10)], a_call("x" * 1000))
+
+
+def shut(*names: str, until_ms: int = 1_750_000_012_400) -> Standing:
+    """These have open breakers; `a_call` arrives 12.4 s before they may be asked again."""
+    return Standing(shut={an_offer(provider=name).key: Shut(reason="it fails", until_ms=until_ms) for name in names})
+
+
+def with_breakers(made: Router, names: str, standing: Standing) -> Plan:
+    return made.plan(a_call(), a_caller(), [listing(name) for name in names], (), standing)
+
+
+def test_an_open_breaker_takes_an_offer_out_with_its_reason() -> None:
+    found = with_breakers(router(), "abc", shut("a", "c"))
+    assert [quote.offer.provider for quote in found.candidates] == ["b"]
+    assert [(row.provider, row.reason) for row in found.out] == [("a", "it fails"), ("c", "it fails")]
+
+
+def test_where_only_breakers_are_in_the_way_the_caller_is_told_when_to_come_again() -> None:
+    with pytest.raises(ProvidersUnavailable, match=r"open circuits .*\(a: it fails; b: it fails\)") as refused:
+        with_breakers(router(), "ab", shut("a", "b"))
+    assert refused.value.retry_after == 13
+    with pytest.raises(ProvidersUnavailable, match="open circuits") as refused:
+        with_breakers(router(Says("b")), "ab", shut("a"))
+    assert [row.provider for row in refused.value.out] == ["a", "b"]
+    with pytest.raises(ProvidersUnavailable) as refused:
+        with_breakers(router(), "a", shut("a", until_ms=0))
+    assert refused.value.retry_after == 1
+
+
+def test_what_closed_breakers_would_not_mend_is_not_put_down_to_them() -> None:
+    with pytest.raises(PolicyRefused):
+        with_breakers(router(Says("a", "b")), "ab", shut("a"))
+    big = [listing("a", context_window=10), listing("b", context_window=10)]
+    with pytest.raises(NothingQualifies):
+        router().plan(a_call("x" * 1000), a_caller(), big, (), shut("a"))
 
 
 def test_policies_narrow_and_the_first_strategy_named_wins() -> None:

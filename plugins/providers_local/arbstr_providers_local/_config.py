@@ -26,7 +26,7 @@ class LocalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     context: Annotated[int, msgspec.Meta(ge=256, le=1_048_576)] = 4096
     """tokens one call may use, prompt and answer together"""
     parallel: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
-    """calls answered at the same time; more wait in the model server"""
+    """calls answered at the same time; arbstr lets the others wait"""
     threads: Annotated[int, msgspec.Meta(ge=1, le=512)] | None = None
     input: Rate | None = None
     cached_input: Rate | None = None

@@ -58,6 +58,8 @@ class LocalProvider(OpenAIProvider):
                 # Its usage counts one choice alone, and these would ask for more than what was set aside.
                 max_choices=1,
                 exact_tokenizer=True,
+                cancel_free=True,
+                max_concurrent=self._config.parallel,
                 fields={"n_predict": REFUSE, "n_cmpl": REFUSE},
                 input_overhead=_OVERHEAD_WITH_TOOLS if tools else _OVERHEAD,
             )

@@ -70,11 +70,15 @@ class Mock(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: int = 0
     chunk_ms: int = 0
     script: tuple[str, ...] = ()
+    cancel_free: bool = False
+    max_concurrent: int | None = None
 
     def __post_init__(self) -> None:
         _check(self.latency_ms, self.script)
         if self.chunk_ms < 0:
             raise ValueError(f"chunk_ms is {self.chunk_ms}; it is milliseconds, at least 0")
+        if self.max_concurrent is not None and self.max_concurrent < 1:
+            raise ValueError(f"max_concurrent is {self.max_concurrent}; it is calls at one time, at least 1")
         names = [model.name for model in self.models]
         if len(set(names)) < len(names):
             raise ValueError("two models have one name; take one out")

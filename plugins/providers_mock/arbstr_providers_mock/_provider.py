@@ -48,6 +48,8 @@ class MockProvider(Provider):
                 exact_tokenizer=True,
                 fields=model.fields,
                 passthrough=model.passthrough,
+                cancel_free=self._mock.cancel_free,
+                max_concurrent=self._mock.max_concurrent,
             )
             for model in self._models.values()
         ]

@@ -271,6 +271,7 @@ def test_a_body_that_is_no_request_is_a_400():
         ({"script": ["okay"]}, "script has 'okay'"),
         ({"models": [{**PAID, "script": ["nope"]}]}, "script has 'nope'"),
         ({"latency_ms": -1}, "latency_ms is -1"),
+        ({"max_concurrent": 0}, "max_concurrent is 0"),
         ({"models": [{"name": "m"}]}, "set input and output, or free = true"),
         ({"models": [{**PAID, "free": True}]}, "and not both"),
         ({"models": [{**PAID, "output": "1 usd"}]}, "in one unit"),

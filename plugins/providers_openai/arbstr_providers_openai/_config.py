@@ -35,6 +35,7 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     fields: dict[str, FieldRule] = {}
     passthrough: Passthrough | None = None
     hidden_reasoning: bool | None = None
+    cancel_free: bool | None = None
 
     def __post_init__(self) -> None:
         _check_sizes(self)
@@ -64,6 +65,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     fields: dict[str, FieldRule] = {}
     passthrough: Passthrough = Passthrough.KNOWN
     hidden_reasoning: bool = False
+    cancel_free: bool = False
+    max_concurrent: int | None = None
 
     def __post_init__(self) -> None:
         _check_url(self.url)
@@ -102,6 +105,8 @@ def _check_sizes(row: ModelRow | Instance) -> None:
             raise ValueError(f"{key} is {size}; it is a number of tokens, at least {least}")
     if row.max_choices is not None and row.max_choices < 1:
         raise ValueError(f"max_choices is {row.max_choices}; it is the most `n` may be, at least 1")
+    if isinstance(row, Instance) and row.max_concurrent is not None and row.max_concurrent < 1:
+        raise ValueError(f"max_concurrent is {row.max_concurrent}; it is calls at one time, at least 1")
     for name in row.fields:
         if name != name.casefold():
             raise ValueError(f"fields has {name[:60]!r}; write it in lower case, it counts for every spelling")

@@ -68,6 +68,8 @@ class EndpointProvider(OpenAIProvider):
             fields={**default.fields, **row.fields},
             passthrough=_first(row.passthrough, default.passthrough),
             hidden_reasoning=_first(row.hidden_reasoning, default.hidden_reasoning),
+            cancel_free=_first(row.cancel_free, default.cancel_free),
+            max_concurrent=default.max_concurrent,
         )
 
     def _say(self, message: str) -> None:

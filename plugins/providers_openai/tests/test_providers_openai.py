@@ -118,6 +118,12 @@ def test_what_bounds_a_call_is_the_rows_or_the_instances():
     assert found["b"].fields == {"best_of": PASS, "foo": REFUSE}
 
 
+def test_what_a_node_takes_and_what_leaving_costs_is_said_in_the_offer():
+    found = offers(one(max_concurrent=3, cancel_free=True, models={"a": ROW, "b": {**ROW, "cancel_free": False}}))
+    assert [offer.max_concurrent for offer in found.values()] == [3, 3]
+    assert [offer.cancel_free for offer in found.values()] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("url", "name"),
     [
@@ -171,6 +177,7 @@ def test_a_row_without_a_price_is_shown_without_one() -> None:
         ({"models": {"m": {**ROW, "inptu": "1 sat"}}}, 'did you mean "input"'),
         ({"models": {"m": {**ROW, "attachment_tokens": -1}}}, "attachment_tokens is -1"),
         ({"models": {"m": {**ROW, "max_choices": 0}}}, "max_choices is 0"),
+        ({"max_concurrent": 0}, "max_concurrent is 0"),
         ({"models": {"m": {**ROW, "fields": {"Best_Of": "pass"}}}}, "lower case"),
         ({"models": {"m": {**ROW, "fields": {"best_of": "perhaps"}}}}, "is no rule"),
         ({"models": {"m": {**ROW, "fields": {"best_of": "0.01 usd"}}}}, "fields.best_of is in usd"),
