@@ -46,12 +46,16 @@ class Store(Protocol):
         """The value, or None."""
         ...
 
-    async def put(self, items: Mapping[str, bytes]) -> None:
-        """Write all of `items` in one transaction; durable when it returns."""
+    async def put(self, items: Mapping[str, bytes | None], *, where: Mapping[str, bytes | None] | None = None) -> bool:
+        """Write all of `items` (None deletes) in one transaction, if all keys of `where` have those values (None: absent).
+
+        True where it was written; durable when it returns. Of several processes that want the same keys, each sees
+        what the others wrote.
+        """
         ...
 
     async def compare_and_set(self, key: str, old: bytes | None, new: bytes | None) -> bool:
-        """Write `new` (None deletes) if the value is `old` (None: absent). True where it was."""
+        """`put` for one key: write `new` (None deletes) if the value is `old` (None: absent). True where it was."""
         ...
 
     async def scan(self, prefix: str) -> dict[str, bytes]:

@@ -36,15 +36,17 @@ class PluginStore:
         sealed = await self._db.read(lambda connection: connection.execute(query).scalar())
         return None if sealed is None else self._opened(key, sealed)
 
-    async def put(self, items: Mapping[str, bytes]) -> None:
-        """Write all of `items` in one transaction; durable when it returns."""
-        sealed = {key: self._cipher.seal(value, self._purpose(key)) for key, value in items.items()}
-        await self._db.submit(_Put(self._stem, sealed))
+    async def put(self, items: Mapping[str, bytes | None], *, where: Mapping[str, bytes | None] | None = None) -> bool:
+        """Write all of `items` (None deletes) in one transaction, if every key of `where` has that value (None:
+        absent). True where it was written; durable when it returns."""
+        sealed = {
+            key: None if value is None else self._cipher.seal(value, self._purpose(key)) for key, value in items.items()
+        }
+        return await self._db.submit(_Put(self, sealed, dict(where or {})))
 
     async def compare_and_set(self, key: str, old: bytes | None, new: bytes | None) -> bool:
-        """Write `new` (None deletes) if the value is `old` (None: absent). True where it was."""
-        sealed = None if new is None else self._cipher.seal(new, self._purpose(key))
-        return await self._db.submit(_CompareAndSet(self, key, old, sealed))
+        """`put` for one key: write `new` (None deletes) if the value is `old` (None: absent). True where it was."""
+        return await self.put({key: new}, where={key: old})
 
     async def scan(self, prefix: str) -> dict[str, bytes]:
         """All pairs whose key starts with `prefix`, in key order."""
@@ -60,36 +62,49 @@ class PluginStore:
     def _opened(self, key: str, sealed: bytes) -> bytes:
         return self._cipher.open(sealed, self._purpose(key))
 
-    def swap(self, tx: Transaction, key: str, old: bytes | None, sealed: bytes | None) -> bool:
-        """The writer's half of `compare_and_set`."""
-        own = {"stem": self._stem, "key": key}
-        row = tx.one(_GET, own)
-        if (None if row is None else self._opened(key, row[0])) != old:
+    def write(self, tx: Transaction, sealed: Mapping[str, bytes | None], where: Mapping[str, bytes | None]) -> bool:
+        """The writer's half of `put`. Keys are taken in order, so that two processes do not wait for each other."""
+        made: list[str] = []
+        for key in sorted({*sealed, *where}) if where else ():
+            if key not in where:
+                tx.one(_GET, self._row(key))
+            elif not self._is(tx, key, where[key], made):
+                # All that was written so far are rows that this transaction made for itself alone.
+                for own in made:
+                    tx.run(_DELETE, self._row(own))
+                return False
+        for key, value in sorted(sealed.items()):
+            if value is None:
+                tx.run(_DELETE, self._row(key))
+            else:
+                tx.run(_PUT, {**self._row(key), "value": value})
+        for key in made:
+            if key not in sealed:
+                tx.run(_DELETE, self._row(key))
+        return True
+
+    def _is(self, tx: Transaction, key: str, old: bytes | None, made: list[str]) -> bool:
+        """Whether `key` has the value `old`, from now on until the transaction ends. Where it is to be absent there is
+        no row to lock, and another process may be faster: a row of ours stands there meanwhile, noted in `made`."""
+        if old is not None:
+            row = tx.one(_GET, self._row(key))
+            return row is not None and self._opened(key, row[0]) == old
+        if tx.run(_ADD, {**self._row(key), "value": b""}) == 0:
             return False
-        if sealed is None:
-            tx.run(_DELETE, own)
-            return True
-        # Where there is no row to lock, another process may have been faster.
-        return tx.run(_ADD if row is None else _PUT, {**own, "value": sealed}) == 1
+        made.append(key)
+        return True
+
+    def _row(self, key: str) -> dict[str, str]:
+        return {"stem": self._stem, "key": key}
 
 
-class _Put(Operation[None]):
-    def __init__(self, stem: str, sealed: Mapping[str, bytes]) -> None:
-        self._stem = stem
-        self._sealed = sealed
-
-    def run(self, tx: Transaction) -> None:
-        # In order, so that two processes do not wait for each other.
-        for key, value in sorted(self._sealed.items()):
-            tx.run(_PUT, {"stem": self._stem, "key": key, "value": value})
-
-
-class _CompareAndSet(Operation[bool]):
-    def __init__(self, store: PluginStore, key: str, old: bytes | None, sealed: bytes | None) -> None:
+class _Put(Operation[bool]):
+    def __init__(
+        self, store: PluginStore, sealed: Mapping[str, bytes | None], where: Mapping[str, bytes | None]
+    ) -> None:
         self._store = store
-        self._key = key
-        self._old = old
         self._sealed = sealed
+        self._where = where
 
     def run(self, tx: Transaction) -> bool:
-        return self._store.swap(tx, self._key, self._old, self._sealed)
+        return self._store.write(tx, self._sealed, self._where)

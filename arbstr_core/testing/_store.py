@@ -20,21 +20,21 @@ class MemoryStore:
         await asyncio.sleep(0)
         return self._values.get(key)
 
-    async def put(self, items: Mapping[str, bytes]) -> None:
-        """Write all of `items` at once."""
+    async def put(self, items: Mapping[str, bytes | None], *, where: Mapping[str, bytes | None] | None = None) -> bool:
+        """Write all of `items` (None deletes) at once, if every key of `where` has that value. True where it did."""
         await asyncio.sleep(0)
-        self._values.update(items)
+        if any(self._values.get(key) != old for key, old in (where or {}).items()):
+            return False
+        for key, value in items.items():
+            if value is None:
+                self._values.pop(key, None)
+            else:
+                self._values[key] = value
+        return True
 
     async def compare_and_set(self, key: str, old: bytes | None, new: bytes | None) -> bool:
-        """Write `new` (None deletes) if the value is `old` (None: absent). True where it was."""
-        await asyncio.sleep(0)
-        if self._values.get(key) != old:
-            return False
-        if new is None:
-            self._values.pop(key, None)
-        else:
-            self._values[key] = new
-        return True
+        """`put` for one key."""
+        return await self.put({key: new}, where={key: old})
 
     async def scan(self, prefix: str) -> dict[str, bytes]:
         """All pairs whose key starts with `prefix`, in key order."""

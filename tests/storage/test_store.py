@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 
 import pytest
 from notes import NOTES
@@ -66,6 +67,33 @@ def test_one_of_two_processes_wins(postgres_url, tmp_path, clock, step):
                 await stores[0].put({f"k{n}": b"there"})
             won = await asyncio.gather(*(store.compare_and_set(f"k{n}", old, new) for store in stores))
             assert sorted(won) == [False, True]
+        for db in databases:
+            await db.close()
+
+    asyncio.run(story())
+
+
+def test_two_processes_move_what_stands_on_several_keys(postgres_url, tmp_path, clock):
+    """Each takes a coin that is there and puts one where none is, all in one: none is lost, none is made."""
+
+    async def story():
+        databases = await both(postgres_url, tmp_path, clock)
+        stores = [PluginStore(db, Cipher(KEY), "one") for db in databases]
+        await stores[0].put({f"coin/{n}": b"1" for n in range(6)})
+
+        async def move(store, seed):
+            chance, done = random.Random(seed), 0
+            while done < 30:
+                there = await store.scan("coin/")
+                taken = chance.sample(sorted(there), 2)
+                free = chance.sample([f"coin/{n}" for n in range(12) if f"coin/{n}" not in there], 2)
+                done += await store.put(
+                    dict.fromkeys(taken) | dict.fromkeys(free, b"1"),
+                    where=dict.fromkeys(taken, b"1") | dict.fromkeys(free),
+                )
+
+        await asyncio.gather(move(stores[0], 1), move(stores[1], 2))
+        assert len(await stores[0].scan("coin/")) == 6
         for db in databases:
             await db.close()
 

@@ -83,6 +83,20 @@ def test_a_store_swaps_only_what_is_as_said(with_store):
     with_store(scenario)
 
 
+def test_a_store_writes_many_only_if_all_is_as_said(with_store):
+    async def scenario(store: Store) -> None:
+        assert await store.put({"a": b"1", "b": b"2", "c": b"3"})
+        assert not await store.put({"a": b"9", "new": b"9"}, where={"a": b"1", "b": b"other", "none": None})
+        assert not await store.put({"a": b"9", "0": b"9"}, where={"0": None, "a": b"1", "c": None})
+        assert await store.scan("") == {"a": b"1", "b": b"2", "c": b"3"}
+        assert await store.put({"a": None, "b": b"4", "0": b"5"}, where={"a": b"1", "0": None, "c": b"3", "none": None})
+        assert await store.scan("") == {"0": b"5", "b": b"4", "c": b"3"}
+        assert await store.put({"b": None, "never": None})
+        assert await store.scan("") == {"0": b"5", "c": b"3"}
+
+    with_store(scenario)
+
+
 def test_of_many_that_swap_at_once_one_wins(with_store):
     async def scenario(store: Store) -> None:
         won = await asyncio.gather(*(store.compare_and_set("a", None, str(each).encode()) for each in range(20)))
