@@ -47,7 +47,7 @@ class Store(Protocol):
         ...
 
     async def put(self, items: Mapping[str, bytes | None], *, where: Mapping[str, bytes | None] | None = None) -> bool:
-        """Write all of `items` (None deletes) in one transaction, if all keys of `where` have those values (None: absent).
+        """Write all of `items` (None deletes) in one transaction, if all keys of `where` are as said (None: absent).
 
         True where it was written; durable when it returns. Of several processes that want the same keys, each sees
         what the others wrote.
