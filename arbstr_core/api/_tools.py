@@ -101,6 +101,13 @@ class Tools(Protocol):
         """What `ref` points to; None where the environment variable is unset or the file is absent."""
         ...
 
+    def secret_bytes(self, ref: SecretRef) -> bytes | None:
+        """What `ref` points to, as it is: for what is no line of text, such as a certificate. None as for `secret`.
+
+        Read each time, so that a file that was replaced is seen.
+        """
+        ...
+
     def port(self) -> int:
         """A free loopback port; from now on this plugin may connect to it."""
         ...

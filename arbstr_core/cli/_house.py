@@ -298,6 +298,7 @@ async def _toolbox(settings: Settings, database: Database, clock: Clock, stack: 
                 tasks=supervisor.tasks(stem),
                 data_dir=settings.data_dir / stem,
                 secret=partial(config.resolve_secret, base=settings.base),
+                secret_bytes=partial(config.resolve_bytes, base=settings.base),
                 port=guard.port,
             )
         return made[stem]

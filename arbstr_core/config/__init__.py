@@ -2,7 +2,7 @@
 
 from arbstr_core.config._decode import decode
 from arbstr_core.config._load import find, load, parse, read, survey
-from arbstr_core.config._secrets import resolve_secret
+from arbstr_core.config._secrets import resolve_bytes, resolve_secret
 from arbstr_core.config._settings import (
     Address,
     ArbstrSettings,
@@ -38,6 +38,7 @@ __all__ = [
     "load",
     "parse",
     "read",
+    "resolve_bytes",
     "resolve_secret",
     "survey",
 ]

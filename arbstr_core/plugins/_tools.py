@@ -44,6 +44,7 @@ class PluginTools:
         tasks: Tasks,
         data_dir: Path,
         secret: Callable[[SecretRef], Secret | None],
+        secret_bytes: Callable[[SecretRef], bytes | None],
         port: Callable[[], int],
     ) -> None:
         self.http = http
@@ -54,6 +55,7 @@ class PluginTools:
         self.tasks = tasks
         self._data_dir = data_dir
         self._secret = secret
+        self._secret_bytes = secret_bytes
         self._port = port
 
     @property
@@ -65,6 +67,10 @@ class PluginTools:
     def secret(self, ref: SecretRef) -> Secret | None:
         """What `ref` points to; None where there is nothing."""
         return self._secret(ref)
+
+    def secret_bytes(self, ref: SecretRef) -> bytes | None:
+        """What `ref` points to, as it is."""
+        return self._secret_bytes(ref)
 
     def port(self) -> int:
         """A free loopback port; from now on this plugin may connect to it."""

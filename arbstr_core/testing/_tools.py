@@ -69,7 +69,7 @@ class KitTools:
     """A `Tools` for tests; make it with `kit_tools`, and end it with `await tools.aclose()`."""
 
     def __init__(
-        self, *, http: httpx.AsyncClient, upstream: KitUpstream, clock: Clock, store: Store, secrets: Mapping[str, str]
+        self, *, http: httpx.AsyncClient, upstream: KitUpstream, clock: Clock, store: Store, secrets: Mapping[str, str | bytes]
     ) -> None:
         self.http = http
         self.upstream = upstream
@@ -89,8 +89,13 @@ class KitTools:
 
     def secret(self, ref: SecretRef) -> Secret | None:
         """What was given to `kit_tools(secrets=...)` for the whole reference, `env:NAME` or `file:PATH`."""
+        value = self.secret_bytes(ref)
+        return None if value is None else Secret(value.decode())
+
+    def secret_bytes(self, ref: SecretRef) -> bytes | None:
+        """What was given for the whole reference, as it is; text is UTF-8."""
         value = self._secrets.get(ref.ref)
-        return None if value is None else Secret(value)
+        return value.encode() if isinstance(value, str) else value
 
     def port(self) -> int:
         """A loopback port that was free a moment ago."""
@@ -115,7 +120,7 @@ def kit_tools(
     http: Page | None = None,
     clock: Clock | None = None,
     store: Store | None = None,
-    secrets: Mapping[str, str] | None = None,
+    secrets: Mapping[str, str | bytes] | None = None,
 ) -> KitTools:
     """Tools for a test. `upstream` and `http` are functions from a request to its answer; the rest has doubles.
 

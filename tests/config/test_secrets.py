@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from arbstr_core.config import resolve_secret
+from arbstr_core.config import resolve_bytes, resolve_secret
 from arbstr_core.types import ConfigError, SecretRef
 
 
@@ -55,3 +55,13 @@ def test_a_secret_that_no_header_can_carry_is_refused_unseen(tmp_path: Path, val
         resolve_secret(SecretRef("env:KEY"), tmp_path, {"KEY": value})
     assert "env:KEY" in str(refused.value)
     assert "SEC" not in str(refused.value)
+
+
+def test_what_is_no_text_comes_as_it_is(tmp_path: Path):
+    (tmp_path / "macaroon").write_bytes(b"\x02\xff\n")
+    assert resolve_bytes(SecretRef("file:macaroon"), tmp_path) == b"\x02\xff\n"
+    assert resolve_bytes(SecretRef("env:K"), tmp_path, {"K": "two\nlines\n"}) == b"two\nlines\n"
+    assert resolve_bytes(SecretRef("file:absent"), tmp_path) is None
+    assert resolve_bytes(SecretRef("env:K"), tmp_path, {}) is None
+    with pytest.raises(ConfigError, match="cannot be read"):
+        resolve_bytes(SecretRef("file:."), tmp_path)

@@ -189,11 +189,13 @@ def test_the_tools_are_their_parts(tmp_path: Path):
         tasks=part,
         data_dir=tmp_path / "plugins" / "acme",
         secret=secret,
+        secret_bytes=lambda ref: ref.ref.encode(),
         port=lambda: 4242,
     )
     tools: Tools = made
     assert tools.secret(SecretRef("env:K")) is None
     assert asked == [SecretRef("env:K")]
+    assert tools.secret_bytes(SecretRef("env:K")) == b"env:K"
     assert tools.port() == 4242
     assert tools.http is tools.store is part
     assert not (tmp_path / "plugins").exists()

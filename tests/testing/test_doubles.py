@@ -147,7 +147,7 @@ def test_tools_answer_with_the_given_functions():
         tools = kit_tools(
             upstream=lambda outbound: Reply.of_json(b"{}", status=418),
             http=lambda request: httpx.Response(200, json={"at": request.url.path}),
-            secrets={"env:KEY": "sk-1"},
+            secrets={"env:KEY": "sk-1", "file:cert": b"\x02\n"},
         )
         reply = await tools.upstream.send(an_outbound())
         assert (reply.status, len(tools.upstream.sent)) == (418, 1)
@@ -155,6 +155,9 @@ def test_tools_answer_with_the_given_functions():
         known, unknown = tools.secret(SecretRef("env:KEY")), tools.secret(SecretRef("env:OTHER"))
         assert known is not None
         assert (known.reveal(), unknown) == ("sk-1", None)
+        assert tools.secret_bytes(SecretRef("env:KEY")) == b"sk-1"
+        assert tools.secret_bytes(SecretRef("file:cert")) == b"\x02\n"
+        assert tools.secret_bytes(SecretRef("file:other")) is None
         folder = Path(tools.data_dir)
         assert folder.is_dir()
         await tools.aclose()
