@@ -69,7 +69,13 @@ class KitTools:
     """A `Tools` for tests; make it with `kit_tools`, and end it with `await tools.aclose()`."""
 
     def __init__(
-        self, *, http: httpx.AsyncClient, upstream: KitUpstream, clock: Clock, store: Store, secrets: Mapping[str, str | bytes]
+        self,
+        *,
+        http: httpx.AsyncClient,
+        upstream: KitUpstream,
+        clock: Clock,
+        store: Store,
+        secrets: Mapping[str, str | bytes],
     ) -> None:
         self.http = http
         self.upstream = upstream
