@@ -14,7 +14,7 @@ from arbstr_core.vault import HoldRequest, KnownCheckpoint, Limits, NewAgent, Ve
 
 def fill(bench: Any) -> None:
     """Calls that were settled, released and are open, also of a child key and under an approval; limits of two
-    versions, a revoked token, an agent that is switched off."""
+    versions, a revoked token, an agent that is switched off; a key that signs."""
 
     async def story() -> None:
         async with bench.vault() as vault:
@@ -23,6 +23,7 @@ def fill(bench: Any) -> None:
             await _child(bench, vault)
             await _calls(bench, vault)
             await vault.rotate_token("ag_bob", bench.token("new"))
+            await vault.adopt_audit_key(bytes(32))
             await vault.set_enabled("ag_bob", False)
             await vault.seal()
             found = await vault.verify()
@@ -70,7 +71,7 @@ def verified(bench: Any, known: tuple[KnownCheckpoint, ...] = ()) -> Verificatio
 
 TABLES = (
     *("account", "agent", "token", "limits", "bucket", "hold", "hold_window", "transfer", "entry", "receipt"),
-    *("approval", "audit", "checkpoint"),
+    *("approval", "audit", "checkpoint", "audit_key"),
 )
 
 

@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import sqlite3
@@ -127,6 +128,13 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.toml").write_text(f"{head}\n{door}\n{tables}")
     return Setup(folder, port)
+
+
+def share_keys(one: Setup, other: Setup) -> None:
+    """Give `other`, which has not started yet, the keys of `one`, as processes on one database need them."""
+    (other.folder / "data").mkdir(mode=0o700)
+    for name in ("master.key", "audit.key", "admin.token"):
+        shutil.copy(one.folder / "data" / name, other.folder / "data" / name)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any
 
 import httpx
 import psycopg
-from house import ARBSTR, Process, Setup, chat, instance, run, until_true, write
+from house import ARBSTR, Process, Setup, chat, instance, run, share_keys, until_true, write
 from postgres import Cluster
 from unsynced import Unsynced
 from upstream import Act, Upstream
@@ -49,9 +48,7 @@ def on_postgres(folder: Path, database_url: str, upstream: str, *, beside: Setup
     tables = f'[vault]\nheartbeat_seconds = 1\n[storage]\nurl = "{database_url}"\n'
     place = write(folder, instance("x", upstream) + tables)
     if beside is not None:
-        (folder / "data").mkdir(mode=0o700)
-        for name in ("master.key", "admin.token"):
-            shutil.copy(beside.folder / "data" / name, folder / "data")
+        share_keys(beside, place)
     return OnPostgres(place.folder, place.port, database_url)
 
 

@@ -67,7 +67,7 @@ def backup(file: NewFile, config: ConfigFile = None, json: AsJson = False) -> No
     if json:
         as_json({"file": str(file.absolute()), "bytes": size})
     else:
-        say(f"wrote {file} ({size} bytes); keep {settings.data_dir / 'master.key'} as well, and elsewhere")
+        say(f"wrote {file} ({size} bytes); keep master.key and audit.key of {settings.data_dir} as well, and elsewhere")
 
 
 @app.command()

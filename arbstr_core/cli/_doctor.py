@@ -56,7 +56,7 @@ def _files(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         what="data_dir", ok=writable, detail=str(folder) if writable else f"{place} cannot be written: change its owner"
     )
-    for file in (token_path(settings), folder / "master.key"):
+    for file in (token_path(settings), folder / "master.key", folder / "audit.key"):
         if file.exists():
             yield mode_of(file)
 

@@ -24,7 +24,7 @@ from arbstr_core.flow import (
     WalletFlow,
 )
 from arbstr_core.rails import Rails
-from arbstr_core.storage import Database, open_signer
+from arbstr_core.storage import Database, Signer
 from arbstr_core.types import ConfigError, Problem
 from arbstr_core.vault import History, Vault
 from arbstr_core.web import ControlFlows
@@ -38,6 +38,7 @@ def control_flows(
     ids: Callable[[str], str],
     database: Database,
     money: Vault | None,
+    signer: Signer | None,
     accounts: Accounts | None,
     calls: CallFlow,
     rails: Rails,
@@ -45,7 +46,7 @@ def control_flows(
     *,
     serving: bool,
 ) -> ControlFlows:
-    """All of them. `money` and `accounts` are None where the vault is switched off."""
+    """All of them. `money`, `signer` and `accounts` are None where the vault is switched off."""
     history = keys = records = None
     if money is not None and accounts is not None:
         history = History(database)
@@ -55,17 +56,17 @@ def control_flows(
         admin=AdminFlow(money, keys, records, rails),
         house=HouseFlow(calls, rails, commands, serving=serving),
         wallet=WalletFlow(calls, clock, history=history, keys=keys, records=records),
-        audit=None if money is None else audit_flow(settings, money, clock),
+        audit=None if money is None or signer is None else audit_flow(settings, money, signer, clock),
         billing=BillingFlow(money, history, accounts, clock, reservation_seconds=settings.vault.reservation_seconds),
     )
 
 
-def audit_flow(settings: Settings, money: Vault, clock: Clock) -> AuditFlow:
+def audit_flow(settings: Settings, money: Vault, signer: Signer, clock: Clock) -> AuditFlow:
     """What signs checkpoints with the key beside the database, and where it tells them to."""
     asked = settings.audit
     return AuditFlow(
         money,
-        open_signer(settings.data_dir / "audit.key"),
+        signer,
         [_anchor(anchor, settings) for anchor in asked.anchors],
         clock,
         every_seconds=asked.checkpoint_seconds,

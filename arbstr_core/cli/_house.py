@@ -22,14 +22,14 @@ from arbstr_core.cli._notices import Notices, heard
 from arbstr_core.cli._operators import notifier, webhook
 from arbstr_core.config import Settings
 from arbstr_core.dispatch import Dispatch
-from arbstr_core.flow import Approvals, CallFlow, CallRooms, Heartbeat, Lease, Notifier
+from arbstr_core.flow import Approvals, CallFlow, CallRooms, Heartbeat, Lease, Notifier, audit_signer
 from arbstr_core.journal import Journal
 from arbstr_core.market import Market, Pricing
 from arbstr_core.net import Guard, UpstreamPools, control_client, origins_in
 from arbstr_core.plugins import Lives, LoopClock, PluginTools, Supervisor
 from arbstr_core.rails import Rails
 from arbstr_core.routing import Router
-from arbstr_core.storage import Cipher, Database, PluginStore
+from arbstr_core.storage import Cipher, Database, PluginStore, Signer
 from arbstr_core.types import Caller, ConfigError, FxRate, Problem
 from arbstr_core.vault import BODY_DIGEST_KEY, Vault
 from arbstr_core.web import ControlFlows
@@ -118,7 +118,8 @@ async def make_everything(
                 hook: loaded.call_each(hook, toolbox.tools)
                 for hook in ("arbstr_providers", "arbstr_policies", "arbstr_wallet_rails", "arbstr_commands")
             }
-        house = _put_together(settings, clock, database, log, made, toolbox, notices, serving=serving)
+        money = await _money(settings, database)
+        house = _put_together(settings, clock, database, money, log, made, toolbox, notices, serving=serving)
         if house.vault is not None and (told := webhook(settings.webhooks)) is not None:
             stack.push_async_callback(told.aclose)
             house = replace(house, notifier=notifier(settings, told, house.vault, clock))
@@ -129,6 +130,7 @@ def _put_together(
     settings: Settings,
     clock: Clock,
     database: Database,
+    money: _Money,
     log: Journal,
     made: Made,
     toolbox: _Toolbox,
@@ -138,13 +140,13 @@ def _put_together(
 ) -> House:
     rails: list[WalletRail] = _objects(made["arbstr_wallet_rails"])
     commands: dict[str, Sequence[Command]] = dict(made["arbstr_commands"])
-    money = _vault(settings, database) if settings.vault.enabled else None
-    accounts = _accounts(money) if money else None
+    vault = money.vault
+    accounts = _accounts(vault) if vault else None
     ids = Ids(clock)
-    rooms = _call_rooms(settings, clock, made, money, toolbox.cipher)
+    rooms = _call_rooms(settings, clock, made, vault, toolbox.cipher)
     calls = CallFlow(rooms, accounts, log)
     flows = control_flows(
-        settings, clock, ids, database, money, accounts, calls, Rails(rails), commands, serving=serving
+        settings, clock, ids, database, vault, money.signer, accounts, calls, Rails(rails), commands, serving=serving
     )
     return House(
         settings=settings,
@@ -158,8 +160,8 @@ def _put_together(
         journal=log,
         database=database,
         supervisor=toolbox.supervisor,
-        vault=money,
-        heartbeat=None if money is None else _heartbeat(settings, clock, rooms.lease, calls, money),
+        vault=vault,
+        heartbeat=None if vault is None else _heartbeat(settings, clock, rooms.lease, calls, vault),
         approvals=rooms.approvals,
         notifier=None,
         notices=notices,
@@ -170,13 +172,24 @@ def _put_together(
 _BEATS_A_LEASE = 3
 
 
-def _vault(settings: Settings, database: Database) -> Vault:
-    return Vault(
+@dataclass(frozen=True)
+class _Money:
+    """The vault and who signs for it; None where it is switched off."""
+
+    vault: Vault | None = None
+    signer: Signer | None = None
+
+
+async def _money(settings: Settings, database: Database) -> _Money:
+    if not settings.vault.enabled:
+        return _Money()
+    vault = Vault(
         database,
         boot_id=secrets.token_hex(8),
         charge_orphans_in_full=settings.vault.orphans == "full",
         lease_seconds=_BEATS_A_LEASE * settings.vault.heartbeat_seconds,
     )
+    return _Money(vault, await audit_signer(vault, settings.data_dir / "audit.key"))
 
 
 def _heartbeat(settings: Settings, clock: Clock, lease: Lease | None, calls: CallFlow, money: Vault) -> Heartbeat:

@@ -11,7 +11,7 @@ from arbstr_core.flow._rooms import CallRooms
 from arbstr_core.flow._sealer import keep_sealing
 from arbstr_core.flow.admin import AdminFlow
 from arbstr_core.flow.approval import Approvals
-from arbstr_core.flow.audit import Anchor, AuditFlow
+from arbstr_core.flow.audit import Anchor, AuditFlow, audit_signer
 from arbstr_core.flow.billing import BillingFlow, Report
 from arbstr_core.flow.call import CallFlow
 from arbstr_core.flow.house import HouseFlow
@@ -41,6 +41,7 @@ __all__ = [
     "Turn",
     "UrlAnchor",
     "WalletFlow",
+    "audit_signer",
     "keep_forgetting",
     "keep_sealing",
 ]

@@ -6,12 +6,13 @@ import csv
 import io
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
 from arbstr_core.api import Clock
-from arbstr_core.storage import Signer, is_signed, key_id_of
+from arbstr_core.storage import Signer, is_signed, key_id_of, open_signer
 from arbstr_core.types import ArbstrError
 from arbstr_core.vault import Checkpoint, KnownCheckpoint, Mark, Statement, Vault
 
@@ -21,6 +22,17 @@ _LOOK_SECONDS = 10.0
 _CHECKPOINTS = 10_000
 """how many of the newest are looked at"""
 _MARKS = msgspec.json.Decoder(Mark)
+
+
+async def audit_signer(vault: Vault, path: Path) -> Signer:
+    """The signer of the key in `path`, which all processes on one database share; made by the first of them.
+
+    Raises StorageError where this database is signed with another key.
+    """
+    signing = await vault.signing_key_id()
+    signer = open_signer(path, signing)
+    # Another process may have been first since, with a key of its own.
+    return open_signer(path, await vault.adopt_audit_key(signer.public))
 
 
 class Anchor(Protocol):

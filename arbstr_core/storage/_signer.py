@@ -14,6 +14,7 @@ from arbstr_core.types import StorageError
 
 _BYTES = 32
 _ID_CHARS = 16
+_REMEDY = "copy audit.key from the data_dir of another process on it, or from where you keep it"
 
 
 class Signer:
@@ -47,12 +48,29 @@ def is_signed(public: bytes, body: bytes, signature: bytes) -> bool:
     return True
 
 
-def open_signer(path: Path) -> Signer:
-    """The signer of the key in `path`, made (mode 0600) where there is none. Raises StorageError."""
+def open_signer(path: Path, signing: str | None = None) -> Signer:
+    """The signer of the key in `path`, made (mode 0600) where there is none. Raises StorageError.
+
+    `signing` is the id of the key that signs for the database already: then none is made, and it must be that one.
+    """
+    seed = _read(path)
+    if seed is None:
+        if signing is not None:
+            raise StorageError(f"{path} is missing, and this database is signed with audit key {signing}: {_REMEDY}")
+        seed = _make(path)
+    signer = Signer(seed)
+    if signing not in (None, signer.key_id):
+        raise StorageError(
+            f"{path} is audit key {signer.key_id}, and this database is signed with {signing}: {_REMEDY}"
+        )
+    return signer
+
+
+def _read(path: Path) -> bytes | None:
     try:
         text = path.read_text("ascii")
     except FileNotFoundError:
-        return Signer(_make(path))
+        return None
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(
             f"{path} cannot be read ({error}): make it readable for the user that runs arbstr"
@@ -63,7 +81,7 @@ def open_signer(path: Path) -> Signer:
         seed = b""
     if len(seed) != _BYTES:
         raise StorageError(f"{path} does not hold an audit key of {_BYTES} bytes in hex: put the right file back")
-    return Signer(seed)
+    return seed
 
 
 def _make(path: Path) -> bytes:

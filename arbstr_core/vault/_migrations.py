@@ -17,6 +17,8 @@ _INDEXES = (
     *(t.APPROVAL_OF, t.UNDELIVERED, t.AUDIT_SUBJECT),
 )
 _APPEND_ONLY = (t.LIMITS, t.HOLD_WINDOW, t.TRANSFER, t.ENTRY, t.RECEIPT, t.AUDIT, t.CHECKPOINT)
+_APPEND_ONLY_SINCE = {2: (t.AUDIT_KEY,)}
+"""by the migration that made them"""
 _KEPT = (t.ACCOUNT, t.AGENT, t.TOKEN, t.BUCKET, t.HOLD, t.APPROVAL)
 
 # Columns that never change, of rows that do.
@@ -48,15 +50,30 @@ def schema() -> Schema:
             *_put_up(Dialect.POSTGRESQL),
         ),
     )
-    return Schema(room="vault", migrations=(first,))
+    second = Migration(
+        version=2,
+        name="the audit key in force",
+        sqlite=(*create(Dialect.SQLITE, t.AUDIT_KEY), *_put_up(Dialect.SQLITE, 2)),
+        postgresql=(*create(Dialect.POSTGRESQL, t.AUDIT_KEY), *_put_up(Dialect.POSTGRESQL, 2)),
+    )
+    return Schema(room="vault", migrations=(first, second))
 
 
-def _put_up(dialect: Dialect) -> tuple[str, ...]:
-    return tuple(statement for guard in guards(dialect) for statement in guard.made(dialect))
+def _put_up(dialect: Dialect, version: int = 1) -> tuple[str, ...]:
+    made = _first_guards(dialect) if version == 1 else _later_guards(version)
+    return tuple(statement for guard in made for statement in guard.made(dialect))
 
 
 def guards(dialect: Dialect) -> tuple[Guard, ...]:
     """Every guard; `verify` looks for each, word for word."""
+    return (*_first_guards(dialect), *(guard for version in _APPEND_ONLY_SINCE for guard in _later_guards(version)))
+
+
+def _later_guards(version: int) -> tuple[Guard, ...]:
+    return tuple(guard for table in _APPEND_ONLY_SINCE[version] for guard in append_only(table))
+
+
+def _first_guards(dialect: Dialect) -> tuple[Guard, ...]:
     if dialect is Dialect.SQLITE:
         return _guards()
     # What waits for the sealer goes row by row, and never changes.

@@ -1,4 +1,5 @@
-"""What the audit says of rows that change in place: agents and their switches, accounts, tokens, limits, approvals."""
+"""What the audit says of rows that change in place: agents and their switches, accounts, tokens, limits, approvals,
+keys."""
 
 from __future__ import annotations
 
@@ -32,6 +33,7 @@ class Standing:
         self._tokens: dict[str, list[Any]] = {}
         self._limits: dict[tuple[str, int], _Row] = {}
         self._approvals: dict[str, list[Any]] = {}
+        self._keys: list[_Row] = []
         self.terms: dict[str, list[Terms]] = {}
 
     def note(self, place: int, action: str, data: str) -> None:
@@ -49,6 +51,8 @@ class Standing:
             self.terms.setdefault(members[0], []).append(Terms(place, members[2], members[3], members[5]))
         elif kind == "approval":
             self._of_approval(what, members)
+        elif kind == "key":
+            self._keys.append(tuple(members))
 
     def _of_agent(self, what: str, members: list[Any]) -> None:
         if what == "create":
@@ -88,6 +92,7 @@ class Standing:
         more = [approval.ceiling_msat, approval.models, approval.limits_version, approval.state, approval.created_ms]
         last = [approval.expires_ms, approval.hold_id, approval.decided_ms, approval.decided_by]
         yield from _compare(connection, "approval {0}", [*first, *more, *last], self._approvals.values(), bytes.hex)
+        yield from _compare(connection, "audit key {0}", list(t.AUDIT_KEY.c), self._keys, bytes.hex)
 
 
 def _compare(connection: sa.Connection, name: str, columns: list[Any], said: Any, shown: Any = None) -> Iterator[str]:

@@ -311,6 +311,15 @@ CHECKPOINT = wide(
     _needed("signature", BYTES),
 )
 
+AUDIT_KEY = narrow(
+    "audit_key",
+    METADATA,
+    # The newest signs; those before it have signed what is older.
+    _key("n", INTEGER, sa.CheckConstraint("n > 0")),
+    _needed("public_key", BYTES),
+    _needed("adopted_ms", INTEGER),
+)
+
 AUDIT_PENDING = wide(
     "audit_pending",
     PENDING,

@@ -11,6 +11,7 @@ from arbstr_core.types import Conflict, NotFound
 from arbstr_core.vault import _outbox, _reads
 from arbstr_core.vault._agents import CreateAgent, Fund, RotateToken, SetEnabled, SetLimits
 from arbstr_core.vault._approvals import Decide, ExpireApprovals
+from arbstr_core.vault._audit_keys import AdoptAuditKey, signing_key_id
 from arbstr_core.vault._book import Chart
 from arbstr_core.vault._boot import Heartbeat, Leave
 from arbstr_core.vault._checkpoints import Checkpoint, Mark, WriteCheckpoint, checkpoints, mark
@@ -246,6 +247,14 @@ class Vault:
         """When the database was last restored from a backup, None where it never was. From then on nothing is paid out
         until the rails have been compared with the ledger."""
         return await self._db.read(restored_ms)
+
+    async def signing_key_id(self) -> str | None:
+        """The id of the key that signs for this database; None where none does yet."""
+        return await self._db.read(signing_key_id)
+
+    async def adopt_audit_key(self, public: bytes) -> str:
+        """The key with this public half signs from now on, unless another one does; the id of the one that does."""
+        return await self._db.submit(AdoptAuditKey(self._chart, public))
 
     async def mark(self, now_ms: int) -> Mark | None:
         """The audit's end, for a checkpoint; None where it is empty."""

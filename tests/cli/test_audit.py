@@ -91,3 +91,17 @@ def test_a_server_signs_by_itself(tmp_path: Path) -> None:
             kept = found.json("audit", "verify")
     assert kept["checkpoints"] >= 1
     assert (tmp_path / "anchored.log").exists()
+
+
+def test_nothing_starts_on_a_database_that_another_key_signs(tmp_path: Path) -> None:
+    place = write(tmp_path)
+    place.arbstr("agent", "create", "one")
+    key = tmp_path / "data" / "audit.key"
+    kept = key.rename(tmp_path / "kept")
+    for words in (("serve",), ("agent", "list")):
+        done = place.command(*words)
+        assert done.returncode == 1
+        assert f"{key} is missing, and this database is signed with audit key" in done.stderr
+        assert "copy audit.key from the data_dir of another process on it" in done.stderr
+    kept.rename(key)
+    assert place.json("agent", "list")[0]["name"] == "one"

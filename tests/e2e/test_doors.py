@@ -106,7 +106,7 @@ def test_one_process_a_database(tmp_path: Path) -> None:
             assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["admin.token", "master.key", "arbstr.db"])
+@pytest.mark.parametrize("name", ["admin.token", "master.key", "audit.key", "arbstr.db"])
 def test_what_is_secret_is_for_its_owner(tmp_path: Path, name: str) -> None:
     with Upstream() as upstream:
         place = write(tmp_path, instance("x", upstream.url))

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -15,7 +14,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from house import Process, Setup, chat, instance, process, run, until_true, write
+from house import Process, Setup, chat, instance, process, run, share_keys, until_true, write
 from upstream import Act, Upstream
 
 BEATS = "[vault]\nheartbeat_seconds = 0.3\n"
@@ -82,8 +81,7 @@ def test_another_process_charges_what_was_seen(tmp_path: Path, postgres_url: str
         with contextlib.ExitStack() as running:
             first = running.enter_context(process(places[0]))
             # What is sealed in the database is sealed with one key, whoever opens it.
-            (places[1].folder / "data").mkdir(mode=0o700)
-            shutil.copy(places[0].folder / "data" / "master.key", places[1].folder / "data")
+            share_keys(places[0], places[1])
             running.enter_context(process(places[1]))
             seen = _killed_in_a_stream(first, places[0], rows)
             ended = "SELECT h.state, x.amount_msat FROM hold h JOIN transfer x ON x.hold_seq = h.seq"

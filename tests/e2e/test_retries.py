@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -13,7 +12,7 @@ import httpx
 import openai
 import psycopg
 import pytest
-from house import PRICED, Process, Served, Setup, chat, instance, process, run, serving, until_true, write
+from house import PRICED, Process, Served, Setup, chat, instance, process, run, serving, share_keys, until_true, write
 from upstream import Act, Upstream
 
 BOTH = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -193,12 +192,6 @@ def replicas(folder: Path, upstream: Upstream, url: str) -> tuple[Setup, Setup]:
     """Two configurations on one database; the first to start makes the keys, which the second is given."""
     tables = instance("x", upstream.url, f"[models.m]\n{PRICED}") + f'[storage]\nurl = "{url}"\n'
     return write(folder / "one", tables), write(folder / "two", tables)
-
-
-def share_keys(one: Setup, two: Setup) -> None:
-    (two.folder / "data").mkdir(mode=0o700)
-    for name in ("master.key", "admin.token"):
-        shutil.copy(one.folder / "data" / name, two.folder / "data" / name)
 
 
 def rows(url: str, query: str) -> list[tuple[Any, ...]]:

@@ -6,12 +6,13 @@ import asyncio
 import csv
 import io
 import json
+import shutil
 from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
 
-from arbstr_core.flow import AuditFlow, FileAnchor
+from arbstr_core.flow import AuditFlow, FileAnchor, audit_signer
 from arbstr_core.storage import Database, is_signed, key_id_of, open_signer
 from arbstr_core.types import NotFound, StorageError
 from arbstr_core.vault import HoldRequest, Limits, NewAgent, Settlement, Vault, schema
@@ -59,9 +60,9 @@ class Made:
 
 
 @asynccontextmanager
-async def made(folder, anchors=()):
+async def made(folder, anchors=(), url="sqlite:///arbstr.db"):
     clock = StillClock()
-    db = Database.open("sqlite:///arbstr.db", data_dir=folder, clock=clock, schemas=[schema()])
+    db = Database.open(url, data_dir=folder, clock=clock, schemas=[schema()])
     try:
         vault = Vault(db, boot_id="boot-1")
         limits = Limits(max_charge_msat=5_000, daily_msat=50_000)
@@ -101,6 +102,48 @@ def test_the_key_is_made_once_for_its_owner_alone(tmp_path):
     path.write_text("not a key")
     with pytest.raises(StorageError, match="does not hold an audit key of 32 bytes"):
         open_signer(path)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request):
+    return "sqlite:///arbstr.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+
+def test_processes_on_one_database_share_the_key(tmp_path, url):
+    """Nobody signs with a key that the others do not know."""
+    own, others = tmp_path / "audit.key", tmp_path / "others"
+    others.mkdir()
+
+    async def story():
+        async with made(tmp_path, url=url) as house:
+            first = await audit_signer(house.vault, own)
+            assert (await audit_signer(house.vault, own)).key_id == first.key_id == await house.vault.signing_key_id()
+            with pytest.raises(StorageError, match=f"is signed with audit key {first.key_id}: copy audit.key from"):
+                await audit_signer(house.vault, others / "audit.key")
+            assert not (others / "audit.key").exists()
+            wrong = open_signer(others / "audit.key")
+            with pytest.raises(StorageError, match=f"is audit key {wrong.key_id}, and this database is signed with"):
+                await audit_signer(house.vault, others / "audit.key")
+            # As where both start at the same moment, and the other was first.
+            assert await house.vault.adopt_audit_key(wrong.public) == first.key_id
+            (others / "audit.key").unlink()
+            shutil.copy(own, others)
+            assert (await audit_signer(house.vault, others / "audit.key")).public == first.public
+            assert (await house.vault.verify()).first_bad is None
+
+    asyncio.run(story())
+
+
+def test_a_database_whose_key_was_never_written_down_is_signed_by_the_one_of_its_checkpoints(tmp_path):
+    async def story():
+        async with made(tmp_path) as house:
+            await house.call(1, 500)
+            await house.flow.checkpoint()
+            with pytest.raises(StorageError, match=f"is signed with audit key {house.signer.key_id}"):
+                await audit_signer(house.vault, tmp_path / "other.key")
+            assert (await audit_signer(house.vault, tmp_path / "audit.key")).key_id == house.signer.key_id
+
+    asyncio.run(story())
 
 
 def test_checkpoints_come_when_they_are_due(tmp_path):

@@ -62,6 +62,8 @@ REFUSED = [
     "UPDATE approval SET state = 'granted'",
     "DELETE FROM approval",
     "DELETE FROM checkpoint",
+    "UPDATE audit_key SET n = 2",
+    "DELETE FROM audit_key",
     "INSERT INTO transfer SELECT 99, 'settle', 'sim', seq, NULL, 1001, NULL, 1, '' FROM hold WHERE state = 'held'",
     "INSERT INTO transfer SELECT 99, 'settle', 'sim', seq, NULL, 0, NULL, 1, '' FROM hold WHERE id = 'req_0'",
     "INSERT INTO transfer VALUES (99, 'settle', 'sim', NULL, NULL, 0, NULL, 1, '')",
@@ -79,6 +81,7 @@ ON_SQLITE = [
     "INSERT OR REPLACE INTO audit SELECT * FROM audit LIMIT 1",
     "INSERT OR REPLACE INTO limits SELECT agent_id, version, 1, 100000000, NULL, 1 FROM limits",
     "INSERT OR REPLACE INTO hold SELECT * FROM hold LIMIT 1",
+    "INSERT OR REPLACE INTO audit_key SELECT n, x'00', 1 FROM audit_key",
     "INSERT OR REPLACE INTO account SELECT * FROM account LIMIT 1",
     "INSERT OR REPLACE INTO token SELECT hash, 'ag_alice', 1, NULL FROM token",
 ]
@@ -177,6 +180,8 @@ FOUND = [
     ("INSERT INTO token VALUES ('', 'ag_alice', 1, NULL)", "a token of agent ag_alice"),
     ("UPDATE approval SET decided_by = 'mallory'", "approval apr_"),
     ("UPDATE approval SET state = 'granted'", "approval apr_"),
+    ("UPDATE audit_key SET adopted_ms = 1", "audit key 1 is not as the audit says"),
+    ("DELETE FROM audit_key", "audit key 1 is not there as the audit says"),
     ("DELETE FROM approval", "hold req_dear has an approval that is not there"),
 ]
 
