@@ -8,19 +8,23 @@ ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install run test lint bench campaign surface
+.PHONY: install clients run test lint bench campaign surface
 
 install: $(INSTALLED)
 
 $(INSTALLED): requirements-dev.txt pyproject.toml scripts/install.sh $(wildcard plugins/*/pyproject.toml)
 	PYTHON=$(PYTHON) scripts/install.sh && touch $@
 
+# The real clients that the tests run against arbstr, in .cache/clients.
+clients: install
+	@$(BIN)/python scripts/clients.py
+
 # Serves with the model on this machine; LISTEN=127.0.0.1:9000 for another address. Ctrl-C stops it.
 run: install
 	@$(BIN)/python scripts/demo.py $(LISTEN)
 
 # Everything that needs no node and no key; ARGS="-k words" for a part of it.
-test: install
+test: install clients
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: install
@@ -34,7 +38,7 @@ bench: install
 	$(BIN)/python -m benchmarks $(ARGS)
 
 # The long proofs, N rounds of each.
-campaign: install
+campaign: install clients
 	CAMPAIGN_N=$(N) $(BIN)/python -m pytest -m campaign --timeout=0 $(ARGS)
 
 # Writes down the plugin API as it is now; a test compares.

@@ -12,7 +12,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,10 @@ class Act:
     """seconds between events"""
     filler: int = 0
     """bytes that each event carries beside its word"""
+    message: Mapping[str, Any] | None = None
+    """said in the place of words; streamed, each of `deltas` is an event"""
+    deltas: tuple[Mapping[str, Any], ...] = ()
+    finish: str = "stop"
 
 
 @dataclass(frozen=True)
@@ -222,8 +226,8 @@ def _reply(asked: dict[str, Any], kind: str, choices: list[Any], usage: tuple[in
 
 async def _whole(writer: asyncio.StreamWriter, act: Act, asked: dict[str, Any]) -> bool:
     text = " ".join(["word"] * act.words) + "x" * act.filler
-    message = {"role": "assistant", "content": text}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    message = act.message or {"role": "assistant", "content": text}
+    choice = {"index": 0, "message": message, "finish_reason": act.finish}
     body = json.dumps(_reply(asked, "chat.completion", [choice], act.usage)).encode()
     if act.how == "error_event":
         body = b'{"error":{"message":"scripted: an error","type":"server_error"}}'
@@ -239,12 +243,11 @@ async def _whole(writer: asyncio.StreamWriter, act: Act, asked: dict[str, Any]) 
 
 
 def _events(act: Act, asked: dict[str, Any]) -> list[bytes]:
-    def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    def chunk(delta: Mapping[str, Any], finish: str | None = None) -> dict[str, Any]:
         return {"index": 0, "delta": delta, "finish_reason": finish}
 
-    deltas = [chunk({"role": "assistant", "content": ""})]
-    deltas += [chunk({"content": " word" + "x" * act.filler}) for _ in range(act.words)]
-    deltas.append(chunk({}, "stop"))
+    said = act.deltas or [{"content": " word" + "x" * act.filler}] * act.words
+    deltas = [chunk({"role": "assistant", "content": ""}), *map(chunk, said), chunk({}, act.finish)]
     replies = [_reply(asked, "chat.completion.chunk", [delta], None) for delta in deltas]
     if act.usage is not None and (asked.get("stream_options") or {}).get("include_usage"):
         replies.append(_reply(asked, "chat.completion.chunk", [], act.usage))

@@ -1,0 +1,148 @@
+"""No client can tell: what it shows of a chat is the same at arbstr as at the provider itself, and the charge is exact.
+
+Every test asks twice, the provider and arbstr in front of it, and compares all that the client shows its user.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from driving import CLIENTS, Client
+from upstream import Act
+
+USED_MSAT = 11 * 1 + 5 * 4
+"""what the scripted usage of a call costs"""
+
+
+@contextmanager
+def charged(client: Client, calls: int = 1) -> Iterator[None]:
+    """What is done inside reaches the provider so often, and costs as much as that."""
+    before, hits = client.world.show(client.agent), client.world.upstream.hits()
+    yield
+    after = client.world.show(client.agent)
+    assert after["held_msat"] == 0
+    assert before["posted_msat"] - after["posted_msat"] == USED_MSAT * calls
+    assert client.world.upstream.hits() - hits == calls
+
+
+def same(client: Client, do: str, *acts: Act, **ask: Any) -> Any:
+    """What it shows of the same replies, straight and through arbstr."""
+    client.world.upstream.script("m", *acts)
+    straight = client.direct(do, **ask)
+    client.world.upstream.script("m", *acts)
+    with charged(client, calls=len(acts)):
+        through = client(do, **ask)
+    assert through == straight
+    return through
+
+
+def texts(document: Any) -> Iterator[str]:
+    """Every text in what a client shows."""
+    if isinstance(document, str):
+        yield document
+    elif isinstance(document, dict | list):
+        for inner in document.values() if isinstance(document, dict) else document:
+            yield from texts(inner)
+
+
+def test_plain(client: Client) -> None:
+    assert "word word word word word" in texts(same(client, "plain", Act()))
+
+
+def test_a_stream(client: Client) -> None:
+    shown = same(client, "stream", Act())
+    assert list(texts(shown)).count(" word") >= 5
+
+
+def test_usage_that_was_asked_for(client: Client) -> None:
+    shown = json.dumps(same(client, "usage_on", Act()))
+    assert "11" in shown
+
+
+ALWAYS_ASK = ("llm", "ai-sdk openai")
+"""for usage, in every stream"""
+
+
+@pytest.mark.parametrize("client", [name for name in CLIENTS if name not in ALWAYS_ASK], indirect=True)
+def test_usage_that_was_not_asked_for(client: Client) -> None:
+    shown = json.dumps(same(client, "usage_off", Act()))
+    assert '"choices": []' not in shown
+    assert "11" not in shown
+
+
+CALL = {"name": "get_weather", "arguments": '{"city": "Paris"}'}
+OTHER = {"name": "get_weather", "arguments": '{"city": "Rome"}'}
+CALLS = [
+    {"id": f"call_{number}", "type": "function", "function": call} for number, call in enumerate((CALL, OTHER), start=1)
+]
+TOOLS = Act(message={"role": "assistant", "content": None, "tool_calls": CALLS}, finish="tool_calls")
+
+
+def _fragments() -> Iterator[dict[str, Any]]:
+    for index, call in enumerate(CALLS):
+        function = call["function"]
+        assert isinstance(function, dict)
+        yield {"tool_calls": [{**call, "index": index, "function": {"name": function["name"], "arguments": ""}}]}
+        for place in range(0, len(function["arguments"]), 5):
+            piece = function["arguments"][place : place + 5]
+            yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
+
+
+TOOLS_STREAMED = Act(deltas=tuple(_fragments()), finish="tool_calls")
+
+
+def test_tools(client: Client) -> None:
+    shown = json.dumps(same(client, "tools", TOOLS))
+    assert "Paris" in shown
+    assert "Rome" in shown
+
+
+def test_tools_streamed(client: Client) -> None:
+    shown = json.dumps(same(client, "tools_streamed", TOOLS_STREAMED))
+    assert "Paris" in shown
+    assert "Rome" in shown
+
+
+ADA = '{"name": "Ada", "age": 36}'
+
+
+def test_structured_output(client: Client) -> None:
+    shown = same(client, "structured", Act(message={"role": "assistant", "content": ADA}))
+    assert shown["parsed"] == {"name": "Ada", "age": 36}
+
+
+def test_structured_output_streamed(client: Client) -> None:
+    pieces = tuple({"content": ADA[place : place + 4]} for place in range(0, len(ADA), 4))
+    shown = same(client, "structured_streamed", Act(deltas=pieces))
+    assert shown["parsed"] == {"name": "Ada", "age": 36}
+
+
+@pytest.mark.parametrize("client", ["openai-node", "ai-sdk", "ai-sdk openai"], indirect=True)
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_loop_that_calls_tools(client: Client, stream: bool) -> None:
+    """Two calls: one that asks for the tools, and one that answers with what they gave."""
+    shown = same(client, "run_tools", TOOLS_STREAMED if stream else TOOLS, Act(), stream=stream)
+    assert shown["final"].split() == ["word"] * 5
+    assert sorted(call["city"] for call in shown["asked"]) == ["Paris", "Rome"]
+
+
+@pytest.mark.parametrize("client", [name for name in CLIENTS if name != "llm"], indirect=True)
+def test_what_arbstr_says_beside_the_answer(client: Client) -> None:
+    client.world.upstream.script("m", Act())
+    with charged(client):
+        shown = client("raw")
+    headers = shown["headers"]
+    assert headers["x-request-id"].startswith("req_")
+    assert headers["x-arbstr-cost-msat"] == str(USED_MSAT)
+    assert (headers["x-arbstr-provider"], headers["x-arbstr-model"]) == ("providers_openai.x", "m")
+    if client.name == "openai-node":
+        assert shown["request_id"] == headers["x-request-id"]
+
+
+@pytest.mark.parametrize("client", ["openai", "openai async", "openai-node"], indirect=True)
+def test_models(client: Client) -> None:
+    assert client("models") == {"listed": ["m"], "one": "m"}
