@@ -21,10 +21,13 @@ from arbstr_core.types import (
     Deposit,
     Endpoint,
     Excluded,
+    Expected,
     Failed,
     Feature,
     FieldRule,
     Free,
+    Habit,
+    Habits,
     Invoice,
     LimitField,
     Msat,
@@ -60,6 +63,7 @@ from arbstr_core.types import (
     UsageSource,
     UsdPrice,
     Verdict,
+    Warm,
 )
 
 __all__ = [
@@ -79,10 +83,13 @@ __all__ = [
     "Deposit",
     "Endpoint",
     "Excluded",
+    "Expected",
     "Failed",
     "Feature",
     "FieldRule",
     "Free",
+    "Habit",
+    "Habits",
     "Hooks",
     "Invoice",
     "LimitField",
@@ -133,5 +140,6 @@ __all__ = [
     "UsdPrice",
     "Verdict",
     "WalletRail",
+    "Warm",
     "hookimpl",
 ]

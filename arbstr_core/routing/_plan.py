@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from arbstr_core.api import RoutingPolicy, Strategy
-from arbstr_core.routing._fields import demands
-from arbstr_core.routing._quote import priced, unfit
+from arbstr_core.routing._quote import CACHE_SECONDS, Pricer
+from arbstr_core.routing._reasons import no_plan, who_comes_first
+from arbstr_core.routing._tiers import Demanded
 from arbstr_core.types import (
     Caller,
     ChatCall,
@@ -19,16 +21,14 @@ from arbstr_core.types import (
     PolicyRefused,
     ProvidersUnavailable,
     Quote,
-    Shut,
     Standing,
-    Tier,
     Verdict,
     ceil_div,
 )
 
 
 class Router:
-    """Makes plans. `strategies` are by name; `output_tokens` and `keep` are those of `[routing]`."""
+    """Makes plans. `strategies` are by name; `output_tokens`, `keep` and `cache_seconds` are those of `[routing]`."""
 
     def __init__(
         self,
@@ -38,12 +38,14 @@ class Router:
         strategy: str,
         output_tokens: int,
         keep: int,
+        cache_seconds: float = CACHE_SECONDS,
     ) -> None:
         self._policies = tuple(policies)
         self._strategies = dict(strategies)
         self._strategy = strategy
         self._output_tokens = output_tokens
         self._keep = keep
+        self._cache_seconds = cache_seconds
 
     def plan(
         self,
@@ -82,7 +84,7 @@ class Router:
         shut = [each for each in found if each is not None]
         soonest = min((each.until_ms for each in shut), default=call.arrived_ms)
         raise ProvidersUnavailable(
-            _sentence("open circuits leave nobody to ask", call, refused.out),
+            no_plan("open circuits leave nobody to ask", call, refused.out),
             retry_after=max(1, ceil_div(soonest - call.arrived_ms, 1000)),
             out=refused.out,
         ) from refused
@@ -96,60 +98,71 @@ class Router:
         standing: Standing,
     ) -> Plan:
         excluded = list(out)
-        quotes = self._qualified(call, listings, standing.shut, excluded)
+        quotes = self._qualified(call, listings, standing, excluded)
         if not quotes:
-            sentence = _sentence("no offer qualifies", call, excluded)
+            sentence = no_plan("no offer qualifies", call, excluded)
             raise NothingQualifies(sentence, out=tuple(excluded), param=_to_blame(excluded))
-        reasons: list[str] = []
-        chosen: str | None = None
-        decided_by: str | None = None
-        floor, ceiling = Tier.LOCAL, Tier.FRONTIER
+        quotes, demanded, said = self._narrowed(call, caller, quotes, standing, excluded)
+        chosen = said.strategy or self._strategy
+        serving, spare = demanded.split(quotes)
+        serving = self._ordered(call, serving, standing, chosen)
+        spare = sorted(self._ordered(call, spare, standing, chosen), key=_tier)
+        kept, beaten = _cut(serving, spare, self._keep)
+        return Plan(
+            candidates=kept,
+            beaten=beaten,
+            out=tuple(excluded),
+            reasons=(*said.reasons, *who_comes_first(call, chosen, demanded, serving, spare)),
+            strategy=chosen,
+            policy=said.decided_by,
+            notes=said.notes,
+        )
+
+    def _narrowed(
+        self,
+        call: ChatCall,
+        caller: Caller,
+        quotes: tuple[Quote, ...],
+        standing: Standing,
+        excluded: list[Excluded],
+    ) -> tuple[tuple[Quote, ...], Demanded, _Said]:
+        """What the policies leave, one after the other, the tiers they demand, and what they say. The others join
+        `excluded`. Raises PolicyRefused where nothing is left."""
+        said, demanded = _Said(), Demanded()
         for policy in self._policies:
             verdict = _ask(policy, call, caller, quotes, standing)
             excluded += verdict.out
-            reasons += verdict.reasons
             quotes = verdict.kept
-            floor = max(floor, verdict.tier_floor or floor, key=_rank)
-            ceiling = min(ceiling, verdict.tier_ceiling or ceiling, key=_rank)
-            if verdict.strategy is not None and chosen is None:
-                chosen, decided_by = verdict.strategy, policy.name
+            demanded.add(verdict)
+            said.add(policy.name, verdict)
             if not quotes:
-                said = "; ".join(verdict.reasons)
-                raise PolicyRefused(_sentence(f"{policy.name} refuses: {said}", call, verdict.out), out=tuple(excluded))
-        quotes = _within(quotes, floor, ceiling, excluded)
+                why = "; ".join(verdict.reasons)
+                raise PolicyRefused(no_plan(f"{policy.name} refuses: {why}", call, verdict.out), out=tuple(excluded))
+        quotes = demanded.within(quotes, excluded)
         if not quotes:
-            raise PolicyRefused(_sentence("no offer is of the tier demanded", call, excluded), out=tuple(excluded))
-        ordered = self._ordered(call, quotes, standing, chosen or self._strategy)
-        return Plan(
-            candidates=tuple(ordered[: self._keep]),
-            beaten=tuple(ordered[self._keep :]),
-            out=tuple(excluded),
-            reasons=(*reasons, _first_of(ordered, chosen or self._strategy)),
-            strategy=chosen or self._strategy,
-            policy=decided_by,
-        )
+            sentence = no_plan("; ".join((*said.reasons, "no offer is of the tier demanded")), call, excluded)
+            raise PolicyRefused(sentence, out=tuple(excluded))
+        return quotes, demanded, said
 
     def _qualified(
-        self,
-        call: ChatCall,
-        listings: Sequence[Listing],
-        shut: Mapping[tuple[str, str, str], Shut],
-        excluded: list[Excluded],
+        self, call: ChatCall, listings: Sequence[Listing], standing: Standing, excluded: list[Excluded]
     ) -> tuple[Quote, ...]:
+        shut = standing.shut
+        pricer = Pricer(call, standing, output_tokens=self._output_tokens, cache_seconds=self._cache_seconds)
+        unfit, price = pricer.unfit, pricer.quote
         quotes = []
-        asked = demands(call)
         for listing in listings:
-            out = unfit(listing, call, asked)
+            out = unfit(listing)
             if shut and out is None and (closed := shut.get(listing.offer.key)):
-                out = _excluded(listing.offer.provider, listing.offer.model, closed.reason)
+                out = Excluded(provider=listing.offer.provider, model=listing.offer.model, reason=closed.reason)
             if out is None:
-                quotes.append(priced(listing, call, asked, self._output_tokens))
+                quotes.append(price(listing))
             else:
                 excluded.append(out)
         return tuple(quotes)
 
     def _ordered(self, call: ChatCall, quotes: Sequence[Quote], standing: Standing, name: str) -> list[Quote]:
-        if len(quotes) == 1:
+        if len(quotes) <= 1:
             return list(quotes)
         strategy = self._strategies.get(name)
         if strategy is None:
@@ -161,12 +174,36 @@ class Router:
             raise PolicyRefused(f"the strategy {name} failed: {type(broken).__name__}") from broken
 
 
-def _first_of(ordered: Sequence[Quote], strategy: str) -> str:
-    first = ordered[0]
-    said = f"{strategy}: {first.offer.provider} is expected to cost {first.cost_msat} msat"
-    if len(ordered) == 1:
-        return f"{said}; nobody else qualifies"
-    return f"{said}, {ordered[1].offer.provider} {ordered[1].cost_msat} msat"
+class _Said:
+    """What the policies of one plan said."""
+
+    __slots__ = ("decided_by", "notes", "reasons", "strategy")
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+        self.notes: dict[str, Mapping[str, Any]] = {}
+        self.strategy: str | None = None
+        self.decided_by: str | None = None
+
+    def add(self, policy: str, verdict: Verdict) -> None:
+        self.reasons += verdict.reasons
+        if verdict.notes:
+            self.notes[policy] = verdict.notes
+        if verdict.strategy is not None and self.strategy is None:
+            self.strategy, self.decided_by = verdict.strategy, policy
+
+
+def _cut(serving: Sequence[Quote], spare: Sequence[Quote], keep: int) -> tuple[tuple[Quote, ...], tuple[Quote, ...]]:
+    """(the candidates, those beaten). The last place is that of the first one that stands in: what makes a whole tier
+    fail, such as a machine that is off, leaves that one."""
+    at = max(1, keep - 1) if spare else keep
+    at = min(at, len(serving))
+    standing_in = keep - at
+    return (*serving[:at], *spare[:standing_in]), (*serving[at:], *spare[standing_in:])
+
+
+def _tier(quote: Quote) -> int:
+    return quote.offer.tier.rank
 
 
 def _ask(
@@ -178,38 +215,13 @@ def _ask(
         raise PolicyRefused(f"the policy {policy.name} failed: {type(broken).__name__}") from broken
     if not isinstance(verdict, Verdict):
         raise PolicyRefused(f"the policy {policy.name} failed: it returned no Verdict")
-    given = {id(quote) for quote in quotes}
-    if any(id(quote) not in given for quote in verdict.kept):
-        raise PolicyRefused(f"the policy {policy.name} returned a quote that it was not given")
+    if verdict.kept is not quotes:
+        given = {id(quote) for quote in quotes}
+        if any(id(quote) not in given for quote in verdict.kept):
+            raise PolicyRefused(f"the policy {policy.name} returned a quote that it was not given")
     return verdict
-
-
-def _rank(tier: Tier) -> int:
-    return tier.rank
-
-
-def _within(quotes: tuple[Quote, ...], floor: Tier, ceiling: Tier, excluded: list[Excluded]) -> tuple[Quote, ...]:
-    if (floor, ceiling) == (Tier.LOCAL, Tier.FRONTIER):
-        return quotes
-    kept = []
-    for quote in quotes:
-        offer = quote.offer
-        if floor.rank <= offer.tier.rank <= ceiling.rank:
-            kept.append(quote)
-        else:
-            excluded.append(_excluded(offer.provider, offer.model, f"its tier {offer.tier} is not the one demanded"))
-    return tuple(kept)
-
-
-def _excluded(provider: str, model: str, reason: str) -> Excluded:
-    return Excluded(provider=provider, model=model, reason=reason)
 
 
 def _to_blame(out: Sequence[Excluded]) -> str:
     """The field without which, or with another value of which, there would be an offer; the model where none is."""
     return next((row.field for row in out if row.field is not None), "model")
-
-
-def _sentence(start: str, call: ChatCall, out: Sequence[Excluded]) -> str:
-    why = "; ".join(f"{row.provider}: {row.reason}" for row in out)
-    return f"{start} for model {call.model!r}" + (f" ({why})" if why else "")

@@ -1,4 +1,4 @@
-"""An offer and a call: whether the one fits the other, what that costs at most, and how the bound can be tighter."""
+"""An offer and a call: whether the one fits the other, what that costs and can cost, and tighter bounds of that."""
 
 from __future__ import annotations
 
@@ -6,65 +6,148 @@ import math
 
 import msgspec
 
-from arbstr_core.routing._fields import Demand, brings, choices, refused, ruled, with_fees
-from arbstr_core.types import TOKENS_PER_RATE, ChatCall, Excluded, Listing, Msat, MsatPrice, Offer, Quote, ceil_div
+from arbstr_core.routing._fields import brings, choices, demands, refused, ruled, with_fees
+from arbstr_core.types import (
+    TOKENS_PER_RATE,
+    ChatCall,
+    Excluded,
+    Expected,
+    Listing,
+    Msat,
+    MsatPrice,
+    Offer,
+    Quote,
+    Standing,
+    ceil_div,
+)
+from arbstr_core.wire import shared_bytes
 
 _FEWEST_BYTES_PER_TOKEN = 16
 """No text packs more bytes than this into a token for long; only a prompt beyond it surely does not fit."""
 _USUAL_BYTES_PER_TOKEN = 4
 _LEAST_AFFORDED = 256
+_LEAST_CACHED = 1024
+"""tokens: what providers' caches begin at"""
+CACHE_SECONDS = 300.0
+"""how long a provider keeps a prompt in its cache after it was used"""
 
 
-def unfit(listing: Listing, call: ChatCall, asked: tuple[Demand, ...]) -> Excluded | None:
-    """Why the offer cannot serve `call`, which asks for `asked` beyond plain fields; None where it can."""
-    offer = listing.offer
-    if call.endpoint not in offer.endpoints:
-        return _out(offer, f"does not speak /v1/{call.endpoint}")
-    missing = call.features - offer.features
-    if missing:
-        return _out(offer, f"lacks {', '.join(sorted(missing))}")
-    if offer.max_choices is not None and choices(call) > offer.max_choices:
-        return _out(offer, f"gives at most {offer.max_choices} choices (n)", "n")
-    if offer.fields:
-        asked = ruled(offer, call, asked)
-    if asked and (why := refused(listing, asked)):
-        return _out(offer, why[1], why[0])
-    if offer.context_window is not None:
-        if len(call.body) - call.attached_bytes > offer.context_window * _FEWEST_BYTES_PER_TOKEN:
-            return _out(offer, f"the request does not fit its context of {offer.context_window} tokens")
-    elif field := _from_elsewhere(listing, call, asked):
-        return _out(
-            offer,
-            f"cannot bound what {field} brings from elsewhere: send the content itself, or set context for this offer",
-            field,
-        )
-    return None
+class Pricer:
+    """Holds offers against one call; what they share of it is found once.
 
+    `output_tokens` is the limit where the caller sent none, in tokens a choice. `cache_seconds` is how long a prompt
+    may be taken to be in a provider's cache.
+    """
 
-def priced(listing: Listing, call: ChatCall, asked: tuple[Demand, ...], output_tokens: int) -> Quote:
-    """The offer priced for this call. `output_tokens` is the limit where the caller sent none, in tokens a choice."""
-    offer = listing.offer
-    price, cost_price = listing.price, listing.cost_price
-    if offer.fields:
-        price, cost_price = with_fees(listing, ruled(offer, call, asked))
-    limit = call.output_limit if call.output_limit is not None else output_tokens
-    for most in (offer.max_output_tokens, offer.context_window):
-        if most is not None and most < limit:
-            limit = most
-    billed = call.choices if "best_of" not in call.members else choices(call)
-    most_input = _most_input(listing, call, asked)
-    expected_input = ceil_div(len(call.body) - call.attached_bytes, _USUAL_BYTES_PER_TOKEN)
-    return Quote(
-        offer=offer,
-        price=price,
-        cost_price=cost_price,
-        cost_msat=price.cost(input_tokens=min(expected_input, most_input), output_tokens=limit * billed),
-        ceiling_msat=_ceiling(price, most_input, limit * billed),
-        input_limit=most_input,
-        output_limit=limit,
-        choices=billed,
-        fx=listing.fx,
+    __slots__ = (
+        *("_asked", "_cache_ms", "_call", "_choices", "_habits", "_input", "_limit", "_outputs", "_prompt", "_size"),
+        "_text",
     )
+
+    def __init__(
+        self,
+        call: ChatCall,
+        standing: Standing = Standing(),  # noqa: B008 - frozen
+        *,
+        output_tokens: int = 4096,
+        cache_seconds: float = CACHE_SECONDS,
+    ) -> None:
+        self._call = call
+        self._asked = demands(call)
+        self._habits = standing.habits
+        self._cache_ms = cache_seconds * 1000
+        self._size = len(call.body)
+        self._text = self._size - call.attached_bytes
+        self._input = ceil_div(self._text, _USUAL_BYTES_PER_TOKEN)
+        self._limit = output_tokens if call.output_limit is None else call.output_limit
+        self._choices = call.choices if "best_of" not in call.members else choices(call)
+        self._outputs: dict[str, float | None] = {}
+        self._prompt: bytes | None = None
+
+    def unfit(self, listing: Listing) -> Excluded | None:
+        """Why the offer cannot serve the call; None where it can."""
+        offer, call, asked = listing.offer, self._call, self._asked
+        if call.endpoint not in offer.endpoints:
+            return _out(offer, f"does not speak /v1/{call.endpoint}")
+        if not call.features <= offer.features:
+            return _out(offer, f"lacks {', '.join(sorted(call.features - offer.features))}")
+        if offer.max_choices is not None and choices(call) > offer.max_choices:
+            return _out(offer, f"gives at most {offer.max_choices} choices (n)", "n")
+        if offer.fields:
+            asked = ruled(offer, call, asked)
+        if asked and (why := refused(listing, asked)):
+            return _out(offer, why[1], why[0])
+        if offer.context_window is not None:
+            if self._text > offer.context_window * _FEWEST_BYTES_PER_TOKEN:
+                return _out(offer, f"the request does not fit its context of {offer.context_window} tokens")
+        elif field := self._from_elsewhere(listing):
+            remedy = "send the content itself, or set context for this offer"
+            return _out(offer, f"cannot bound what {field} brings from elsewhere: {remedy}", field)
+        return None
+
+    def quote(self, listing: Listing) -> Quote:
+        """The offer priced for the call."""
+        offer, price, cost_price = listing.offer, listing.price, listing.cost_price
+        if offer.fields:
+            price, cost_price = with_fees(listing, ruled(offer, self._call, self._asked))
+        limit = self._limit
+        for most in (offer.max_output_tokens, offer.context_window):
+            if most is not None and most < limit:
+                limit = most
+        most_input = self._most_input(listing)
+        given = self._input if self._input < most_input else most_input
+        cached = self._cached(offer, given) if self._habits.warm and price.cached_input < price.input else 0
+        output = self._output(offer.model, limit) * self._choices
+        tokens = (given - cached) * price.input + cached * price.cached_input + output * price.output
+        return Quote(
+            offer=offer,
+            price=price,
+            cost_price=cost_price,
+            cost_msat=Msat(-(-tokens // TOKENS_PER_RATE) + price.request),
+            ceiling_msat=_ceiling(price, most_input, limit * self._choices),
+            input_limit=most_input,
+            output_limit=limit,
+            choices=self._choices,
+            fx=listing.fx,
+            expected=Expected(given, cached, output),
+        )
+
+    def _output(self, model: str, limit: int) -> int:
+        """The tokens that a choice is expected to have: what is usual for this caller and model, within the limit."""
+        try:
+            usual = self._outputs[model]
+        except KeyError:
+            usual = self._outputs[model] = self._habits.output(model)
+        return limit if usual is None or usual >= limit else math.ceil(usual)
+
+    def _cached(self, offer: Offer, given: int) -> int:
+        """The tokens of input that the offer is likely to have in its cache, because it was sent them a while ago."""
+        key = offer.key
+        warm = self._habits.warm.get(key)
+        if warm is None or self._call.arrived_ms - warm.at_ms > self._cache_ms:
+            return 0
+        if self._prompt is None:
+            self._prompt = self._call.prompt()
+        tokens = shared_bytes(warm.marks, self._prompt) // _USUAL_BYTES_PER_TOKEN
+        if tokens < _LEAST_CACHED:
+            return 0
+        return min(given, int(tokens * self._habits.hits.get(key, 1.0)))
+
+    def _most_input(self, listing: Listing) -> int:
+        offer, call = listing.offer, self._call
+        bounded = math.ceil(self._size * offer.input_factor) + offer.input_overhead
+        if call.attachments:
+            bounded += call.attachments * offer.attachment_tokens
+        window = offer.context_window
+        if window is None:
+            return bounded
+        return window if bounded > window or self._from_elsewhere(listing) else bounded
+
+    def _from_elsewhere(self, listing: Listing) -> str | None:
+        """The field whose content the body does not hold, so that its bytes bound nothing; None where nobody pays."""
+        if self._call.elsewhere is None and not self._asked:
+            return None
+        return None if listing.price.free else self._call.elsewhere or brings(self._asked)
 
 
 def tightened(quote: Quote, input_tokens: int) -> Quote:
@@ -100,26 +183,9 @@ def afford(quote: Quote, room_msat: int) -> Quote | None:
     )
 
 
-def _most_input(listing: Listing, call: ChatCall, asked: tuple[Demand, ...]) -> int:
-    offer = listing.offer
-    bounded = math.ceil(len(call.body) * offer.input_factor) + offer.input_overhead
-    if call.attachments:
-        bounded += call.attachments * offer.attachment_tokens
-    if offer.context_window is None:
-        return bounded
-    return offer.context_window if _from_elsewhere(listing, call, asked) else min(bounded, offer.context_window)
-
-
-def _from_elsewhere(listing: Listing, call: ChatCall, asked: tuple[Demand, ...]) -> str | None:
-    """The field whose content the body does not hold, so that its bytes bound nothing; None where nobody pays."""
-    if call.elsewhere is None and not asked:
-        return None
-    return None if listing.price.free else call.elsewhere or brings(asked)
-
-
 def _ceiling(price: MsatPrice, most_input: int, output: int) -> Msat:
-    dearest_input = max(price.input, price.cached_input)
-    return Msat(ceil_div(most_input * dearest_input + output * price.output, TOKENS_PER_RATE) + price.request)
+    dearest_input = price.input if price.input > price.cached_input else price.cached_input
+    return Msat(-(-(most_input * dearest_input + output * price.output) // TOKENS_PER_RATE) + price.request)
 
 
 def _out(offer: Offer, reason: str, field: str | None = None) -> Excluded:

@@ -70,14 +70,12 @@ from arbstr_core.types._offers import (
     CHAT_ONLY,
     Endpoint,
     Excluded,
+    Expected,
     Feature,
     Listing,
     Offer,
     Plan,
     Quote,
-    Record,
-    Shut,
-    Standing,
     Tier,
     Verdict,
 )
@@ -98,6 +96,7 @@ from arbstr_core.types._rails import (
     Unknown,
 )
 from arbstr_core.types._secrets import Secret, SecretRef
+from arbstr_core.types._standing import Habit, Habits, Record, Shut, Standing, Warm
 
 __all__ = [
     "ALL_FEATURES",
@@ -126,11 +125,14 @@ __all__ = [
     "Deposit",
     "Endpoint",
     "Excluded",
+    "Expected",
     "Failed",
     "Feature",
     "FieldRule",
     "Free",
     "FxRate",
+    "Habit",
+    "Habits",
     "IdempotencyConflict",
     "InsufficientFunds",
     "Invoice",
@@ -190,6 +192,7 @@ __all__ = [
     "UsdPrice",
     "VaultUnavailable",
     "Verdict",
+    "Warm",
     "ceil_div",
     "format_amount",
     "parse_amount",

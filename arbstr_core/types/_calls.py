@@ -21,6 +21,8 @@ class _TextPart(msgspec.Struct):
     text: str = ""
 
 
+_READ = ("tools", "functions", "system", "instructions", "messages", "input", "prompt")
+"""Tools come first in what models are shown, and so they do for the caches of providers."""
 _MESSAGES = msgspec.json.Decoder(list[_Message])
 _CONTENT = msgspec.json.Decoder(str | list[_TextPart] | None)
 
@@ -60,6 +62,14 @@ class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
         """The JSON of one top-level member, byte for byte; None where the body has no such key."""
         span = self.members.get(key)
         return None if span is None else self.body[span[0] : span[1]]
+
+    def prompt(self) -> bytes:
+        """What of the body a model reads, in the order in which it does, as JSON.
+
+        Without the bracket at its end: so the prompt of a conversation that goes on begins with the one before.
+        """
+        read = b"".join(self.body[slice(*self.members[name])] for name in _READ if name in self.members)
+        return read.removesuffix(b"]")
 
     def last_user_message(self) -> str:
         """The text of the last message of role `user`; its text parts joined by newlines; empty where there is none."""

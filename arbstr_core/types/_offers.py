@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -84,6 +85,10 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """True where a call that is let go before its end costs nothing"""
     max_concurrent: int | None = None
     """the most calls that its node serves at one time; None where that is not known"""
+    canonical: str = ""
+    """the name by which this model is known everywhere, where the provider says it; never guessed from another name"""
+    rail_fee_ppm: int = 0
+    """what it costs to pay this provider, on top of its price: a share in parts per million"""
     as_of_ms: int = 0
     """Unix time of the price, milliseconds; 0 for one written in the configuration"""
 
@@ -94,21 +99,33 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
-    """An offer with its price in msat: `price` is the agent's (margin included), `cost_price` the provider's."""
+    """An offer with its price in msat: `price` is the agent's (margin included), `cost_price` the provider's.
+
+    `margin_ppm` is all that the agent's price has on top. `said_ms` is when its provider said so last, Unix time.
+    """
 
     offer: Offer
     price: MsatPrice
     cost_price: MsatPrice
     fx: FxRate | None = None
     margin_ppm: int = 0
+    said_ms: int = 0
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """The tokens that a call is expected to use. `cached` are part of `input`; `output` is that of all choices."""
+
+    input: int = 0
+    cached: int = 0
+    output: int = 0
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True):
     """An offer priced for one call. `price` is the agent's (margin included), `cost_price` the provider's, in msat.
 
-    `cost_msat` is what the call is expected to cost the agent, `ceiling_msat` the most it can.
-    `input_limit` is the most input the ceiling counts with, in tokens; `output_limit` what to send, in tokens a choice;
-    `choices` how many of those may be billed.
+    `cost_msat` is what the call is expected to cost the agent, for the tokens `expected`; `ceiling_msat` the most it
+    can. `input_limit` is the most input the ceiling counts with, in tokens; `output_limit` what to send, in tokens a
+    choice; `choices` how many of those may be billed.
     """
 
     offer: Offer
@@ -120,6 +137,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     output_limit: int
     choices: int = 1
     fx: FxRate | None = None
+    expected: Expected = Expected()
 
 
 class Excluded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -132,14 +150,21 @@ class Excluded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What one routing policy says about a call: the quotes it keeps, who is out and why, and what else it demands."""
+    """What one routing policy says about a call: the quotes it keeps, who is out and why, and what else it demands.
+
+    Offers below `tier_floor` are out, and so are those above `tier_ceiling`; but up to `tier_spare` they stand in for
+    the others: the next tier is asked where no offer is left below it, or where those fail.
+    """
 
     kept: tuple[Quote, ...]
     out: tuple[Excluded, ...] = ()
     reasons: tuple[str, ...] = ()
     tier_floor: Tier | None = None
     tier_ceiling: Tier | None = None
+    tier_spare: Tier | None = None
     strategy: str | None = None
+    notes: Mapping[str, Any] = {}
+    """what the receipt keeps of it, below the policy's name: JSON values"""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,40 +176,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     strategy: str
     policy: str | None = None
-
-
-class Shut(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an offer is not to be asked now, and until when, in Unix milliseconds."""
-
-    reason: str
-    until_ms: int
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """How one provider's model has done lately. `success` is a share from 0 to 1, `first_byte_ms` a moving mean."""
-
-    success: float = 1.0
-    first_byte_ms: float = 0.0
-
-
-_CLEAN = Record()
-
-
-class Standing(msgspec.Struct, frozen=True):
-    """What is known of the offers' behaviour when a plan is made, by `Offer.key`.
-
-    `shut` are those whose breaker is open, so that they are in no plan. `waiting` says how many calls wait for a node
-    that serves no more at one time, by (provider, node).
-    """
-
-    records: Mapping[tuple[str, str, str], Record] = {}
-    shut: Mapping[tuple[str, str, str], Shut] = {}
-    waiting: Mapping[tuple[str, str], int] = {}
-
-    def of(self, offer: Offer) -> Record:
-        """The record of an offer; a clean one where nothing is known."""
-        return self.records.get(offer.key, _CLEAN)
-
-    def queue(self, offer: Offer) -> int:
-        """How many calls wait for the node of an offer."""
-        return self.waiting.get((offer.provider, offer.node), 0)
+    notes: Mapping[str, Mapping[str, Any]] = {}
+    """by policy: what it wants kept in the receipt"""

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from arbstr_core.routing import Router, afford, demands, priced, tightened, unfit
+from arbstr_core.routing import Pricer, Router, afford, tightened
 from arbstr_core.routing._fields import PLAIN
 from arbstr_core.testing import a_call, a_caller, a_quote, an_offer
 from arbstr_core.types import (
@@ -58,12 +58,12 @@ def asking(*parts: Any, **fields: Any) -> ChatCall:
 
 
 def out(listing: Listing, call: ChatCall) -> Excluded | None:
-    return unfit(listing, call, demands(call))
+    return Pricer(call).unfit(listing)
 
 
 def quoted(listing: Listing, call: ChatCall) -> Quote:
     assert out(listing, call) is None
-    return priced(listing, call, demands(call), 4096)
+    return Pricer(call).quote(listing)
 
 
 def planned(listings: list[Listing], call: ChatCall) -> Plan:
@@ -291,12 +291,9 @@ def test_a_rule_that_is_none_is_said(text: Any) -> None:
 # -- remedies ----------------------------------------------------------------------------------------------------------
 
 QUOTES = st.builds(
-    lambda rates, fee, body, limit, choices: priced(
-        listed(MsatPrice(input=rates[0], cached_input=rates[1], output=rates[2], request=fee)),
-        msgspec.structs.replace(a_call("x" * body), output_limit=limit, choices=choices),
-        (),
-        4096,
-    ),
+    lambda rates, fee, body, limit, choices: Pricer(
+        msgspec.structs.replace(a_call("x" * body), output_limit=limit, choices=choices)
+    ).quote(listed(MsatPrice(input=rates[0], cached_input=rates[1], output=rates[2], request=fee))),
     st.tuples(*[st.integers(0, 10**7)] * 3),
     st.integers(0, 10**5),
     st.integers(0, 5000),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbstr_core.api import RoutingPolicy, Strategy
-from arbstr_core.routing import Router, priced
+from arbstr_core.routing import Pricer, Router
 from arbstr_core.testing import a_call, a_caller, an_offer
 from arbstr_core.types import (
     Caller,
@@ -169,7 +169,7 @@ def test_no_usage_within_the_limits_costs_more_than_the_ceiling(
 ) -> None:
     call = a_call(output_limit=limit)
     call = ChatCall(**{**{field: getattr(call, field) for field in call.__struct_fields__}, "choices": choices})
-    quote = priced(sold, call, (), 4096)
+    quote = Pricer(call).quote(sold)
     used = int(quote.input_limit * share[0])
     cost = quote.price.cost(
         input_tokens=used,
@@ -257,7 +257,7 @@ def test_a_broken_policy_refuses_the_call(what: Any) -> None:
 
 
 def test_a_policy_cannot_add() -> None:
-    foreign = priced(listing("elsewhere"), a_call(), (), 10)
+    foreign = Pricer(a_call()).quote(listing("elsewhere"))
     with pytest.raises(PolicyRefused, match="not given"):
         plan(router(Returns(Verdict(kept=(foreign,)))), [listing()])
 

@@ -1,0 +1,53 @@
+"""Why a plan is as it is, and why there is none, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from arbstr_core.routing._tiers import Demanded
+from arbstr_core.types import TOKENS_PER_RATE, ChatCall, Excluded, Quote
+
+_MOST_NAMED = 10
+
+
+def no_plan(start: str, call: ChatCall, out: Sequence[Excluded]) -> str:
+    """Why nobody can be asked; of many that are out, the first few."""
+    why = "; ".join(f"{row.provider}: {row.reason}" for row in out[:_MOST_NAMED])
+    if len(out) > _MOST_NAMED:
+        why += f"; and {len(out) - _MOST_NAMED} more"
+    return f"{start} for model {call.model!r}" + (f" ({why})" if why else "")
+
+
+def who_comes_first(
+    call: ChatCall, strategy: str, demanded: Demanded, serving: Sequence[Quote], spare: Sequence[Quote]
+) -> Iterator[str]:
+    """Why the first of `serving` is the first; `spare` stand in for them."""
+    first = serving[0]
+    tier = first.offer.tier
+    if tier.rank > demanded.ceiling.rank:
+        yield f"no offer of tier {demanded.ceiling} is left: escalated to {tier}"
+    said = f"{strategy}: {_named(call, first)} is expected to cost {first.cost_msat} msat"
+    expected = first.expected
+    said += f" for {expected.input} tokens in, {expected.output} out"
+    if len(serving) > 1:
+        second = serving[1]
+        yield f"{said}; {_named(call, second)} {second.cost_msat} msat"
+        if expected.cached:
+            yield _cached(call, first, second)
+    else:
+        yield f"{said}; nobody else qualifies"
+    if spare:
+        yield f"{_named(call, spare[0])}, of tier {spare[0].offer.tier}, stands in where that fails"
+
+
+def _cached(call: ChatCall, first: Quote, second: Quote) -> str:
+    price, cached = first.price, first.expected.cached
+    saved = cached * (price.input - price.cached_input) // TOKENS_PER_RATE
+    said = f"{_named(call, first)} was asked last, and has about {cached} tokens in its cache, which saves {saved} msat"
+    gap = first.cost_msat + saved - second.cost_msat
+    return f"{said}: more than the {gap} msat that {_named(call, second)} is cheaper by" if gap > 0 else said
+
+
+def _named(call: ChatCall, quote: Quote) -> str:
+    offer = quote.offer
+    return offer.provider if offer.model == call.model else f"{offer.provider} ({offer.model})"
