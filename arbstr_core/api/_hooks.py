@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pluggy
 
+from arbstr_core.api._authenticators import Authenticator
 from arbstr_core.api._policies import RoutingPolicy, Strategy
 from arbstr_core.api._providers import Provider
 from arbstr_core.api._rails import WalletRail
@@ -75,6 +76,13 @@ class Hooks:
         """Return the wallet rails this plugin adds. Called once, before any is started; must not do I/O.
 
         Since API 1.0.
+        """
+
+    @hookspec
+    def arbstr_authenticators(self, config: Any, tools: Tools) -> Iterable[Authenticator]:  # type: ignore[empty-body]
+        """Return other ways to be a caller than an agent's token. Called once, before any is started; must not do I/O.
+
+        They are asked in the order of `[arbstr] plugins`, those whose header a request has. Since API 1.0.
         """
 
     @hookspec

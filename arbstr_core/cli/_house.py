@@ -73,13 +73,18 @@ class House:
     plugin_rows: Callable[[], list[dict[str, Any]]]
 
 
+_STARTED = ("arbstr_wallet_rails", "arbstr_providers", "arbstr_policies", "arbstr_authenticators")
+"""Hooks whose objects have a life, in the order in which they begin it."""
+_HOOKS = (*_STARTED, "arbstr_commands")
+
+
 @asynccontextmanager
 async def open_house(settings: Settings, *, mock: bool = False, serving: bool = False) -> AsyncIterator[House]:
     """Build and start everything; close it in reverse. Raises ConfigError, PluginError or StorageError."""
     async with make_everything(settings, mock=mock, serving=serving) as (house, made):
         lives = Lives(_log)
         try:
-            for hook in ("arbstr_wallet_rails", "arbstr_providers", "arbstr_policies"):
+            for hook in _STARTED:
                 await lives.start(made[hook])
             await house.market.refresh()
             yield house
@@ -114,10 +119,7 @@ async def make_everything(
         stack.push_async_callback(log.flush)
         toolbox = await _toolbox(settings, database, clock, stack)
         with heard() as notices:
-            made = {
-                hook: loaded.call_each(hook, toolbox.tools)
-                for hook in ("arbstr_providers", "arbstr_policies", "arbstr_wallet_rails", "arbstr_commands")
-            }
+            made = {hook: loaded.call_each(hook, toolbox.tools) for hook in _HOOKS}
         money = await _money(settings, database)
         house = _put_together(settings, clock, database, money, log, made, toolbox, notices, serving=serving)
         if house.vault is not None and (told := webhook(settings.webhooks)) is not None:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pluggy
 
-from arbstr_core.api import Command, Hooks, Provider, RoutingPolicy, Strategy, WalletRail
+from arbstr_core.api import Authenticator, Command, Hooks, Provider, RoutingPolicy, Strategy, WalletRail
 
 PROJECT = "arbstr"
 PREFIX = "arbstr_"
@@ -29,6 +29,7 @@ HOOKS = {
     "arbstr_providers": HookKind("provider", (Provider,)),
     "arbstr_policies": HookKind("policy", (RoutingPolicy, Strategy)),
     "arbstr_wallet_rails": HookKind("wallet", (WalletRail,)),
+    "arbstr_authenticators": HookKind("authenticator", (Authenticator,)),
     "arbstr_commands": HookKind("command", (Command,)),
 }
 

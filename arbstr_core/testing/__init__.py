@@ -3,7 +3,9 @@
 Import it in tests only; the suites need pytest.
 """
 
+from arbstr_core.plugins import LoopClock
 from arbstr_core.testing._clock import FakeClock
+from arbstr_core.testing._other_side import Ending, OtherSide, WalletWorld
 from arbstr_core.testing._plugins import PluginSuite, configure
 from arbstr_core.testing._policies import PolicySuite, StrategySuite, some_calls, some_quotes, some_standing
 from arbstr_core.testing._providers import ProviderSuite
@@ -11,14 +13,17 @@ from arbstr_core.testing._replies import a_completion, a_stream, answers, reply_
 from arbstr_core.testing._store import MemoryStore
 from arbstr_core.testing._tools import KitTasks, KitTools, KitUpstream, kit_tools
 from arbstr_core.testing._values import a_call, a_caller, a_quote, an_offer, an_outbound
-from arbstr_core.testing._wallets import WalletSuite, WalletWorld
+from arbstr_core.testing._wallets import WalletSuite
 
 __all__ = [
+    "Ending",
     "FakeClock",
     "KitTasks",
     "KitTools",
     "KitUpstream",
+    "LoopClock",
     "MemoryStore",
+    "OtherSide",
     "PluginSuite",
     "PolicySuite",
     "ProviderSuite",

@@ -123,18 +123,20 @@ class KitTools:
 def kit_tools(
     *,
     upstream: Answer = answers,
-    http: Page | None = None,
+    http: Page | httpx.AsyncClient | None = None,
     clock: Clock | None = None,
     store: Store | None = None,
     secrets: Mapping[str, str | bytes] | None = None,
 ) -> KitTools:
-    """Tools for a test. `upstream` and `http` are functions from a request to its answer; the rest has doubles.
+    """Tools for a test. `upstream` and `http` are functions from a request to its answer; the rest has doubles. `http`
+    may be a real client too, for a real peer.
 
     Give two of them one `store` to test a restart.
     """
-    client = httpx.AsyncClient(transport=httpx.MockTransport(http or _nothing_here))
+    if not isinstance(http, httpx.AsyncClient):
+        http = httpx.AsyncClient(transport=httpx.MockTransport(http or _nothing_here))
     return KitTools(
-        http=client,
+        http=http,
         upstream=KitUpstream(upstream),
         clock=clock or FakeClock(),
         store=store or MemoryStore(),

@@ -24,6 +24,7 @@ ArbstrError
     ├── Conflict           the thing exists, or is in another state
     ├── StillRunning       what is asked for again has not ended yet
     ├── IdempotencyConflict    a key came again with another body
+    ├── RailUnavailable    a wallet rail cannot be asked now
     ├── VaultUnavailable · Overloaded · ShuttingDown
     └── UpstreamRefused · UpstreamFailed · UpstreamTimedOut
 """
@@ -199,6 +200,10 @@ class ApprovalRequired(CallRefused):
         self.approval = approval
         self.expires_ms = expires_ms
         self.needed_msat = needed_msat
+
+
+class RailUnavailable(CallRefused):
+    """A wallet rail, a mint or a node cannot be asked now; nothing is known of what was asked. Try again."""
 
 
 class VaultUnavailable(CallRefused):

@@ -25,6 +25,7 @@ from arbstr_core.types import (
     Overloaded,
     PolicyRefused,
     ProvidersUnavailable,
+    RailUnavailable,
     ShuttingDown,
     StillRunning,
     Unauthorized,
@@ -53,6 +54,7 @@ _SHAPES: dict[type[CallRefused], tuple[int, str, str | None]] = {
     LimitExceeded: (403, "permission_error", "limit_exceeded"),
     ApprovalRequired: (403, "permission_error", "approval_required"),
     ProvidersUnavailable: (503, "api_error", "providers_unavailable"),
+    RailUnavailable: (503, "api_error", "rail_unavailable"),
     VaultUnavailable: (503, "api_error", "vault_unavailable"),
     Overloaded: (503, "api_error", "overloaded"),
     ShuttingDown: (503, "api_error", "shutting_down"),
@@ -70,7 +72,7 @@ _FINAL = (
     IdempotencyConflict,
 )
 """Trying again changes nothing: the SDKs are told so."""
-_SOON = (VaultUnavailable, Overloaded, ShuttingDown)
+_SOON = (RailUnavailable, VaultUnavailable, Overloaded, ShuttingDown)
 
 Answer = tuple[int, list[tuple[str, str]], bytes]
 """(status, headers, body)"""

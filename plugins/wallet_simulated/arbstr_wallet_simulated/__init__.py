@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from arbstr_core.api import Command, Manifest, Tools, WalletRail, hookimpl
+from arbstr_core.api import Authenticator, Command, EcashHeader, Manifest, Tools, WalletRail, hookimpl
 from arbstr_wallet_simulated._commands import commands
 from arbstr_wallet_simulated._config import Config
 from arbstr_wallet_simulated._journal import Journal
 from arbstr_wallet_simulated._rail import SimulatedRail
+from arbstr_wallet_simulated._texts import TOKEN_PREFIX
 
 MANIFEST = Manifest(name="wallet_simulated", api=(1, 0), config=Config)
 
@@ -15,6 +16,12 @@ MANIFEST = Manifest(name="wallet_simulated", api=(1, 0), config=Config)
 def arbstr_wallet_rails(config: Config, tools: Tools) -> list[WalletRail]:
     """One rail, named as the plugin."""
     return [SimulatedRail(config, Journal(tools.store, config.balance.msat), tools.clock)]
+
+
+@hookimpl
+def arbstr_authenticators() -> list[Authenticator]:
+    """Single calls paid with a token in `X-Cashu`."""
+    return [EcashHeader("wallet_simulated", TOKEN_PREFIX)]
 
 
 @hookimpl

@@ -10,11 +10,35 @@ from arbstr_core.api import Amount, BadRequest, Clock, Command, Param
 from arbstr_wallet_simulated import _decisions as decisions
 from arbstr_wallet_simulated._config import Config
 from arbstr_wallet_simulated._journal import Journal
-from arbstr_wallet_simulated._texts import INVOICE_PREFIX, read_invoice, write_invoice, write_token
+from arbstr_wallet_simulated._texts import INVOICE_PREFIX, read_invoice, read_token, write_invoice, write_token
+
+_AMOUNT = Param(name="amount", help="such as 21sat or 1500msat", required=True)
+_COMMANDS = (
+    (
+        "settle-invoice",
+        "Let somebody pay an invoice of this wallet: a deposit comes in.",
+        (Param(name="invoice", help="the invoice sim1..., or its reference", required=True),),
+    ),
+    (
+        "make-invoice",
+        "Make an invoice of somebody else, for this wallet to pay.",
+        (
+            _AMOUNT,
+            Param(name="memo", help="what it is for"),
+            Param(name="description-hash", help="SHA-256 of a description, hex, as LNURL-pay has it"),
+        ),
+    ),
+    ("make-token", "Make a token of somebody else, for this wallet to redeem.", (_AMOUNT,)),
+    (
+        "claim-token",
+        "Let somebody redeem a token that this wallet issued.",
+        (Param(name="token", help="the token simA...", required=True),),
+    ),
+)
 
 
 def commands(config: Config, journal: Journal, clock: Clock) -> list[Command]:
-    """`settle-invoice`, `make-invoice`, `make-token`."""
+    """`settle-invoice`, `make-invoice`, `make-token`, `claim-token`."""
 
     async def settle_invoice(given: Mapping[str, str]) -> Any:
         text = given["invoice"].strip()
@@ -25,36 +49,32 @@ def commands(config: Config, journal: Journal, clock: Clock) -> list[Command]:
     async def make_invoice(given: Mapping[str, str]) -> Any:
         amount, expires_ms = _amount(given), clock.now_ms() + config.invoice_seconds * 1000
         nonce = f"outside:{secrets.token_hex(16)}"
-        text = write_invoice(amount_msat=amount, nonce=nonce, expires_ms=expires_ms, memo=given.get("memo", ""))
+        text = write_invoice(
+            amount_msat=amount,
+            nonce=nonce,
+            expires_ms=expires_ms,
+            memo=given.get("memo", ""),
+            description_hash=given.get("description-hash", ""),
+        )
         return {"invoice": text, "amount_msat": amount, "expires_ms": expires_ms}
 
     async def make_token(given: Mapping[str, str]) -> Any:
         amount = _amount(given)
         return {"token": write_token(amount_msat=amount, token_id=secrets.token_hex(32)), "amount_msat": amount}
 
-    amount = Param(name="amount", help="such as 21sat or 1500msat", required=True)
+    async def claim_token(given: Mapping[str, str]) -> Any:
+        token = read_token(given["token"].strip())
+        await journal.decide(lambda book: decisions.claim(book, token))
+        return {"amount_msat": token.amount_msat, "state": "claimed"}
+
+    runs = {
+        "settle-invoice": settle_invoice,
+        "make-invoice": make_invoice,
+        "make-token": make_token,
+        "claim-token": claim_token,
+    }
     return [
-        Command(
-            name="settle-invoice",
-            help="Let somebody pay an invoice of this wallet: a deposit comes in.",
-            run=settle_invoice,
-            params=(Param(name="invoice", help="the invoice sim1..., or its reference", required=True),),
-            offline=True,
-        ),
-        Command(
-            name="make-invoice",
-            help="Make an invoice of somebody else, for this wallet to pay.",
-            run=make_invoice,
-            params=(amount, Param(name="memo", help="what it is for")),
-            offline=True,
-        ),
-        Command(
-            name="make-token",
-            help="Make a token of somebody else, for this wallet to redeem.",
-            run=make_token,
-            params=(amount,),
-            offline=True,
-        ),
+        Command(name=name, help=help, run=runs[name], params=params, offline=True) for name, help, params in _COMMANDS
     ]
 
 

@@ -6,7 +6,7 @@ import enum
 
 import msgspec
 
-from arbstr_core.api import Amount, Msat, Ppm
+from arbstr_core.api import Amount, Msat, Ppm, Unit
 
 
 class Outcome(enum.StrEnum):
@@ -33,12 +33,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     balance: Amount = Amount(Msat(100_000_000_000))
     fee: Ppm = Ppm(0)
+    redeem_fee: Amount = Amount(Msat(0))
+    unit: Unit = Unit.MSAT
     script: tuple[Outcome, ...] = ()
+    unknown_seconds: int = 0
     invoice_seconds: int = 3600
     poll_ms: int = 250
 
     def __post_init__(self) -> None:
-        for key, least in (("invoice_seconds", 1), ("poll_ms", 1)):
+        for key, least in (("invoice_seconds", 1), ("poll_ms", 1), ("unknown_seconds", 0)):
             value = getattr(self, key)
             if value < least:
                 raise ValueError(f"{key} is {value}; it is at least {least}")

@@ -46,6 +46,7 @@ class Sent(Event, frozen=True, kw_only=True):
     proof: str = ""
     token: str = ""
     reason: str = ""
+    sent_ms: int = 0
 
 
 class LookedUp(Event, frozen=True, kw_only=True):
@@ -60,24 +61,35 @@ class TookToken(Event, frozen=True, kw_only=True):
     key: str
     token_id: str
     amount_msat: int
+    fee_msat: int = 0
+    reclaimed: bool = False
 
 
-Line = Invoiced | Cancelled | CameIn | Sent | LookedUp | TookToken
+class Claimed(Event, frozen=True, kw_only=True):
+    """Somebody else redeemed a token that we issued."""
+
+    token_id: str
+
+
+Line = Invoiced | Cancelled | CameIn | Sent | LookedUp | TookToken | Claimed
 
 
 class Book:
-    """The state after some events. `balance` is what can be spent: money of an unknown payment is not in it."""
+    """The state after some events. `balance` is what can be spent, `in_flight` the money of unknown payments."""
 
     def __init__(self, balance_msat: int) -> None:
         self.balance_msat = balance_msat
         self.invoices: dict[str, Invoiced] = {}
         self.invoice_of: dict[str, Invoiced] = {}
         self.cancelled: set[str] = set()
-        self.deposits: list[CameIn] = []
+        self.in_flight_msat = 0
+        self.deposits: list[CameIn | TookToken] = []
+        self.left: list[Sent] = []
         self.settled: set[str] = set()
         self.payments: dict[str, Sent] = {}
         self.paid_to: dict[str, str] = {}
         self.issued: dict[str, Sent] = {}
+        self.claimed: set[str] = set()
         self.known: set[str] = set()
         self.taken: dict[str, TookToken] = {}
         self.taken_for: dict[str, TookToken] = {}
@@ -99,12 +111,16 @@ class Book:
             case LookedUp():
                 self.known.add(event.key)
                 sent = self.payments[event.key]
+                self.in_flight_msat -= sent.amount_msat + sent.fee_msat
                 if not sent.outcome.pays:
                     self.balance_msat += sent.amount_msat + sent.fee_msat
                     self.paid_to.pop(sent.reference, None)
             case TookToken():
                 self.taken[event.token_id] = self.taken_for[event.key] = event
+                self.deposits.append(event)
                 self.balance_msat += event.amount_msat
+            case Claimed():
+                self.claimed.add(event.token_id)
         assert self.balance_msat >= 0, "the simulated wallet spent more than it has"
 
     def _sent(self, event: Sent) -> None:
@@ -112,6 +128,8 @@ class Book:
         self.scripted += event.scripted
         if event.outcome.pays or event.outcome.unsure:
             self.balance_msat -= event.amount_msat + event.fee_msat
+            self.in_flight_msat += event.amount_msat + event.fee_msat if event.outcome.unsure else 0
             self.paid_to[event.reference] = event.key
+            self.left.append(event)
         if event.token:
             self.issued[event.reference] = event

@@ -1,4 +1,4 @@
-"""Owns the texts of the simulated network: invoices `sim1...`, tokens `simA...`, and where tokens are asked for.
+"""Owns the texts of the simulated network: invoices `sim1...`, tokens `simA...`, and requests for tokens `simreq...`.
 
 An invoice says its amount, hash, expiry and memo itself, as BOLT 11 does; the preimage follows from its nonce, so that
 whoever pays it has the proof. Nothing here is secret, for nothing here is money.
@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from typing import TypeVar
 
 import msgspec
 
-from arbstr_core.api import BadRequest, Msat, Network
+from arbstr_core.api import BadRequest, Network
 
 INVOICE_PREFIX = "sim1"
 TOKEN_PREFIX = "simA"
-_ECASH = re.compile(r"ecash:(\d{1,19}):([A-Za-z0-9_.-]{1,64})\Z")
+REQUEST_PREFIX = "simreq"
+MINT = "sim"
+"""The one mint of the simulated network."""
 _CHECK = 8
 _ALL_BITCOIN_MSAT = 2_100_000_000_000_000_000
 
@@ -30,17 +31,28 @@ class InvoiceText(msgspec.Struct, frozen=True, kw_only=True):
     expires_ms: int
     nonce: str
     memo: str = ""
+    description_hash: str = ""
     network: str = Network.SIM.value
 
 
 class TokenText(msgspec.Struct, frozen=True, kw_only=True):
-    """What a token says: msat, and the id that can be spent once."""
+    """What a token says: msat, and the id that can be spent once; `lock` is who alone can do that, empty for all."""
 
     amount_msat: int
     token_id: str
+    mint: str = MINT
+    lock: str = ""
 
 
-Body = TypeVar("Body", InvoiceText, TokenText)
+class RequestText(msgspec.Struct, frozen=True, kw_only=True):
+    """Which token is asked for."""
+
+    amount_msat: int
+    memo: str = ""
+    mint: str = MINT
+
+
+Body = TypeVar("Body", InvoiceText, TokenText, RequestText)
 
 
 def digest(*parts: str) -> str:
@@ -58,17 +70,27 @@ def hash_of(nonce: str) -> str:
     return hashlib.sha256(bytes.fromhex(preimage_of(nonce))).hexdigest()
 
 
-def write_invoice(*, amount_msat: int, nonce: str, expires_ms: int, memo: str) -> str:
+def write_invoice(*, amount_msat: int, nonce: str, expires_ms: int, memo: str, description_hash: str = "") -> str:
     """An invoice as text."""
     body = InvoiceText(
-        amount_msat=amount_msat, payment_hash=hash_of(nonce), expires_ms=expires_ms, nonce=nonce, memo=memo
+        amount_msat=amount_msat,
+        payment_hash=hash_of(nonce),
+        expires_ms=expires_ms,
+        nonce=nonce,
+        memo=memo,
+        description_hash=description_hash,
     )
     return _write(INVOICE_PREFIX, body)
 
 
-def write_token(*, amount_msat: int, token_id: str) -> str:
+def write_token(*, amount_msat: int, token_id: str, lock: str = "") -> str:
     """A token as text."""
-    return _write(TOKEN_PREFIX, TokenText(amount_msat=amount_msat, token_id=token_id))
+    return _write(TOKEN_PREFIX, TokenText(amount_msat=amount_msat, token_id=token_id, lock=lock))
+
+
+def write_request(*, amount_msat: int, memo: str) -> str:
+    """A request for a token as text."""
+    return _write(REQUEST_PREFIX, RequestText(amount_msat=amount_msat, memo=memo))
 
 
 def read_invoice(text: str) -> InvoiceText:
@@ -85,17 +107,10 @@ def read_invoice(text: str) -> InvoiceText:
 def read_token(text: str) -> TokenText:
     """What a token says; BadRequest where it is none, or damaged."""
     token = _read(TOKEN_PREFIX, text, TokenText)
+    if token.mint != MINT:
+        raise BadRequest(f"the token is of the mint {token.mint!r}, and this wallet takes those of {MINT!r} alone")
     _check_amount(token.amount_msat)
     return token
-
-
-def read_ecash(text: str) -> tuple[Msat, str] | None:
-    """(amount, reference) of `ecash:AMOUNT_MSAT:NAME`, None where the text is something else."""
-    found = _ECASH.match(text)
-    if found is None:
-        return None
-    _check_amount(int(found[1]))
-    return Msat(int(found[1])), digest("token", text)
 
 
 def _check_amount(amount_msat: int) -> None:
@@ -103,7 +118,7 @@ def _check_amount(amount_msat: int) -> None:
         raise BadRequest(f"{amount_msat} msat is no amount to pay")
 
 
-def _write(prefix: str, body: InvoiceText | TokenText) -> str:
+def _write(prefix: str, body: InvoiceText | TokenText | RequestText) -> str:
     packed = base64.b32encode(msgspec.json.encode(body)).decode().rstrip("=").lower()
     return f"{prefix}{packed}{digest(prefix, packed)[:_CHECK]}"
 

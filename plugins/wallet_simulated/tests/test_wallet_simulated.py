@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import arbstr_wallet_simulated
 import pytest
+from arbstr_wallet_simulated._journal import Journal
+from arbstr_wallet_simulated._texts import RequestText, TokenText, _read, _write
 
 from arbstr_core.api import (
     ArbstrError,
     BadRequest,
+    Conflict,
     Failed,
     Invoice,
     Msat,
     Network,
     Paid,
+    PaymentRef,
     PaymentTarget,
     RailState,
+    TokenTarget,
     Unknown,
     WalletRail,
 )
 from arbstr_core.testing import (
+    Ending,
     FakeClock,
     KitTools,
     MemoryStore,
+    OtherSide,
     PluginSuite,
     WalletSuite,
     WalletWorld,
@@ -56,42 +63,69 @@ async def pay(rail: WalletRail, text: str, key: str = "pay-1", fee_limit: int = 
     return await rail.pay(target, target.amount_msat, fee_limit=Msat(fee_limit), key=key)
 
 
+def failed(reason: str) -> Failed:
+    return Failed(reason=reason, evidence=f"journal: {reason}")
+
+
+def ref(key: str, target: PaymentTarget | None = None) -> PaymentRef:
+    return PaymentRef(key=key, target=target or token(), fee_limit_msat=Msat(0), sent_ms=1)
+
+
+def token(amount: int = 21 * SAT, **more: Any) -> TokenTarget:
+    return TokenTarget(reference="order-7", amount_msat=Msat(amount), network=Network.SIM, **more)
+
+
+async def balance(rail: WalletRail) -> int:
+    return (await rail.balance()).spendable_msat
+
+
 class TestPlugin(PluginSuite):
     @pytest.fixture
     def plugin(self):
         return arbstr_wallet_simulated
 
 
+class Outside(OtherSide):
+    """The simulated network has nobody in it: what happens outside is written into the wallet's own journal."""
+
+    def __init__(self, ending: Ending) -> None:
+        self.script = ["unknown_then_paid" if ending is Ending.REPLY_LOST else ending.value]
+        self.tools: Any = None
+
+    async def asks(self, amount: Msat) -> str:
+        return await outside(amount)
+
+    async def arrived(self, target: PaymentTarget) -> Msat:
+        book = await Journal(self.tools.store, 10**12).book()
+        key = book.paid_to.get(target.reference)
+        sent = None if key is None else book.payments[key]
+        return Msat(0 if sent is None or (sent.outcome.unsure and key not in book.known) else sent.amount_msat)
+
+    async def pays(self, invoice: Invoice) -> None:
+        await run(self.tools, "settle-invoice", invoice=invoice.text)
+
+    async def token(self, amount: Msat) -> str:
+        return (await run(self.tools, "make-token", amount=f"{amount}msat"))["token"]
+
+    async def foreign_token(self, amount: Msat) -> str:
+        return _write("simA", TokenText(amount_msat=amount, token_id="f" * 64, mint="elsewhere"))
+
+    async def claims(self, token: str) -> Msat:
+        return (await run(self.tools, "claim-token", token=token))["amount_msat"]
+
+
 class TestRail(WalletSuite):
-    @pytest.fixture
-    def world(self):
-        tools_of: dict[WalletRail, KitTools] = {}
+    @pytest.fixture(params=[{}, {"unit": "sat", "redeem_fee": "1 sat"}], ids=["msat", "sat"])
+    def world(self, request):
+        @asynccontextmanager
+        async def other(ending: Ending):
+            yield Outside(ending)
 
-        def making(**table: Any):
-            def make(tools: KitTools) -> WalletRail:
-                rail = rail_on(tools, fee="1000 ppm", **table)
-                tools_of[rail] = tools
-                return rail
+        def make(tools: KitTools, other: Outside) -> WalletRail:
+            other.tools = tools
+            return rail_on(tools, fee="1000 ppm", script=other.script, **request.param)
 
-            return make
-
-        async def payable(rail: WalletRail, amount: Msat) -> str:
-            return await outside(amount)
-
-        async def settle(rail: WalletRail, invoice: Invoice) -> None:
-            await run(tools_of[rail], "settle-invoice", invoice=invoice.text)
-
-        async def token(rail: WalletRail, amount: Msat) -> str:
-            return (await run(tools_of[rail], "make-token", amount=f"{amount}msat"))["token"]
-
-        return WalletWorld(
-            make=making(),
-            make_failing=making(script=["failed"]),
-            make_unsure=(making(script=["unknown_then_paid"]), making(script=["unknown_then_failed"])),
-            payable=payable,
-            settle=settle,
-            token=token,
-        )
+        return WalletWorld(other=other, make=make, endings=tuple(Ending))
 
 
 def test_it_says_that_it_is_no_money():
@@ -125,7 +159,7 @@ def test_the_proof_is_the_preimage():
 def test_the_fee_is_a_share_rounded_up():
     async def scenario() -> tuple[Any, int]:
         rail = rail_on(kit_tools(), fee="1000 ppm", balance="100 sat")
-        return await pay(rail, await outside(1_001)), await rail.balance()
+        return await pay(rail, await outside(1_001)), await balance(rail)
 
     paid, left = asyncio.run(scenario())
     assert paid.fee_msat == 2
@@ -136,9 +170,9 @@ def test_unknown_money_is_out_until_it_is_known_to_be_back():
     async def scenario() -> list[int]:
         rail, balances = rail_on(kit_tools(), script=["unknown_then_failed"], balance="100 sat"), []
         await pay(rail, await outside(21 * SAT))
-        balances.append(await rail.balance())
-        assert isinstance(await rail.lookup("pay-1"), Failed)
-        return [*balances, await rail.balance()]
+        balances.append(await balance(rail))
+        assert isinstance(await rail.lookup(ref("pay-1")), Failed)
+        return [*balances, await balance(rail)]
 
     assert asyncio.run(scenario()) == [79 * SAT, 100 * SAT]
 
@@ -156,7 +190,7 @@ def test_what_an_honest_wallet_refuses_fails_without_a_turn(table: dict[str, Any
         rail = rail_on(kit_tools(), script=["unknown_then_paid"], **table)
         return await pay(rail, await outside(21 * SAT), fee_limit=fee_limit)
 
-    assert asyncio.run(scenario()) == Failed(reason=says)
+    assert asyncio.run(scenario()) == failed(says)
 
 
 def test_one_invoice_is_paid_once_whatever_the_key():
@@ -165,7 +199,7 @@ def test_one_invoice_is_paid_once_whatever_the_key():
         assert isinstance(await pay(rail, text, "pay-1"), Paid)
         return await pay(rail, text, "pay-2")
 
-    assert asyncio.run(scenario()) == Failed(reason="the destination was paid before, under another key")
+    assert asyncio.run(scenario()) == failed("the destination was paid before, under another key")
 
 
 def test_an_invoice_whose_payment_failed_can_be_paid_under_another_key():
@@ -173,7 +207,7 @@ def test_an_invoice_whose_payment_failed_can_be_paid_under_another_key():
         rail, text = rail_on(kit_tools(), script=["unknown_then_failed", "paid"]), await outside()
         await pay(rail, text, "pay-1")
         assert isinstance(await pay(rail, text, "pay-2"), Failed)
-        await rail.lookup("pay-1")
+        await rail.lookup(ref("pay-1"))
         return await pay(rail, text, "pay-3")
 
     assert isinstance(asyncio.run(scenario()), Paid)
@@ -184,7 +218,7 @@ def test_its_own_invoice_is_not_paid():
         rail = rail_on(kit_tools())
         return await pay(rail, (await rail.invoice(Msat(1000), "", key="i")).text)
 
-    assert asyncio.run(scenario()) == Failed(reason="the invoice is this wallet's own")
+    assert asyncio.run(scenario()) == failed("the invoice is this wallet's own")
 
 
 def test_a_key_that_paid_one_destination_does_not_answer_for_another():
@@ -201,11 +235,11 @@ def test_another_amount_than_the_invoice_says_is_refused():
     async def scenario() -> None:
         rail = rail_on(kit_tools())
         target = await rail.decode(await outside(1000))
-        with pytest.raises(BadRequest, match="asks for 1000 msat, not 999"):
+        with pytest.raises(BadRequest, match="is for 1000 msat, not 999"):
             await rail.quote(target, Msat(999))
         await rail.pay(target, Msat(1001), fee_limit=Msat(0), key="pay-1")
 
-    with pytest.raises(BadRequest, match="asks for 1000 msat, not 1001"):
+    with pytest.raises(BadRequest, match="is for 1000 msat, not 1001"):
         asyncio.run(scenario())
 
 
@@ -223,7 +257,7 @@ def test_what_has_expired_is_not_decoded_paid_or_settled():
             await run(tools, "settle-invoice", invoice=own.text)
         return await rail.pay(target, target.amount_msat, fee_limit=Msat(0), key="pay-1")
 
-    assert asyncio.run(scenario()) == Failed(reason="the invoice has expired")
+    assert asyncio.run(scenario()) == failed("the invoice has expired")
 
 
 def test_settling_is_watched_as_a_deposit_by_text_or_reference():
@@ -251,7 +285,7 @@ def test_a_paid_invoice_cannot_be_cancelled():
         await run(tools, "settle-invoice", invoice=invoice.text)
         await rail.cancel(invoice.reference)
 
-    with pytest.raises(BadRequest, match="is paid"):
+    with pytest.raises(Conflict, match="is paid"):
         asyncio.run(scenario())
 
 
@@ -265,7 +299,7 @@ def test_two_objects_on_one_store_decide_once():
         invoices = await asyncio.gather(*(rail.invoice(Msat(1000), "", key="i") for rail in rails))
         assert len({each.text for each in invoices}) == 1
         await asyncio.gather(*(run(kit_tools(store=store), "settle-invoice", invoice=invoices[0].text) for _ in rails))
-        return await rails[0].balance()
+        return await balance(rails[0])
 
     assert asyncio.run(scenario()) == (100 - 21 + 1) * SAT
 
@@ -273,14 +307,13 @@ def test_two_objects_on_one_store_decide_once():
 def test_a_token_is_issued_and_taken_back_once():
     async def scenario() -> list[int]:
         rail, balances = rail_on(kit_tools(), balance="100 sat"), []
-        target = await rail.decode("ecash:21000:order-7")
-        paid = await rail.pay(target, target.amount_msat, fee_limit=Msat(0), key="pay-1")
-        balances.append(await rail.balance())
-        back = await rail.reclaim(target.reference, key="back-1")
-        assert await rail.reclaim(target.reference, key="back-1") == back
+        paid = await rail.pay(token(), Msat(21 * SAT), fee_limit=Msat(0), key="pay-1")
+        balances.append(await balance(rail))
+        back = await rail.reclaim(ref("pay-1"), key="back-1")
+        assert await rail.reclaim(ref("pay-1"), key="back-1") == back
         with pytest.raises(BadRequest, match="redeemed before"):
             await rail.receive(paid.token, key="receive-1")
-        return [*balances, await rail.balance()]
+        return [*balances, await balance(rail)]
 
     assert asyncio.run(scenario()) == [79 * SAT, 100 * SAT]
 
@@ -288,21 +321,50 @@ def test_a_token_is_issued_and_taken_back_once():
 def test_a_claimed_token_is_not_taken_back():
     async def scenario() -> None:
         rail = rail_on(kit_tools())
-        target = await rail.decode("ecash:21000:order-7")
-        paid = await rail.pay(target, target.amount_msat, fee_limit=Msat(0), key="pay-1")
+        paid = await rail.pay(token(), Msat(21 * SAT), fee_limit=Msat(0), key="pay-1")
         await rail.receive(paid.token, key="receive-1")
-        await rail.reclaim(target.reference, key="back-1")
+        await rail.reclaim(ref("pay-1"), key="back-1")
 
-    with pytest.raises(BadRequest, match="redeemed before"):
+    with pytest.raises(Conflict, match="redeemed before"):
         asyncio.run(scenario())
+
+
+def test_a_locked_token_is_not_for_this_wallet():
+    async def scenario() -> Any:
+        rail = rail_on(kit_tools())
+        paid = await rail.pay(token(lock="02" * 33), Msat(21 * SAT), fee_limit=Msat(0), key="pay-1")
+        assert (await rail.appraise(paid.token)).locked
+        await rail.receive(paid.token, key="receive-1")
+
+    with pytest.raises(BadRequest, match="locked to somebody else"):
+        asyncio.run(scenario())
+
+
+def test_unknown_lasts_as_long_as_it_is_told():
+    async def scenario() -> list[Any]:
+        clock = FakeClock()
+        rail = rail_on(kit_tools(clock=clock), script=["unknown_then_paid"], unknown_seconds=3600)
+        await pay(rail, await outside())
+        found = []
+        for seconds in (0, 3599, 1):
+            clock.advance(seconds)
+            found.append(type(await rail.lookup(ref("pay-1"))))
+        return found
+
+    assert asyncio.run(scenario()) == [Unknown, Unknown, Paid]
+
+
+def test_a_request_for_a_token_says_how_much():
+    text = asyncio.run(rail_on(kit_tools()).ecash_request(Msat(1000), "a call"))
+    assert _read("simreq", text, RequestText) == RequestText(amount_msat=1000, memo="a call")
 
 
 def test_a_token_nobody_issued_is_not_taken_back():
     with pytest.raises(BadRequest, match="no token was issued"):
-        asyncio.run(rail_on(kit_tools()).reclaim("unknown", key="back-1"))
+        asyncio.run(rail_on(kit_tools()).reclaim(ref("pay-1"), key="back-1"))
 
 
-@pytest.mark.parametrize("text", ["sim1", "simA", "ecash:0:x", "ecash:9999999999999999999:x", "ecash:1:", "lnbc210n1p"])
+@pytest.mark.parametrize("text", ["sim1", "simA", "lnbc210n1p"])
 def test_what_is_no_destination_is_refused(text: str):
     with pytest.raises(BadRequest):
         asyncio.run(rail_on(kit_tools()).decode(text))
@@ -332,6 +394,7 @@ def test_a_command_with_a_wrong_amount_says_so(given: dict[str, str]):
         ({"script": ["maybe"]}, "unknown_then_paid"),
         ({"fee": "some"}, "is not a share"),
         ({"poll_ms": 0}, "poll_ms is 0"),
+        ({"unknown_seconds": -1}, "unknown_seconds is -1"),
         ({"balance": "-1 sat"}, "is not an amount"),
     ],
 )
