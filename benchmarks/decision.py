@@ -11,7 +11,7 @@ from arbstr_policy_price import Cheapest
 
 from arbstr_core.routing import Router
 from arbstr_core.types import Caller, ChatCall, Endpoint, Listing, Msat, MsatPrice, Offer, Standing
-from arbstr_core.web import read_call
+from arbstr_core.wire import read_call
 from benchmarks.load import Case
 from benchmarks.processes import MODEL
 

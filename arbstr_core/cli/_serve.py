@@ -22,7 +22,8 @@ from arbstr_core.cli._house import House, open_house
 from arbstr_core.config import Address, Settings
 from arbstr_core.flow import CallFlow, keep_forgetting, keep_sealing
 from arbstr_core.types import ArbstrError, BadRequest, ChatCall, Endpoint
-from arbstr_core.web import ChatDoor, Front, HttpProtocol, ModelsDoor, control_plane, read_call
+from arbstr_core.web import CallDoor, Front, HttpProtocol, ModelsDoor, control_plane
+from arbstr_core.wire import read_call
 
 _log = logging.getLogger("arbstr")
 
@@ -70,7 +71,7 @@ class Doors:
     def __init__(self, house: House) -> None:
         server = house.settings.server
         control = control_app(house)
-        self.chat = ChatDoor(
+        self.chat = CallDoor(
             house.calls,
             partial(house.ids, "req_"),
             max_body_bytes=server.max_body_bytes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
@@ -21,7 +21,7 @@ from arbstr_core.types import (
     ReplyCut,
     ReplyTimedOut,
 )
-from arbstr_core.wire import Glimpse, event_data, events_in, glimpse
+from arbstr_core.wire import Glimpse, codec_of, event_data, events_in
 
 _log = logging.getLogger("arbstr.dispatch")
 
@@ -31,6 +31,10 @@ _MAX_ERROR_BYTES = 256 * 1024
 _CLIENTS_OWN = frozenset({400, 409, 411, 413, 414, 415, 416, 422, 431, 451})
 """Statuses that say the request itself is wrong: another provider would say the same."""
 _BAD_KEY = frozenset({401, 402, 403})
+
+
+Look = Callable[[bytes], Glimpse]
+"""What looks at one reply, in the words of its endpoint"""
 
 
 class FailedAttempt(Exception):
@@ -70,7 +74,11 @@ async def first_byte(
         reply = await provider.open(outbound(call, quote), quote.offer)
         if reply.status != 200:
             raise await _refusal(reply)
-        found = await (_first_events(provider, reply, patience, idle_seconds) if call.stream else _whole_body(reply))
+        look = codec_of(call.endpoint).glimpses()
+        if call.stream:
+            found = await _first_events(provider, reply, look, patience, idle_seconds)
+        else:
+            found = await _whole_body(reply, look)
         begun = True
         return found
     except asyncio.CancelledError:
@@ -99,7 +107,9 @@ _OUTCOMES = {
 }
 
 
-async def _first_events(provider: Provider, reply: Reply, patience: Patience, idle_seconds: float) -> FirstByte:
+async def _first_events(
+    provider: Provider, reply: Reply, look: Look, patience: Patience, idle_seconds: float
+) -> FirstByte:
     """Read until an event that is neither a comment nor an error."""
     if not reply.streaming:
         body = await reply.read(_MAX_ERROR_BYTES)
@@ -110,7 +120,7 @@ async def _first_events(provider: Provider, reply: Reply, patience: Patience, id
             data = event_data(event)
             if data is None or data.startswith(b":"):
                 continue
-            if data != b"[DONE]" and glimpse(data).error:
+            if data != b"[DONE]" and look(data).error:
                 raise FailedAttempt(Outcome.REFUSED, "answered with an error event", body=data)
             return FirstByte(reply, events=batch, rest=_owned(provider, rest, patience, idle_seconds))
     raise FailedAttempt(Outcome.CUT, "the stream ended before its first event")
@@ -139,11 +149,11 @@ async def _owned(
         patience.stop()
 
 
-async def _whole_body(reply: Reply) -> FirstByte:
+async def _whole_body(reply: Reply, look: Look) -> FirstByte:
     body = await reply.read(MAX_BODY_BYTES)
     if not body.lstrip()[:1] == b"{":
         raise FailedAttempt(Outcome.BAD_REPLY, "did not answer with a JSON object")
-    shown = glimpse(body)
+    shown = look(body)
     if shown.error:
         raise FailedAttempt(Outcome.REFUSED, "answered 200 with an error", body=body[:_MAX_ERROR_BYTES])
     return FirstByte(reply, body=body, shown=shown)

@@ -5,34 +5,29 @@ from __future__ import annotations
 import json
 
 from arbstr_core.api import Outbound
-from arbstr_core.types import ChatCall, LimitField, Quote
-from arbstr_core.wire import members, splice
+from arbstr_core.types import ChatCall, Quote
+from arbstr_core.wire import codec_of, members, splice
 
-_NAMES: dict[LimitField, tuple[tuple[str, ...], str | None]] = {
-    LimitField.MAX_TOKENS: (("max_tokens",), "max_completion_tokens"),
-    LimitField.MAX_COMPLETION_TOKENS: (("max_completion_tokens",), "max_tokens"),
-    LimitField.BOTH: (("max_tokens", "max_completion_tokens"), None),
-}
-"""Under which names the limit goes out, and which one does not: an endpoint may know, or take, only one of them."""
 _JSON = {"content-type": "application/json", "accept": "application/json"}
 _EVENTS = {"content-type": "application/json", "accept": "text/event-stream"}
 
 
 def outbound(call: ChatCall, quote: Quote) -> Outbound:
     """What to send for `call` to the provider of `quote`: its model name, an output limit, and a wish for usage."""
-    offer = quote.offer
+    offer, codec = quote.offer, codec_of(call.endpoint)
     values: dict[str, bytes] = {}
     if offer.upstream != call.model:
         values["model"] = json.dumps(offer.upstream).encode()
     limit = str(quote.output_limit).encode()
-    names, without = _NAMES[offer.limit_field]
+    # An endpoint may know, or take, only one of several names for the limit.
+    names, without = codec.limit_names(offer.limit_field)
     for name in names:
         if call.raw(name) != limit:
             values[name] = limit
-    if call.stream and not call.include_usage:
+    if call.stream and codec.asks_usage and not call.include_usage:
         values["stream_options"] = _with_usage(call.raw("stream_options"))
-    changed = values or (without is not None and without in call.members)
-    body = splice(call.body, call.members, values, without) if changed else call.body
+    gone = [name for name in without if name in call.members]
+    body = splice(call.body, call.members, values, gone) if values or gone else call.body
     return Outbound(endpoint=call.endpoint, headers=_EVENTS if call.stream else _JSON, body=body, stream=call.stream)
 
 

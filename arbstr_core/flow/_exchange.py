@@ -11,7 +11,7 @@ from arbstr_core.dispatch import OpenReply
 from arbstr_core.flow._closing import Closing
 from arbstr_core.flow._headers import reply_headers
 from arbstr_core.flow._receipt import Ending, facts_of, hold_request, write_receipt
-from arbstr_core.flow._refusal import CUT, LEDGER_LOST, lease_lost, refusal, vault_unavailable, withheld
+from arbstr_core.flow._refusal import last_event, lease_lost, refusal, vault_unavailable, withheld
 from arbstr_core.flow._remedies import Outcome, Remedies, fit
 from arbstr_core.flow._retries import Again, Answer, Retries, may_come_again
 from arbstr_core.flow._rooms import CallRooms, CallSummary
@@ -33,7 +33,6 @@ from arbstr_core.types import (
     UsageSource,
 )
 from arbstr_core.vault import ApprovalNeeded, Claimed, Closed, Granted, ProviderCost, Refused, Settlement
-from arbstr_core.wire import DONE
 
 _log = logging.getLogger("arbstr.flow")
 
@@ -219,7 +218,7 @@ class Exchange:
         if not (complete or stopped):
             self._rooms.dispatch.broke_off(opened.quote)
         await self._durable(at_most=_SETTLE_SECONDS)
-        yield (DONE if complete else LEDGER_LOST if stopped else CUT), True
+        yield last_event(self.call.endpoint, self._meter, complete=complete, stopped=stopped), True
 
     # -- the caller that leaves, and what is known meanwhile ------------------------------------------------------
 
@@ -373,7 +372,8 @@ class Exchange:
         again = self._again
         if again is None or not self._whole or not (self._left or again.wanted):
             return None
-        return again.kept(self.call.id, self.headers(), DONE if self.call.stream else b"")
+        end = last_event(self.call.endpoint, self._meter, complete=True, stopped=False) if self.call.stream else b""
+        return again.kept(self.call.id, self.headers(), end)
 
     def _summary(self) -> CallSummary:
         status, outcome = self._answer or (200 if self._opened else 0, self._ending.value)

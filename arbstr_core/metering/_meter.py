@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 
 from arbstr_core.types import CallFacts, ChatCall, Usage, UsageSource, ceil_div
-from arbstr_core.wire import Glimpse, event_data, events_in, glimpse, plain_text
+from arbstr_core.wire import Glimpse, codec_of, event_data, events_in, sendable
 
 BYTES_PER_TOKEN = 4
 """How many bytes count as a token where nobody counted: in the agent's favour for text in most languages."""
@@ -23,23 +23,28 @@ class Seen(enum.Enum):
 
 
 class Meter:
-    """Counts one reply."""
+    """Counts one reply to `call`, in the words of its endpoint."""
 
-    __slots__ = ("_call", "_include_usage", "_text_at_usage", "_usage", "stops", "text_bytes")
+    __slots__ = ("_call", "_codec", "_keeps_usage", "_look", "_text_at_usage", "_usage", "last", "stops", "text_bytes")
 
     def __init__(self, call: ChatCall) -> None:
-        self._include_usage = call.include_usage
+        codec = codec_of(call.endpoint)
+        self._call = call
+        self._codec = codec
+        self._look = codec.glimpses()
+        self._keeps_usage = call.include_usage or not codec.asks_usage
         self._usage: Usage | None = None
         self._text_at_usage = 0
-        self._call = call
         self.text_bytes = 0
         self.stops = 0
         """choices that said why they ended; each may have cost one token that shows no text"""
+        self.last = b""
+        """the reply's own last event, where it has come and is more than a mark"""
 
     def sift(self, batch: bytes) -> tuple[bytes, Seen]:
         """Count events that came together: what of them goes to the caller, and whether the last one looked at passed,
         ended the stream, or is an error."""
-        end, text_bytes = plain_text(batch)
+        end, text_bytes = self._codec.plain_text(batch)
         self.text_bytes += text_bytes
         if end == len(batch):
             return batch, Seen.PASS
@@ -47,7 +52,7 @@ class Meter:
         for event in events_in(batch[end:]):
             seen = self.see_event(event)
             if seen is Seen.PASS:
-                kept.append(event)
+                kept.append(sendable(event))
             elif seen is not Seen.DROP:
                 return b"".join(kept), seen
         return b"".join(kept), Seen.PASS
@@ -55,21 +60,33 @@ class Meter:
     def see_event(self, event: bytes) -> Seen:
         """Count one event of a stream and say what to do with it."""
         data = event_data(event)
-        if data is None or data.startswith(b":"):
+        if not data or data.startswith(b":"):
             return Seen.DROP
-        return Seen.DONE if data == b"[DONE]" else self._see(glimpse(data))
+        if data == b"[DONE]":
+            return Seen.DONE if self._codec.done_mark else Seen.DROP
+        seen = self._see(self._look(data))
+        if seen is Seen.DONE or (seen is Seen.ERROR and not self._codec.done_mark):
+            self.last = sendable(event)
+        return seen
 
     def _see(self, shown: Glimpse) -> Seen:
         if shown.error:
+            if shown.usage is not None and self.text_bytes:
+                self._note(shown.usage)
             return Seen.ERROR
-        self.text_bytes += shown.text_bytes
+        self.text_bytes = max(self.text_bytes + shown.text_bytes, shown.all_bytes)
         self.stops += shown.finished
         if shown.usage is not None:
-            self._usage = shown.usage
-            self._text_at_usage = self.text_bytes
-            if not (shown.choices or self._include_usage):
+            self._note(shown.usage)
+            if not (shown.choices or self._keeps_usage):
                 return Seen.DROP
-        return Seen.PASS
+        return Seen.DONE if shown.done else Seen.PASS
+
+    def _note(self, usage: Usage) -> None:
+        """The last report counts; but one of nothing at all says nothing after one of something."""
+        if self._usage is None or usage.input_tokens or usage.output_tokens:
+            self._usage = usage
+            self._text_at_usage = self.text_bytes
 
     def see_body(self, shown: Glimpse) -> None:
         """Count a reply that came as one body, by what it shows."""
@@ -115,12 +132,8 @@ class Meter:
 
         Pictures and sounds count nothing: they are far fewer tokens than their bytes, and nobody said how many."""
         call = self._call
-        spans = [call.members[name] for name in _INPUT if name in call.members]
+        spans = [call.members[name] for name in self._codec.prompt if name in call.members]
         return _tokens(sum(end - start for start, end in spans) - call.attached_bytes)
-
-
-_INPUT = ("messages", "tools", "functions", "response_format")
-"""What of a request a model reads."""
 
 
 def _tokens(size: int) -> int:

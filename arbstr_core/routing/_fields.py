@@ -1,7 +1,7 @@
 """Which fields of a request may cost more than its tokens, and what an offer does about each: takes, bounds, refuses.
 
-Source: OpenAI API reference, "Create chat completion"; pricing pages say what is billed apart. The fields beyond
-OpenAI's are those of llama.cpp, vLLM, Ollama and OpenRouter.
+Source: the API references of OpenAI and Anthropic; pricing pages say what is billed apart. The fields beyond those are
+of llama.cpp, vLLM, Ollama and OpenRouter.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 from arbstr_core.types import (
     PPM,
     ChatCall,
+    Endpoint,
     FieldRule,
     Listing,
     MsatPrice,
@@ -22,15 +23,26 @@ from arbstr_core.types import (
     ceil_div,
 )
 
-PLAIN = frozenset(
-    """model messages stream stream_options max_tokens max_completion_tokens n tools tool_choice functions
-    function_call parallel_tool_calls response_format temperature top_p top_k min_p top_a typical_p
-    frequency_penalty presence_penalty repetition_penalty repeat_penalty repeat_last_n logit_bias logprobs
-    top_logprobs seed stop stop_token_ids user metadata store safety_identifier prompt_cache_key
-    prompt_cache_retention verbosity reasoning reasoning_effort include_reasoning thinking enable_thinking
-    chat_template_kwargs ignore_eos min_tokens skip_special_tokens mirostat mirostat_tau mirostat_eta
-    dry_multiplier dry_base dry_allowed_length xtc_probability xtc_threshold""".split()  # noqa: SIM905 - as a list it would be a page
-)
+_SAMPLING = """temperature top_p top_k min_p top_a typical_p frequency_penalty presence_penalty repetition_penalty
+    repeat_penalty repeat_last_n logit_bias seed stop stop_token_ids ignore_eos min_tokens skip_special_tokens mirostat
+    mirostat_tau mirostat_eta dry_multiplier dry_base dry_allowed_length xtc_probability xtc_threshold"""
+PLAIN_OF: Mapping[Endpoint, frozenset[str]] = {
+    endpoint: frozenset(fields.split())
+    for endpoint, fields in {
+        Endpoint.CHAT: f"""model messages stream stream_options max_tokens max_completion_tokens n tools tool_choice
+            functions function_call parallel_tool_calls response_format {_SAMPLING} logprobs top_logprobs user metadata
+            store safety_identifier prompt_cache_key prompt_cache_retention verbosity reasoning reasoning_effort
+            include_reasoning thinking enable_thinking chat_template_kwargs""",
+        Endpoint.COMPLETIONS: f"""model prompt suffix stream stream_options max_tokens n best_of echo {_SAMPLING}
+            logprobs user""",
+        Endpoint.EMBEDDINGS: "model input dimensions encoding_format user",
+        Endpoint.RESPONSES: """model input instructions stream stream_options max_output_tokens tools tool_choice
+            parallel_tool_calls max_tool_calls text reasoning temperature top_p top_logprobs truncation include store
+            metadata user safety_identifier prompt_cache_key prompt_cache_retention""",
+        Endpoint.MESSAGES: """model messages system max_tokens stop_sequences stream temperature top_p top_k tools
+            tool_choice thinking metadata output_config output_format""",
+    }.items()
+}
 """They cost nothing but tokens, within the limits: reasoning counts as output, and its limit is the output's."""
 
 
@@ -93,7 +105,7 @@ NO_DEMANDS: tuple[Demand, ...] = ()
 
 def demands(call: ChatCall) -> tuple[Demand, ...]:
     """What `call` asks for beyond plain fields; a field that is null, or asks for nothing, is not among it."""
-    extra = call.members.keys() - PLAIN
+    extra = call.members.keys() - PLAIN_OF[call.endpoint]
     if not extra and not call.inside:
         return NO_DEMANDS
     found = []
@@ -106,23 +118,21 @@ def demands(call: ChatCall) -> tuple[Demand, ...]:
             found.append(Demand(field, rule, costly))
     for rule in sorted(call.inside):
         tool = rule.startswith("tools.")
-        found.append(Demand("tools" if tool else "messages", rule, _TOOL if tool else _TABLE[rule]))
+        found.append(Demand("tools" if tool else _said_in(call), rule, _TOOL if tool else _TABLE[rule]))
     return tuple(found)
 
 
 def ruled(offer: Offer, call: ChatCall, asked: tuple[Demand, ...]) -> tuple[Demand, ...]:
     """`asked`, and the plain fields of `call` that `offer` has a rule for all the same."""
-    plain = [name for name in offer.fields if name in PLAIN and call.raw(name) not in (None, b"null")]
+    plain = [name for name in offer.fields if name in PLAIN_OF[call.endpoint] and call.raw(name) not in (None, b"null")]
     return asked + tuple(Demand(name, name, _PLAIN) for name in plain)
 
 
 def choices(call: ChatCall) -> int:
-    """How many choices may be billed: `n`, or `best_of` where that is more."""
-    raw = call.raw("best_of")
-    if raw is None:
-        return call.choices
+    """How many choices may be billed: those that are shown, or `best_of` where that is more."""
+    most = max(call.choices, call.billed_choices)
     value = _value(call, "best_of")
-    return max(call.choices, value) if type(value) is int and value > 0 else call.choices
+    return max(most, value) if type(value) is int else most
 
 
 def refused(listing: Listing, asked: tuple[Demand, ...]) -> tuple[str, str] | None:
@@ -175,6 +185,10 @@ def _in_msat(rule: FieldRule, listing: Listing) -> int:
 
 def _named(demand: Demand) -> str:
     return demand.field if demand.field.casefold() == demand.rule else f"{demand.rule} in {demand.field}"
+
+
+def _said_in(call: ChatCall) -> str:
+    return "input" if call.endpoint is Endpoint.RESPONSES else "messages"
 
 
 def _value(call: ChatCall, field: str) -> Any:

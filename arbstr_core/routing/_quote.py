@@ -60,7 +60,7 @@ class Pricer:
         self._text = self._size - call.attached_bytes
         self._input = ceil_div(self._text, _USUAL_BYTES_PER_TOKEN)
         self._limit = output_tokens if call.output_limit is None else call.output_limit
-        self._choices = call.choices if "best_of" not in call.members else choices(call)
+        self._choices = choices(call) if call.billed_choices > 1 or "best_of" in call.members else call.choices
         self._outputs: dict[str, float | None] = {}
         self._prompt: bytes | None = None
 

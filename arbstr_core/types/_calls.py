@@ -25,18 +25,23 @@ _READ = ("tools", "functions", "system", "instructions", "messages", "input", "p
 """Tools come first in what models are shown, and so they do for the caches of providers."""
 _MESSAGES = msgspec.json.Decoder(list[_Message])
 _CONTENT = msgspec.json.Decoder(str | list[_TextPart] | None)
+_PROMPT = msgspec.json.Decoder(str | list[str])
+_QUOTE = ord('"')
+_TEXTS = frozenset({"text", "input_text"})
+_WHERE = {Endpoint.RESPONSES: "input", Endpoint.COMPLETIONS: "prompt", Endpoint.EMBEDDINGS: "input"}
 
 
 class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
     """A request as it came: its bytes, and the few fields arbstr reads.
 
     `members` maps each top-level key of `body` to the (start, end) of its value in `body`. `output_limit` is the
-    caller's limit in tokens a choice, None where it sent none. `attachments` are pictures and sounds inside the body,
-    `attached_bytes` of it; `elsewhere` is the first place that refers to content that is not in the body. `inside`
-    names what else in there may cost something: `tools.TYPE` for a tool that runs at the provider, and
-    `cache_control`. `hints` are the caller's `x-arbstr-*` headers and
-    `prefer`, in lower case. `arrived_ms` is Unix time in milliseconds. `idempotency_key` is the caller's own name for
-    what it asks, None where it gave none; `tries` is how often it has asked for the same before, where it counts that.
+    caller's limit in tokens a choice, None where it sent none, 0 where nothing is generated. `choices` is how many the
+    reply will show, `billed_choices` how many may be made for it where those are more. `attachments` are pictures and
+    sounds inside the body, `attached_bytes` of it; `elsewhere` is the first place that refers to content that is not in
+    the body. `inside` names what else in there may cost something: `tools.TYPE` for a tool that runs at the provider,
+    and `cache_control`. `hints` are the caller's headers `x-arbstr-*`, `prefer` and `anthropic-*`, in lower case.
+    `arrived_ms` is Unix time in milliseconds. `idempotency_key` is the caller's own name for what it asks, None where
+    it gave none; `tries` is how often it has asked for the same before, where it counts that.
     """
 
     id: str
@@ -48,6 +53,7 @@ class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
     include_usage: bool = False
     output_limit: int | None = None
     choices: int = 1
+    billed_choices: int = 1
     features: frozenset[Feature] = frozenset()
     attachments: int = 0
     attached_bytes: int = 0
@@ -72,17 +78,20 @@ class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
         return read.removesuffix(b"]")
 
     def last_user_message(self) -> str:
-        """The text of the last message of role `user`; its text parts joined by newlines; empty where there is none."""
-        raw = self.raw("messages")
+        """The text of the last message of role `user`, or of what stands in its place at an endpoint without messages;
+        its text parts joined by newlines; empty where there is none."""
+        raw = self.raw(_WHERE.get(self.endpoint, "messages"))
         if raw is None:
             return ""
         try:
-            messages = _MESSAGES.decode(raw)
-            for message in reversed(messages):
+            if self.endpoint in _WHERE and (raw[0] == _QUOTE or self.endpoint is not Endpoint.RESPONSES):
+                prompt = _PROMPT.decode(raw)
+                return prompt if isinstance(prompt, str) else "".join(prompt[-1:])
+            for message in reversed(_MESSAGES.decode(raw)):
                 if message.role == "user":
                     content = _CONTENT.decode(message.content)
                     if isinstance(content, list):
-                        return "\n".join(part.text for part in content if part.type == "text")
+                        return "\n".join(part.text for part in content if part.type in _TEXTS)
                     return content or ""
         except msgspec.MsgspecError:
             return ""

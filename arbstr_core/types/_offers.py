@@ -13,9 +13,13 @@ from arbstr_core.types._money import FxRate, Msat, MsatPrice, Price
 
 
 class Endpoint(enum.StrEnum):
-    """An OpenAI endpoint that arbstr serves; the value is the path below `/v1`."""
+    """An endpoint that arbstr serves, OpenAI's or Anthropic's; the value is the path below `/v1`."""
 
     CHAT = "chat/completions"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+    RESPONSES = "responses"
+    MESSAGES = "messages"
 
 
 class Feature(enum.StrEnum):

@@ -15,7 +15,8 @@ Headers = Iterable[tuple[str, str]]
 
 _READ = frozenset(
     {b"authorization", b"content-encoding", b"content-length", b"x-request-id"}
-    | {b"idempotency-key", b"x-stainless-retry-count"}
+    | {b"idempotency-key", b"x-stainless-retry-count", b"prefer"}
+    | {b"x-api-key", b"anthropic-version", b"anthropic-beta"}
 )
 
 
@@ -26,6 +27,13 @@ def header_map(scope: Message) -> dict[str, str]:
         for name, value in scope["headers"]
         if name in _READ or name.startswith(b"x-arbstr-")
     }
+
+
+def credential(headers: dict[str, str]) -> str:
+    """The `Authorization` of a request, or what says the same: Anthropic's clients send their key as `x-api-key`."""
+    given = headers.get("authorization", "")
+    key = headers.get("x-api-key")
+    return f"Bearer {key}" if key and not given else given
 
 
 def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:

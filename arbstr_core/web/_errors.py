@@ -16,6 +16,7 @@ from arbstr_core.types import (
     BodyTooLarge,
     CallRefused,
     Conflict,
+    Endpoint,
     IdempotencyConflict,
     InsufficientFunds,
     LimitExceeded,
@@ -35,6 +36,7 @@ from arbstr_core.types import (
     UpstreamTimedOut,
     VaultUnavailable,
 )
+from arbstr_core.wire import codec_of
 
 _INVALID = "invalid_request_error"
 _SHAPES: dict[type[CallRefused], tuple[int, str, str | None]] = {
@@ -83,10 +85,10 @@ def error_body(message: str, kind: str, *, code: str | None = None, param: str |
     return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": code, **more}})
 
 
-def answer(error: CallRefused) -> Answer:
-    """What a refused caller gets."""
+def answer(error: CallRefused, endpoint: Endpoint = Endpoint.CHAT) -> Answer:
+    """What a refused caller gets, in the shape of the endpoint."""
     if isinstance(error, UpstreamRefused):
-        return _passed_on(error)
+        return _passed_on(error, endpoint)
     status, kind, code = _SHAPES[type(error)]
     headers = [("content-type", "application/json")]
     if isinstance(error, _FINAL):
@@ -102,7 +104,8 @@ def answer(error: CallRefused) -> Answer:
             status, kind, code = 429, "rate_limit_error", "rate_limit_exceeded"
         if error.retry_after is not None:
             headers.append(("retry-after", str(error.retry_after)))
-    return status, headers, error_body(str(error), kind, code=code, param=error.param, **_more(error))
+    said = {"message": str(error), "type": kind, "param": error.param, "code": code, **_more(error)}
+    return status, headers, codec_of(endpoint).error_body(said, status=status)
 
 
 def reserve_refused(error: InsufficientFunds) -> Answer:
@@ -124,8 +127,8 @@ def _more(error: CallRefused) -> dict[str, Any]:
     return {}
 
 
-def _passed_on(error: UpstreamRefused) -> Answer:
-    """A client's own mistake, in the provider's words, in OpenAI's shape."""
+def _passed_on(error: UpstreamRefused, endpoint: Endpoint) -> Answer:
+    """A client's own mistake, in the provider's words, in the endpoint's shape."""
     headers = [("content-type", "application/json")]
     message, kind, code, param = str(error), _INVALID, None, None
     try:
@@ -140,4 +143,5 @@ def _passed_on(error: UpstreamRefused) -> Answer:
         param = inner["param"] if isinstance(inner.get("param"), str) else None
     elif isinstance(inner, str):
         message = inner
-    return error.status, headers, error_body(message, kind, code=code, param=param)
+    told = {"message": message, "type": kind, "param": param, "code": code}
+    return error.status, headers, codec_of(endpoint).error_body(told, status=error.status)

@@ -10,7 +10,7 @@ from arbstr_core.flow import WalletFlow
 from arbstr_core.types import BadRequest, CallRefused, Endpoint
 from arbstr_core.web._asgi import Application, Message, Receive, Send, header_map, respond
 from arbstr_core.web._body import ClientGone, read_body
-from arbstr_core.web._chat import ChatDoor
+from arbstr_core.web._calls import CallDoor
 from arbstr_core.web._errors import answer, error_body
 from arbstr_core.web._models import ModelsDoor
 
@@ -35,7 +35,7 @@ class Front:
 
     def __init__(
         self,
-        chat: ChatDoor,
+        chat: CallDoor,
         models: ModelsDoor,
         control: Application,
         operator: Operator,

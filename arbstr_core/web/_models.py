@@ -13,7 +13,7 @@ import msgspec
 from arbstr_core.flow import CallFlow
 from arbstr_core.market import ModelRow
 from arbstr_core.types import CallRefused, ModelNotFound
-from arbstr_core.web._asgi import Message, Send, header_map, respond
+from arbstr_core.web._asgi import Message, Send, credential, header_map, respond
 from arbstr_core.web._errors import answer
 
 _JSON = [("content-type", "application/json")]
@@ -31,7 +31,7 @@ class ModelsDoor:
         head = scope["method"] == "HEAD"
         said = [("x-request-id", self._ids())]
         try:
-            await self._flow.identify(header_map(scope).get("authorization", ""))
+            await self._flow.identify(credential(header_map(scope)))
             body = msgspec.json.encode(self._list() if wanted is None else self._one(wanted))
         except CallRefused as refused:
             status, headers, body = answer(refused)

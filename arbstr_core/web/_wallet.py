@@ -24,7 +24,8 @@ from arbstr_core.web._documents import (
 )
 from arbstr_core.web._fields import CallsAsked, HistoryAsked, Id, KeyLimits, Text, first_limits, named
 from arbstr_core.web._market_documents import QuoteDocument
-from arbstr_core.web._request import read_call
+from arbstr_core.web._request import hints_of
+from arbstr_core.wire import read_call
 
 Json = dict[str, Any]
 
@@ -82,12 +83,11 @@ def account_routes(router: APIRouter, wallet: WalletFlow, ids: Callable[[], str]
     async def quote(me: Me, request: Request) -> Json:
         """What a chat request, the same as for `/v1/chat/completions`, would be held for and is expected to cost, by
         candidate; and what would refuse it. Nothing is sent, and nothing held."""
-        hints = {name: value for name, value in header_map(request.scope).items() if name.startswith("x-arbstr-")}
         call = read_call(
             await request.body(),
             call_id=ids(),
             endpoint=Endpoint.CHAT,
-            hints=hints,
+            hints=hints_of(header_map(request.scope)),
             arrived_ms=time.time_ns() // 1_000_000,
         )
         return await wallet.quote(me, call)

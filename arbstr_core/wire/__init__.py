@@ -1,16 +1,20 @@
-"""What is spoken outside, as bytes and text: SSE framing, scanning and splicing of JSON, usage wherever it hides;
+"""What is spoken outside, as bytes and text: SSE framing, scanning and splicing of JSON, a codec for each endpoint;
 Lightning invoices. Pure."""
 
 from arbstr_core.wire._bolt11 import Bolt11, read_bech32, read_bolt11
+from arbstr_core.wire._call import codec_of, read_call
+from arbstr_core.wire._chat_reply import glimpse, plain_text
+from arbstr_core.wire._codec import Codec
 from arbstr_core.wire._content import Content, look_into, server_tools
+from arbstr_core.wire._glimpse import Glimpse
 from arbstr_core.wire._json import DuplicateKey, MalformedJson, Span, members, splice
 from arbstr_core.wire._prefix import Mark, marks, shared_bytes
-from arbstr_core.wire._sse import DONE, EventTooLarge, SseFramer, event_data, events_in
-from arbstr_core.wire._usage import Glimpse, glimpse, plain_text
+from arbstr_core.wire._sse import DONE, EventTooLarge, SseFramer, event_data, events_in, sendable
 
 __all__ = [
     "DONE",
     "Bolt11",
+    "Codec",
     "Content",
     "DuplicateKey",
     "EventTooLarge",
@@ -19,6 +23,7 @@ __all__ = [
     "Mark",
     "Span",
     "SseFramer",
+    "codec_of",
     "event_data",
     "events_in",
     "glimpse",
@@ -28,6 +33,8 @@ __all__ = [
     "plain_text",
     "read_bech32",
     "read_bolt11",
+    "read_call",
+    "sendable",
     "server_tools",
     "shared_bytes",
     "splice",

@@ -14,7 +14,7 @@ from arbstr_core.wire._json import MalformedJson
 
 CACHE_MARK = "cache_control"
 TOOL = "tools."
-_MOST_OF_A_NAME = 64
+MOST_OF_A_NAME = 64
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -78,8 +78,8 @@ def look_into(messages: bytes) -> Content:
         return TEXT_ONLY
     except msgspec.MsgspecError:
         pass
-    found = _Finding()
-    for place, said in enumerate(_decoded(messages)):
+    found = Finding()
+    for place, said in enumerate(decoded(messages)):
         found.message(f"messages[{place}]", said)
     return found.content()
 
@@ -96,20 +96,21 @@ def server_tools(tools: bytes) -> frozenset[str]:
     except msgspec.MsgspecError:
         pass
     named = set()
-    for tool in _decoded(tools):
+    for tool in decoded(tools):
         if not isinstance(tool, dict):
             named.add(f"{TOOL}untyped")
             continue
-        if _marked(tool):
+        if marked(tool):
             named.add(CACHE_MARK)
         # Every spelling of `type` counts: a server that ignores case would take the last one.
         for kind in [value for key, value in tool.items() if key.casefold() == "type"] or [_untyped(tool)]:
             if kind not in _CALLERS_TOOLS:
-                named.add(f"{TOOL}{str(kind)[:_MOST_OF_A_NAME].casefold()}")
+                named.add(f"{TOOL}{str(kind)[:MOST_OF_A_NAME].casefold()}")
     return frozenset(named)
 
 
-def _decoded(json: bytes) -> list[Any]:
+def decoded(json: bytes) -> list[Any]:
+    """A list as it is. Raises MalformedJson."""
     try:
         return msgspec.json.decode(json, type=list)
     except (msgspec.MsgspecError, RecursionError) as bad:
@@ -120,7 +121,7 @@ def _untyped(tool: dict[str, Any]) -> str:
     return "function" if isinstance(tool.get("function"), dict) else "untyped"
 
 
-class _Finding:
+class Finding:
     """What was found so far."""
 
     def __init__(self) -> None:
@@ -128,7 +129,8 @@ class _Finding:
         self._bytes = 0
         self._elsewhere: str | None = None
         self._inside: set[str] = set()
-        self._kinds: set[str] = set()
+        self.kinds: set[str] = set()
+        """`image_url` and `input_audio`, where the model has to take in such"""
 
     def content(self) -> Content:
         """All of it."""
@@ -137,60 +139,67 @@ class _Finding:
             attached_bytes=self._bytes,
             elsewhere=self._elsewhere,
             inside=frozenset(self._inside),
-            vision="image_url" in self._kinds,
-            audio="input_audio" in self._kinds,
+            vision="image_url" in self.kinds,
+            audio="input_audio" in self.kinds,
         )
 
     def message(self, place: str, message: Any) -> None:
-        """Look at one message."""
+        """Look at one message of a chat."""
         if not isinstance(message, dict):
             return
-        self._mark(message)
+        self.mark(message)
         for key, value in message.items():
             if key == "content":
                 for number, part in enumerate(value if isinstance(value, list) else [value]):
-                    self._part(f"{place}.content[{number}]", part)
+                    self.part(f"{place}.content[{number}]", part)
             elif key not in _MESSAGE_KEYS and isinstance(value, dict | list):
-                self._refers(place if len(key) > _MOST_OF_A_NAME else f"{place}.{key}")
+                self.refers(place if len(key) > MOST_OF_A_NAME else f"{place}.{key}")
 
-    def _part(self, place: str, part: Any) -> None:
+    def part(self, place: str, part: Any) -> None:
+        """Look at one part of a chat's message."""
         if not isinstance(part, dict):
             return
-        self._mark(part)
+        self.mark(part)
         keys = part.keys() - {CACHE_MARK}
         kind = part.get("type")
-        self._kinds |= {"image_url", "input_audio"} & {*keys, str(kind)}
+        self.kinds |= {"image_url", "input_audio"} & {*keys, str(kind)}
         if keys <= _TEXT_KEYS and all(isinstance(part[key], str) for key in keys) and kind in _TEXT_TYPES:
             return
         if keys == {"type", "image_url"}:
-            self._attach(f"{place}.image_url", part["image_url"], "url", "data:image/")
+            self.attach(f"{place}.image_url", part["image_url"], "url", "data:image/")
         elif keys == {"type", "input_audio"}:
-            self._attach(f"{place}.input_audio", part["input_audio"], "data", "")
+            self.attach(f"{place}.input_audio", part["input_audio"], "data", "")
         else:
             # How much text a file unfolds to, its bytes do not say.
             file = part.get("file")
-            data = file.get("file_data") if isinstance(file, dict) else None
-            self._bytes += len(data) if isinstance(data, str) else 0
-            self._refers(place)
+            self.file(place, file.get("file_data") if isinstance(file, dict) else None)
 
-    def _attach(self, place: str, value: Any, name: str, start: str) -> None:
+    def attach(self, place: str, value: Any, name: str, start: str) -> None:
         """Count what is all there: `value`, or its member `name`, holds the bytes and begins with `start`."""
-        known = isinstance(value, dict) and value.keys() <= {name, "detail", "format"}
+        known = isinstance(value, dict) and value.keys() <= {name, "detail", "format", "type", "media_type"}
         data = value[name] if known and name in value else value
-        if isinstance(data, str) and data[: len(start)].casefold() == start and "://" not in data[:_MOST_OF_A_NAME]:
+        if isinstance(data, str) and data[: len(start)].casefold() == start and "://" not in data[:MOST_OF_A_NAME]:
             self._attachments += 1
             self._bytes += len(data)
         else:
-            self._refers(place)
+            self.refers(place)
 
-    def _refers(self, place: str) -> None:
+    def file(self, place: str, data: Any) -> None:
+        """Note a file: its bytes, where they are here, are no text, and how much is in it nobody knows."""
+        self._bytes += len(data) if isinstance(data, str) else 0
+        self.refers(place)
+
+    def refers(self, place: str) -> None:
+        """Note a place that refers to what is not here."""
         if self._elsewhere is None:
             self._elsewhere = place
 
-    def _mark(self, value: dict[str, Any]) -> None:
-        if _marked(value):
+    def mark(self, value: dict[str, Any]) -> None:
+        """Note that the provider is to keep a part of the input."""
+        if marked(value):
             self._inside.add(CACHE_MARK)
 
 
-def _marked(value: dict[str, Any]) -> bool:
+def marked(value: dict[str, Any]) -> bool:
+    """True where a part says that the provider is to keep it."""
     return any(key.casefold() == CACHE_MARK and mark is not None for key, mark in value.items())

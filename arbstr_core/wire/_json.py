@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -65,25 +65,46 @@ def members(body: bytes) -> dict[str, Span]:
     return spans
 
 
-def splice(body: bytes, spans: Mapping[str, Span], values: Mapping[str, bytes], without: str | None = None) -> bytes:
-    """`body` with the values of some top-level keys replaced, and keys it lacks added in front; the rest untouched.
+def splice(body: bytes, spans: Mapping[str, Span], values: Mapping[str, bytes], without: Collection[str] = ()) -> bytes:
+    """`body` with the values of some top-level keys replaced, keys it lacks added in front, and the keys in `without`
+    taken out; the rest untouched.
 
-    `spans` is what `members(body)` gave; `values` are JSON. The member `without` is left out; then the space between
-    the others is not kept.
+    `spans` is what `members(body)` gave; `values` are JSON.
     """
-    if without is not None and without in spans:
-        kept = {key: body[start:end] for key, (start, end) in spans.items() if key != without} | dict(values)
-        return b"{" + b",".join(msgspec.json.encode(key) + b":" + value for key, value in kept.items()) + b"}"
+    gone = [key for key in without if key in spans] if without else ()
     added = [b'"' + key.encode() + b'":' + value for key, value in values.items() if key not in spans]
-    changed = sorted((spans[key], value) for key, value in values.items() if key in spans)
+    changed = [(*spans[key], value) for key, value in values.items() if key in spans and key not in gone]
     start = body.index(b"{") + 1
+    kept = len(spans) - len(gone)
     parts = [body[:start]]
     if added:
         parts.append(b",".join(added))
-        if spans:
+        if kept:
             parts.append(b",")
-    for (first, last), value in changed:
+    if gone:
+        changed += _cuts(body, spans, gone)
+    for first, last, value in sorted(changed):
         parts += (body[start:first], value)
         start = last
     parts.append(body[start:])
     return b"".join(parts)
+
+
+def _cuts(body: bytes, spans: Mapping[str, Span], gone: Collection[str]) -> list[tuple[int, int, bytes]]:
+    """What to take out for the members in `gone`: with the comma after each, or before those at the end."""
+    cuts: list[tuple[int, int, bytes]] = []
+    first = body.index(b"{") + 1
+    ends = 0
+    for key, (_, end) in spans.items():
+        after = _AFTER.match(body, end)
+        assert after is not None, "a member ends at a comma or a brace"
+        comma = after.start(1)
+        if key not in gone:
+            ends = comma
+        elif after[1] == b",":
+            cuts.append((first, comma + 1, b""))
+        else:
+            cuts = [cut for cut in cuts if cut[0] < ends]
+            cuts.append((ends, comma, b"") if ends else (body.index(b"{") + 1, comma, b""))
+        first = comma + 1
+    return cuts

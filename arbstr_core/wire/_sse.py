@@ -86,3 +86,13 @@ def event_data(event: bytes) -> bytes | None:
         if line.startswith(b"data:"):
             lines.append(line[6:] if line[5:6] == b" " else line[5:])
     return b"\n".join(lines) if lines else None
+
+
+def sendable(event: bytes) -> bytes:
+    """`event` as clients can take it: with its data and its type alone. Comments, `id:` and `retry:` inside it make
+    some of them fail."""
+    if event.startswith(b"data:") and event.count(b"\n") == 2 and b"\r" not in event:
+        return event
+    lines = [line for line in _LINE.split(event) if line]
+    kept = [line for line in lines if line.startswith((b"data:", b"event:"))]
+    return event if len(kept) == len(lines) else b"\n".join(kept) + b"\n\n"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from arbstr_core.metering import Meter, Seen, bill
 from arbstr_core.testing import a_call, a_quote, an_offer
 from arbstr_core.types import MAX_MSAT, CallFacts, Msat, MsatPrice, Usage, UsageSource, ceil_div
-from arbstr_core.wire import glimpse
+from arbstr_core.wire import glimpse, sendable
 
 COUNTS = st.integers(-5, 10**6) | st.sampled_from([2**31, 2**63, 2**64, 10**30, -(10**30)])
 USAGES = st.builds(Usage, input_tokens=COUNTS, cached_input_tokens=COUNTS, output_tokens=COUNTS)
@@ -104,6 +104,8 @@ def test_what_an_event_is_to_the_caller() -> None:
         (delta("hi"), Seen.PASS),
         (delta(usage=None), Seen.PASS),
         (b": comment\n\n", Seen.DROP),
+        (b"data:\n\n", Seen.DROP),
+        (b"data: : PROCESSING\n\n", Seen.DROP),
         (b"event: ping\n\n", Seen.DROP),
         (b"data: [DONE]\n\n", Seen.DONE),
         (event(error={"message": "x"}), Seen.ERROR),
@@ -191,7 +193,7 @@ def test_events_that_come_together_count_as_those_that_come_alone(
         for each in events:
             seen = meter.see_event(each)
             if seen is not Seen.DROP:
-                return (each, seen) if seen is Seen.PASS else (b"", seen)
+                return (sendable(each), seen) if seen is Seen.PASS else (b"", seen)
         return b"", Seen.PASS
 
     def sifted(batches: list[list[bytes]], *, together: bool) -> tuple[Any, ...]:

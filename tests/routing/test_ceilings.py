@@ -14,12 +14,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from arbstr_core.routing import Pricer, Router, afford, tightened
-from arbstr_core.routing._fields import PLAIN
+from arbstr_core.routing._fields import PLAIN_OF
 from arbstr_core.testing import a_call, a_caller, a_quote, an_offer
 from arbstr_core.types import (
     PASS,
     REFUSE,
     ChatCall,
+    Endpoint,
     Excluded,
     FieldRule,
     FxRate,
@@ -33,6 +34,7 @@ from arbstr_core.types import (
     Standing,
 )
 
+PLAIN = PLAIN_OF[Endpoint.CHAT]
 FREE = MsatPrice(input=0, cached_input=0, output=0)
 PRICE = MsatPrice(input=1_000_000, cached_input=500_000, output=2_000_000)
 """1 msat a token of input, 2 of output."""

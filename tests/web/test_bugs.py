@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from arbstr_core.types import Endpoint
-from arbstr_core.web import ChatDoor
+from arbstr_core.web import CallDoor
 
 
 class Broken:
@@ -19,7 +19,7 @@ class Broken:
 
 
 async def asked(sent: list[Any], *, begun: bool) -> None:
-    door = ChatDoor(Broken(), lambda: "req_1", max_body_bytes=10, client_stall_seconds=1)  # type: ignore[arg-type]
+    door = CallDoor(Broken(), lambda: "req_1", max_body_bytes=10, client_stall_seconds=1)  # type: ignore[arg-type]
 
     async def send(message: Any) -> None:
         if begun:

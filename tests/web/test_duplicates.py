@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbstr_core.routing._fields import _TABLE, PLAIN
+from arbstr_core.routing._fields import _TABLE, PLAIN_OF
 from arbstr_core.types import BadRequest, ChatCall, Endpoint
-from arbstr_core.web import read_call
+from arbstr_core.wire import read_call
 
 GOOD: dict[str, Any] = {"model": "cheap", "messages": [{"role": "user", "content": 'say "model":"x", twice'}]}
 VALUES: dict[str, Any] = {
@@ -26,7 +26,7 @@ VALUES: dict[str, Any] = {
     "functions": [{"name": "f"}],
     "response_format": {"type": "json_object"},
 }
-MATTERS = sorted({*PLAIN, *_TABLE})
+MATTERS = sorted({*PLAIN_OF[Endpoint.CHAT], *_TABLE})
 SPACES = st.sampled_from(["", " ", "\n", "\t", " \r\n "])
 
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbstr_core.types import BadRequest, ChatCall, Endpoint, Feature
-from arbstr_core.web import read_call
 from arbstr_core.web._asgi import encoded
 from arbstr_core.web._request import read_retry
+from arbstr_core.wire import read_call
 
 ANY: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

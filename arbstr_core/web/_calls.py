@@ -1,4 +1,4 @@
-"""The door for OpenAI clients: raw ASGI, because a framework's routing costs more than the whole call.
+"""The door that calls come through: raw ASGI, because a framework's routing costs more than the whole call.
 
 Headers first, the body only for a known caller; the exchange is closed whatever happens, once.
 """
@@ -13,11 +13,12 @@ from collections.abc import Callable
 
 from arbstr_core.flow import Answer, CallFlow, Exchange
 from arbstr_core.types import Caller, CallRefused, Endpoint
-from arbstr_core.web._asgi import Message, Receive, Send, encoded, header_map, respond
+from arbstr_core.web._asgi import Message, Receive, Send, credential, encoded, header_map, respond
 from arbstr_core.web._body import ClientGone, read_body
-from arbstr_core.web._errors import answer, error_body
-from arbstr_core.web._request import read_call, read_retry
+from arbstr_core.web._errors import answer
+from arbstr_core.web._request import hints_of, read_retry
 from arbstr_core.web._watch import Watch, Watches
+from arbstr_core.wire import codec_of, read_call
 
 _log = logging.getLogger("arbstr.web")
 
@@ -29,9 +30,9 @@ _EVENTS = [
 ]
 
 
-class ChatDoor:
-    """Serves `POST /v1/chat/completions`. `ids` makes request ids; `client_stall_seconds` is how long a client may
-    take nothing before it counts as gone."""
+class CallDoor:
+    """Serves `POST` on every endpoint that calls a model. `ids` makes request ids; `client_stall_seconds` is how long a
+    client may take nothing before it counts as gone."""
 
     def __init__(
         self, flow: CallFlow, ids: Callable[[], str], *, max_body_bytes: int, client_stall_seconds: float
@@ -47,7 +48,7 @@ class ChatDoor:
         try:
             await self._call(call_id, scope, receive, send, endpoint)
         except Exception:
-            await _apologise(send, call_id)
+            await _apologise(send, call_id, endpoint)
             raise
 
     async def _call(self, call_id: str, scope: Message, receive: Receive, send: Send, endpoint: Endpoint) -> None:
@@ -58,16 +59,14 @@ class ChatDoor:
             headers = header_map(scope)
             if "x-request-id" in headers:
                 said["x-client-request-id"] = headers["x-request-id"]
-            caller = await self._flow.identify(headers.get("authorization", ""))
+            caller = await self._flow.identify(credential(headers))
             key, tries = read_retry(headers)
             body = await read_body(headers, receive, self._max_body_bytes, "[server] max_body_bytes")
             call = read_call(
                 body,
                 call_id=call_id,
                 endpoint=endpoint,
-                hints={
-                    name: value for name, value in headers.items() if name.startswith("x-arbstr-") or name == "prefer"
-                },
+                hints=hints_of(headers),
                 arrived_ms=time.time_ns() // 1_000_000,
                 idempotency_key=key,
                 tries=tries,
@@ -77,7 +76,7 @@ class ChatDoor:
         except ClientGone:
             return
         except CallRefused as refused:
-            status = await _refuse(send, call_id, said, refused)
+            status = await _refuse(send, call_id, said, refused, endpoint)
             self._flow.refused(call_id, caller, model, status, refused)
             return
         await self._serve(exchange, receive, send, said)
@@ -96,7 +95,7 @@ class ChatDoor:
             except CallRefused as refused:
                 watch.stop()
                 await exchange.refused(answer(refused)[0], type(refused).__name__)
-                await _refuse(send, exchange.call.id, said, refused)
+                await _refuse(send, exchange.call.id, said, refused, exchange.call.endpoint)
         except asyncio.CancelledError:
             # Cancelled by our own watch: the client is gone, and this is its end. Or by a server that stops, which
             # would call it a failure of the application if it were raised on.
@@ -130,22 +129,31 @@ class ChatDoor:
         watch.sending_since = 0.0
 
 
-async def _refuse(send: Send, call_id: str, said: dict[str, str], refused: CallRefused) -> int:
-    status, headers, body = answer(refused)
-    await respond(send, status, [*headers, ("x-request-id", call_id), *said.items()], body)
+async def _refuse(send: Send, call_id: str, said: dict[str, str], refused: CallRefused, endpoint: Endpoint) -> int:
+    status, headers, body = answer(refused, endpoint)
+    await respond(send, status, [*headers, *_ids(call_id, endpoint), *said.items()], body)
     return status
 
 
-async def _apologise(send: Send, call_id: str) -> None:
+async def _apologise(send: Send, call_id: str, endpoint: Endpoint) -> None:
     """Answer for a bug of ours in JSON; where an answer had begun the server refuses another, and breaks it off."""
-    body = error_body("arbstr failed; its log says why", "api_error")
+    said = {"message": "arbstr failed; its log says why", "type": "api_error", "param": None, "code": None}
+    body = codec_of(endpoint).error_body(said)
     with contextlib.suppress(RuntimeError):
-        await respond(send, 500, [*_JSON, ("x-request-id", call_id)], body)
+        await respond(send, 500, [*_JSON, *_ids(call_id, endpoint)], body)
+
+
+def _ids(call_id: str, endpoint: Endpoint) -> list[tuple[str, str]]:
+    """The request's id, under the names that the clients of the endpoint look for."""
+    ids = [("x-request-id", call_id)]
+    if endpoint is Endpoint.MESSAGES:
+        ids.append(("request-id", call_id))
+    return ids
 
 
 def _start(exchange: Exchange, facts: list[tuple[str, str]], said: dict[str, str], size: int | None) -> Message:
     kind = _EVENTS if exchange.call.stream else _JSON
-    whole = [*kind, ("x-request-id", exchange.call.id), *facts, *said.items()]
+    whole = [*kind, *_ids(exchange.call.id, exchange.call.endpoint), *facts, *said.items()]
     if size is not None:
         whole.append(("content-length", str(size)))
     return {"type": "http.response.start", "status": 200, "headers": encoded(whole)}
