@@ -6,9 +6,14 @@ from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from postgres import Cluster
+
+# A busy machine must not fail a test: how long an example takes says nothing.
+settings.register_profile("arbstr", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("arbstr")
 
 _SENTENCE = "a test was skipped, and none may be: make what it needs available, or deselect it by its marker"
 

@@ -9,7 +9,9 @@ import httpx
 
 from arbstr_core.api._replies import Outbound, Reply
 from arbstr_core.api._tools import Tools
-from arbstr_core.types import ConnectFailed, NotSupported, Offer, ProviderError, Secret
+from arbstr_core.types import ConnectFailed, Endpoint, KeyHeader, NotSupported, Offer, ProviderError, Secret
+
+ANTHROPIC_VERSION = "2023-06-01"
 
 
 class Living:
@@ -52,21 +54,40 @@ class Provider(Living, ABC):
 
 
 class OpenAIProvider(Provider):
-    """A provider that speaks the OpenAI API at `url` (which ends in `/v1` or what stands for it)."""
+    """A provider that speaks the OpenAI API at `url` (which ends in `/v1` or what stands for it). `key_header` is where
+    its key goes: Anthropic wants it as `x-api-key`."""
 
-    def __init__(self, name: str, url: str, tools: Tools, *, key: Secret | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        tools: Tools,
+        *,
+        key: Secret | None = None,
+        key_header: KeyHeader = KeyHeader.AUTHORIZATION,
+    ) -> None:
         self.name = name
         self.url = url.rstrip("/")
         self.tools = tools
         self.key = key
+        self.key_header = key_header
 
     async def open(self, call: Outbound, offer: Offer) -> Reply:
         """POST to the endpoint below `url`."""
-        return await self.tools.upstream.send(call.to(f"{self.url}/{call.endpoint}", self.key))
+        where = f"{self.url}/{call.endpoint}"
+        return await self.tools.upstream.send(call.to(where, self.key, key_header=self.header_for(call.endpoint)))
+
+    def header_for(self, endpoint: Endpoint) -> KeyHeader:
+        """Where the key goes in a call to `endpoint`; the same everywhere, unless overridden."""
+        return self.key_header
 
     async def listed_models(self) -> list[str]:
         """The ids that `GET {url}/models` lists; raises ProviderError where it does not answer with a list."""
-        headers = {"authorization": f"Bearer {self.key.reveal()}"} if self.key else {}
+        headers: dict[str, str] = {}
+        if self.key:
+            bearer = self.key_header is KeyHeader.AUTHORIZATION
+            headers = {self.key_header: f"Bearer {self.key.reveal()}" if bearer else self.key.reveal()}
+            headers |= {} if bearer else {"anthropic-version": ANTHROPIC_VERSION}
         where = f"{self.name}: GET {self.url}/models"
         try:
             answer = await self.tools.http.get(f"{self.url}/models", headers=headers)

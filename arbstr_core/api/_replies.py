@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 
 import msgspec
 
-from arbstr_core.types import CallFacts, Endpoint, ReplyCut, Secret
+from arbstr_core.types import CallFacts, Endpoint, KeyHeader, ReplyCut, Secret
 from arbstr_core.wire import EventTooLarge, SseFramer, events_in
 
 
@@ -19,10 +19,11 @@ class Outbound(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool = False
     url: str | None = None
     key: Secret | None = None
+    key_header: KeyHeader = KeyHeader.AUTHORIZATION
 
-    def to(self, url: str, key: Secret | None = None) -> Outbound:
-        """A copy addressed to `url`; `key` goes out as a bearer token."""
-        return msgspec.structs.replace(self, url=url, key=key)
+    def to(self, url: str, key: Secret | None = None, *, key_header: KeyHeader = KeyHeader.AUTHORIZATION) -> Outbound:
+        """A copy addressed to `url`; `key` goes out as a bearer token, or as it is in a header of its own."""
+        return msgspec.structs.replace(self, url=url, key=key, key_header=key_header)
 
 
 Chunks = AsyncIterator[bytes]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 from arbstr_core.api import Outbound
-from arbstr_core.types import ChatCall, Quote
+from arbstr_core.types import ChatCall, Endpoint, Passthrough, Quote
 from arbstr_core.wire import codec_of, members, splice
 
 _JSON = {"content-type": "application/json", "accept": "application/json"}
+_VERSION, _BETA = "anthropic-version", "anthropic-beta"
 _EVENTS = {"content-type": "application/json", "accept": "text/event-stream"}
 
 
@@ -28,7 +29,19 @@ def outbound(call: ChatCall, quote: Quote) -> Outbound:
         values["stream_options"] = _with_usage(call.raw("stream_options"))
     gone = [name for name in without if name in call.members]
     body = splice(call.body, call.members, values, gone) if values or gone else call.body
-    return Outbound(endpoint=call.endpoint, headers=_EVENTS if call.stream else _JSON, body=body, stream=call.stream)
+    headers = _EVENTS if call.stream else _JSON
+    if call.endpoint is Endpoint.MESSAGES:
+        headers = headers | _anthropics(call, quote)
+    return Outbound(endpoint=call.endpoint, headers=headers, body=body, stream=call.stream)
+
+
+def _anthropics(call: ChatCall, quote: Quote) -> dict[str, str]:
+    """The version that the caller speaks; and the betas that it wants, where the offer takes what is not known here."""
+    said = {_VERSION: call.hints.get(_VERSION, "2023-06-01")}
+    offer, betas = quote.offer, call.hints.get(_BETA)
+    rule = offer.fields.get(_BETA)
+    taken = rule.taken if rule is not None else quote.price.free or offer.passthrough is Passthrough.ALL
+    return said | {_BETA: betas} if betas is not None and taken else said
 
 
 def _with_usage(options: bytes | None) -> bytes:

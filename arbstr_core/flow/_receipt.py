@@ -54,6 +54,7 @@ def write_receipt(
 ) -> bytes:
     """The receipt as JSON. Amounts are in msat, times in milliseconds; see docs/receipts.md."""
     receipt: dict[str, Any] = {
+        "endpoint": call.endpoint,
         "model": call.model,
         "provider": quote.offer.provider if quote else None,
         "ending": ending,

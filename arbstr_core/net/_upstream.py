@@ -13,7 +13,7 @@ from arbstr_core.api import Outbound, Reply
 from arbstr_core.net._guard import Guard, require_public
 from arbstr_core.net._http1 import Broken, Incoming
 from arbstr_core.net._pool import Pool, Target, target_of
-from arbstr_core.types import ConnectFailed, ReplyCut, ReplyTimedOut, Secret
+from arbstr_core.types import ConnectFailed, KeyHeader, ReplyCut, ReplyTimedOut, Secret
 
 
 class UpstreamPools:
@@ -80,11 +80,16 @@ class GuardedUpstream:
 def _head(target: Target, outbound: Outbound) -> bytes:
     """The head of a request. Raises ConnectFailed for a header that no header can be."""
     lines = [f"{name}: {value}\r\n" for name, value in outbound.headers.items()]
-    lines.append(target.login if outbound.key is None else f"authorization: Bearer {outbound.key.reveal()}\r\n")
+    lines.append(target.login if outbound.key is None else _login(outbound.key, outbound.key_header))
     if any((line and line.count("\n") + line.count("\r") != 2) or "\0" in line for line in lines):
         raise ConnectFailed(f"{outbound.url}: a header, or the key, has a line break in it; take that out")
     lines.append(f"content-length: {len(outbound.body)}\r\n\r\n")
     return target.head + "".join(lines).encode()
+
+
+def _login(key: Secret, header: KeyHeader) -> str:
+    scheme = "Bearer " if header is KeyHeader.AUTHORIZATION else ""
+    return f"{header}: {scheme}{key.reveal()}\r\n"
 
 
 class _HttpReply(Reply):

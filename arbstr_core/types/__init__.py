@@ -47,7 +47,7 @@ from arbstr_core.types._errors import (
     UpstreamTimedOut,
     VaultUnavailable,
 )
-from arbstr_core.types._fields import PASS, REFUSE, FieldRule, LimitField, Passthrough
+from arbstr_core.types._fields import PASS, REFUSE, FieldRule, KeyHeader, LimitField, Passthrough
 from arbstr_core.types._money import (
     MAX_MSAT,
     NO_COST,
@@ -165,6 +165,7 @@ __all__ = [
     "InsufficientFunds",
     "Invoice",
     "InvoiceTarget",
+    "KeyHeader",
     "LimitExceeded",
     "LimitField",
     "Listing",

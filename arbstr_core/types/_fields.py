@@ -25,6 +25,13 @@ class LimitField(enum.StrEnum):
     BOTH = "both"
 
 
+class KeyHeader(enum.StrEnum):
+    """The header that a provider takes its key in; as `authorization` it is a bearer token."""
+
+    AUTHORIZATION = "authorization"
+    X_API_KEY = "x-api-key"
+
+
 class Passthrough(enum.StrEnum):
     """Which top-level fields of a request a paid offer takes: those that are known to be plain, or unknown ones too."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from arbstr_core.types import Endpoint
 from arbstr_core.web._documents import ErrorDocument
 
 Json = dict[str, Any]
@@ -73,19 +74,34 @@ def _whole(schema: Json) -> Json:
 def _openai() -> Json:
     """The doors that are not FastAPI's. Their shapes are OpenAI's own."""
     model = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
-    chat = {"type": "object", "required": ["model", "messages"]}
+    calls = {f"/v1/{endpoint}": {"post": _call_way(endpoint)} for endpoint in Endpoint}
     return {
-        "/v1/chat/completions": {
-            "post": {
-                **_way("A chat completion, whole or streamed", "chat.completion, or events of chat.completion.chunk"),
-                "requestBody": {"required": True, "content": {"application/json": {"schema": chat}}},
-            }
-        },
+        **calls,
         "/v1/models": {"get": _way("What can be bought now", "a list of models", (401, 403, 503))},
         "/v1/models/{model}": {
             "get": {**_way("One model", "a model", (401, 403, 404, 503)), "parameters": [model]},
         },
     }
+
+
+_CALLS: dict[Endpoint, tuple[str, list[str], str]] = {
+    Endpoint.CHAT: ("A chat completion", ["model", "messages"], "chat.completion, or events of chat.completion.chunk"),
+    Endpoint.COMPLETIONS: ("A completion", ["model", "prompt"], "text_completion, whole or as events"),
+    Endpoint.EMBEDDINGS: ("Embeddings", ["model", "input"], "a list of embeddings"),
+    Endpoint.RESPONSES: ("A response", ["model"], "response, or events of one"),
+    Endpoint.MESSAGES: (
+        "A message, as Anthropic has it",
+        ["model", "messages", "max_tokens"],
+        "message, or events",
+    ),
+}
+
+
+def _call_way(endpoint: Endpoint) -> Json:
+    summary, required, answer = _CALLS[endpoint]
+    schema = {"type": "object", "required": required}
+    body = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return {**_way(summary, answer), "requestBody": body}
 
 
 def _way(summary: str, answer: str, errors: Iterable[int | str] = (*ERRORS, *_OF_CALLS)) -> Json:

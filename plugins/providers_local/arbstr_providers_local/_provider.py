@@ -8,7 +8,18 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from arbstr_core.api import REFUSE, Feature, Offer, OpenAIProvider, Outbound, ProviderError, Reply, Tier, Tools
+from arbstr_core.api import (
+    REFUSE,
+    Endpoint,
+    Feature,
+    Offer,
+    OpenAIProvider,
+    Outbound,
+    ProviderError,
+    Reply,
+    Tier,
+    Tools,
+)
 from arbstr_providers_local._child import Spec
 from arbstr_providers_local._config import STEM, LocalConfig
 from arbstr_providers_local._keeper import Keeper
@@ -19,8 +30,13 @@ LOG_FILE = "server.log"
 _PLAIN = frozenset({Feature.JSON})
 _OVERHEAD = 256
 _OVERHEAD_WITH_TOOLS = 1024
-_COUNT = "chat/completions/input_tokens"
-"""llama.cpp's own, below `/v1`; it takes the body of a chat completion"""
+_COUNTS = {
+    Endpoint.CHAT: "chat/completions/input_tokens",
+    Endpoint.RESPONSES: "responses/input_tokens",
+    Endpoint.MESSAGES: "messages/count_tokens",
+}
+"""where llama.cpp counts the input of a body, below `/v1`"""
+_SPOKEN = frozenset({*_COUNTS, Endpoint.COMPLETIONS})
 
 
 class LocalProvider(OpenAIProvider):
@@ -51,6 +67,7 @@ class LocalProvider(OpenAIProvider):
                 model=self._config.model,
                 upstream=self._config.model,
                 price=self._config.price(),
+                endpoints=_SPOKEN,
                 features=_PLAIN | {Feature.TOOLS} if tools else _PLAIN,
                 context_window=context,
                 max_output_tokens=context,
@@ -74,10 +91,13 @@ class LocalProvider(OpenAIProvider):
 
     async def count_input(self, call: Outbound, offer: Offer) -> int:
         """Ask the model server: it renders the same template, and counts with the tokenizer it will use."""
+        where = _COUNTS.get(call.endpoint)
+        if where is None:
+            return await super().count_input(call, offer)
         child = await self.keeper.child()
         headers = {"authorization": f"Bearer {child.key.reveal()}", "content-type": "application/json"}
         try:
-            answer = await self.tools.http.post(f"{child.url}/{_COUNT}", content=call.body, headers=headers)
+            answer = await self.tools.http.post(f"{child.url}/{where}", content=call.body, headers=headers)
             return msgspec.json.decode(answer.content, type=_Counted).input_tokens
         except (httpx.HTTPError, msgspec.MsgspecError) as bad:
             raise ProviderError(f"{self.name} does not count the input of a call: {bad}") from None

@@ -1,19 +1,22 @@
-"""Owns what a reply says, in the shapes of OpenAI, and its usage: a token is a word.
+"""Owns what a reply says, in the shapes of OpenAI, and its usage: a token is a word. Others' shapes are in `_shapes`.
 
-Source: OpenAI API reference, "The chat completion object" and "The chat completion chunk object".
+Source: OpenAI API reference, "The chat completion object", "The chat completion chunk object", "The completion object".
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-_DONE = b"data: [DONE]\n\n"
+Json = dict[str, Any]
+
+DONE = b"data: [DONE]\n\n"
 
 
 class BadAsk(ValueError):
-    """The body is not one that OpenAI would take."""
+    """The body is not one that the endpoint would take."""
 
 
 class _StreamOptions(msgspec.Struct):
@@ -22,6 +25,7 @@ class _StreamOptions(msgspec.Struct):
 
 class _Part(msgspec.Struct):
     text: str = ""
+    content: Any = None
 
 
 class _Message(msgspec.Struct):
@@ -29,11 +33,16 @@ class _Message(msgspec.Struct):
 
 
 class Asked(msgspec.Struct):
-    """The fields of a request that the reply depends on."""
+    """The fields of a request that the reply depends on, at any endpoint."""
 
     messages: list[_Message] = []
+    system: str | list[_Part] | None = None
+    prompt: str | list[Any] | None = None
+    input: str | list[Any] | None = None
+    instructions: str | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    max_output_tokens: int | None = None
     n: int | None = None
     stream_options: _StreamOptions | None = None
 
@@ -45,18 +54,33 @@ class Asked(msgspec.Struct):
     @property
     def limit(self) -> int | None:
         """The most words a choice may have."""
-        limits = [limit for limit in (self.max_completion_tokens, self.max_tokens) if limit is not None]
+        names = (self.max_completion_tokens, self.max_tokens, self.max_output_tokens)
+        limits = [limit for limit in names if limit is not None]
         return min(limits) if limits else None
 
+    @property
+    def texts(self) -> int:
+        """How many prompts or inputs there are; a list of numbers is one."""
+        given = self.prompt if self.input is None else self.input
+        return len(given) if isinstance(given, list) and given and not isinstance(given[0], int) else 1
+
     def input_words(self) -> int:
-        """The words of all messages."""
-        return sum(_words(message) for message in self.messages)
+        """The words of all that a model would read; a number counts as one."""
+        said = sum(_words(message.content) for message in self.messages)
+        return said + sum(_words(each) for each in (self.system, self.prompt, self.input, self.instructions))
 
 
-def _words(message: _Message) -> int:
-    if isinstance(message.content, list):
-        return sum(len(part.text.split()) for part in message.content)
-    return len((message.content or "").split())
+def _words(value: Any) -> int:
+    """The words of all text in a value: of a part its text or its content."""
+    if isinstance(value, str):
+        return len(value.split())
+    if isinstance(value, int):
+        return 1
+    if isinstance(value, list):
+        return sum(map(_words, value))
+    if isinstance(value, _Part):
+        return _words(value.text) + _words(value.content)
+    return _words([value.get("text"), value.get("content")]) if isinstance(value, dict) else 0
 
 
 def read(body: bytes) -> Asked:
@@ -64,75 +88,146 @@ def read(body: bytes) -> Asked:
     try:
         asked = msgspec.json.decode(body, type=Asked)
     except msgspec.MsgspecError as bad:
-        raise BadAsk(f"the body is not a chat request: {bad}") from None
+        raise BadAsk(f"the body is not a request: {bad}") from None
     if asked.limit is not None and asked.limit < 1:
         raise BadAsk(f"the output limit is {asked.limit}; it is at least 1")
     return asked
 
 
-def error_body(message: str) -> bytes:
-    """An error as OpenAI writes one."""
-    return _encode({"error": {"message": message, "type": "mock_error", "param": None, "code": None}})
-
-
 class Answer:
-    """One reply, whole or as events."""
+    """One reply, whole or as events; this one is of a chat."""
 
     def __init__(self, asked: Asked, text: str, *, number: int, created: int, model: str) -> None:
         words = text.split()
-        self._words = words[: asked.limit]
-        self._finish = "stop" if len(self._words) == len(words) else "length"
-        self._choices = max(asked.n or 1, 1)
-        self._input = asked.input_words()
-        self._id = f"chatcmpl-mock-{number}"
-        self._rest: dict[str, Any] = {"created": created, "model": model}
+        self.words = words[: asked.limit]
+        self.cut = len(self.words) < len(words)
+        self.choices = max(asked.n or 1, 1)
+        self.given = asked.input_words()
+        self.asked = asked
+        self.number, self.created, self.model = number, created, model
 
-    def completion(self, *, usage: bool) -> bytes:
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return " ".join(self.words)
+
+    def deltas(self) -> list[str]:
+        """Word by word."""
+        return [word if at == 0 else " " + word for at, word in enumerate(self.words)]
+
+    def whole(self, *, usage: bool) -> bytes:
         """The whole reply."""
-        message: dict[str, Any] = {"role": "assistant", "content": " ".join(self._words), "refusal": None}
+        message: Json = {"role": "assistant", "content": self.text, "refusal": None}
         choices = [
             {"index": index, "message": message, "logprobs": None, "finish_reason": self._finish}
-            for index in range(self._choices)
+            for index in range(self.choices)
         ]
-        more = {"usage": self._usage(len(self._words) * self._choices)} if usage else {}
-        return _encode({**self._head("chat.completion"), "choices": choices, **more})
+        return encode({**self._head("chat.completion"), "choices": choices, **self._maybe(usage)})
 
-    def events(self, *, usage: bool, usage_everywhere: bool) -> list[bytes]:
+    def events(self, *, usage: bool, everywhere: bool) -> list[bytes]:
         """Role, words and finish of each choice, then the usage, then `[DONE]`.
 
         OpenAI gives every chunk before the usage a null one where it was asked for; some providers give each chunk
-        the usage so far (`usage_everywhere`), asked for or not.
+        the usage so far (`everywhere`), asked for or not.
         """
+        asked = usage and self.asked.include_usage
         events, seen = [], 0
         for choice in self._chunks():
-            seen += bool(choice["delta"].get("content"))
-            more: dict[str, Any] = {"usage": None} if usage else {}
-            if usage_everywhere:
+            seen += bool(self._said(choice))
+            more: Json = {"usage": None} if asked else {}
+            if everywhere:
                 more = {"usage": self._usage(seen)}
-            events.append(self._event([choice], more))
-        if usage:
-            events.append(self._event([], {"usage": self._usage(seen)}))
-        return [*events, _DONE]
+            events.append(event({**self._head(self._kind), "choices": [choice], **more}))
+        if asked:
+            events.append(event({**self._head(self._kind), "choices": [], "usage": self._usage(seen)}))
+        return [*events, DONE]
 
-    def _chunks(self) -> list[dict[str, Any]]:
-        deltas: list[dict[str, Any]] = [{"role": "assistant", "content": "", "refusal": None}]
-        deltas += [{"content": word if at == 0 else " " + word} for at, word in enumerate(self._words)]
-        chunks: list[dict[str, Any]] = []
-        for index in range(self._choices):
-            chunks += [{"index": index, "delta": delta, "logprobs": None, "finish_reason": None} for delta in deltas]
-            chunks.append({"index": index, "delta": {}, "logprobs": None, "finish_reason": self._finish})
-        return chunks
+    @staticmethod
+    def error(message: str) -> bytes:
+        """An error, as the endpoint writes one."""
+        return encode({"error": {"message": message, "type": "mock_error", "param": None, "code": None}})
 
-    def _event(self, choices: list[dict[str, Any]], more: dict[str, Any]) -> bytes:
-        body = {**self._head("chat.completion.chunk"), "choices": choices, **more}
-        return b"data: " + _encode(body) + b"\n\n"
+    @classmethod
+    def error_event(cls, message: str) -> bytes:
+        """An error in the middle of a stream."""
+        return b"data: " + cls.error(message) + b"\n\n"
 
-    def _head(self, kind: str) -> dict[str, Any]:
-        return {"id": self._id, "object": kind, **self._rest}
+    _kind = "chat.completion.chunk"
 
-    def _usage(self, output: int) -> dict[str, int]:
-        return {"prompt_tokens": self._input, "completion_tokens": output, "total_tokens": self._input + output}
+    @property
+    def _finish(self) -> str:
+        return "length" if self.cut else "stop"
+
+    def _chunks(self) -> Iterator[Json]:
+        for index in range(self.choices):
+            for delta in [{"role": "assistant", "content": "", "refusal": None}, *self._contents()]:
+                yield {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
+            yield {"index": index, "delta": {}, "logprobs": None, "finish_reason": self._finish}
+
+    def _contents(self) -> list[Json]:
+        return [{"content": word} for word in self.deltas()]
+
+    def _said(self, choice: Json) -> Any:
+        return choice["delta"].get("content")
+
+    def _head(self, kind: str) -> Json:
+        return {"id": f"chatcmpl-mock-{self.number}", "object": kind, "created": self.created, "model": self.model}
+
+    def _maybe(self, usage: bool) -> Json:
+        return {"usage": self._usage(len(self.words) * self.choices)} if usage else {}
+
+    def _usage(self, output: int) -> Json:
+        return {"prompt_tokens": self.given, "completion_tokens": output, "total_tokens": self.given + output}
 
 
-def _encode(body: Any) -> bytes:
-    return msgspec.json.encode(body)
+class TextAnswer(Answer):
+    """The reply to a completion request: `n` choices of each prompt."""
+
+    _kind = "text_completion"
+
+    def __init__(self, asked: Asked, text: str, **more: Any) -> None:
+        super().__init__(asked, text, **more)
+        self.choices *= asked.texts
+
+    def whole(self, *, usage: bool) -> bytes:
+        """The whole reply."""
+        choices = [self._choice(index, self.text, self._finish) for index in range(self.choices)]
+        return encode({**self._head(self._kind), "choices": choices, **self._maybe(usage)})
+
+    def _chunks(self) -> Iterator[Json]:
+        for index in range(self.choices):
+            for word in self.deltas():
+                yield self._choice(index, word, None)
+            yield self._choice(index, "", self._finish)
+
+    def _said(self, choice: Json) -> Any:
+        return choice["text"]
+
+    def _choice(self, index: int, text: str, finish: str | None) -> Json:
+        return {"index": index, "text": text, "logprobs": None, "finish_reason": finish}
+
+
+class EmbeddingAnswer(Answer):
+    """The reply to an embeddings request: a vector for each input, made of its number of words."""
+
+    def whole(self, *, usage: bool) -> bytes:
+        """The whole reply."""
+        vector = [float(self.given), 1.0]
+        data = [{"object": "embedding", "index": index, "embedding": vector} for index in range(self.asked.texts)]
+        said = {"usage": {"prompt_tokens": self.given, "total_tokens": self.given}} if usage else {}
+        return encode({"object": "list", "data": data, "model": self.model, **said})
+
+    def events(self, *, usage: bool, everywhere: bool) -> list[bytes]:
+        """There are none: it does not stream."""
+        return [self.whole(usage=usage)]
+
+
+def event(document: Json, name: str = "") -> bytes:
+    """One event; `name` is its type, where it has one."""
+    kind = f"event: {name}\n".encode() if name else b""
+    return kind + b"data: " + encode(document) + b"\n\n"
+
+
+def encode(document: Any) -> bytes:
+    """A document as JSON."""
+    return msgspec.json.encode(document)

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
-from arbstr_core.api import FieldRule, Free, MsatPrice, Passthrough, Price, Rate, Tier, UsdPrice
+from arbstr_core.api import Endpoint, FieldRule, Free, MsatPrice, Passthrough, Price, Rate, Tier, UsdPrice
 
 OUTCOMES = (
     "ok",
@@ -28,6 +28,7 @@ class MockModel(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     upstream: str = ""
+    endpoints: frozenset[Endpoint] = frozenset(Endpoint)
     tier: Tier = Tier.STANDARD
     free: bool = False
     input: Rate | None = None

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterable
 from arbstr_core.api import (
     Clock,
     ConnectFailed,
-    Endpoint,
     Offer,
     Outbound,
     Provider,
@@ -16,8 +15,9 @@ from arbstr_core.api import (
     ReplyCut,
     ReplyTimedOut,
 )
-from arbstr_providers_mock._answers import Answer, Asked, BadAsk, error_body, read
+from arbstr_providers_mock._answers import Answer, BadAsk, read
 from arbstr_providers_mock._config import Mock, MockModel, status_of
+from arbstr_providers_mock._shapes import ANSWERS
 
 DEFAULT_MODELS = (MockModel(name="mock", free=True),)
 
@@ -41,7 +41,7 @@ class MockProvider(Provider):
                 model=model.name,
                 upstream=model.upstream or model.name,
                 price=model.price(),
-                endpoints=frozenset(Endpoint),
+                endpoints=model.endpoints,
                 tier=model.tier,
                 context_window=model.context,
                 max_output_tokens=model.max_output_tokens,
@@ -65,19 +65,19 @@ class MockProvider(Provider):
             raise ConnectFailed(f"{self.name}: scripted: the connection was refused")
         if outcome == "timeout":
             raise ReplyTimedOut(f"{self.name}: scripted: nothing came in time")
-        status = status_of(outcome)
+        shape, status = ANSWERS[call.endpoint], status_of(outcome)
         if status is not None and status != 200:
-            return Reply.of_json(error_body(f"scripted: {status}"), status=status)
+            return Reply.of_json(shape.error(f"scripted: {status}"), status=status)
         try:
             asked = read(call.body)
         except BadAsk as bad:
-            return Reply.of_json(error_body(str(bad)), status=400)
+            return Reply.of_json(shape.error(str(bad)), status=400)
         said = self._mock.reply if model.reply is None else model.reply
-        answer = Answer(asked, said, number=number, created=self._clock.now_ms() // 1000, model=offer.upstream)
-        return self._streamed(answer, asked, outcome) if call.stream else self._whole(answer, outcome)
+        answer = shape(asked, said, number=number, created=self._clock.now_ms() // 1000, model=offer.upstream)
+        return self._streamed(answer, outcome) if call.stream else self._whole(answer, outcome)
 
     async def count_input(self, call: Outbound, offer: Offer) -> int:
-        """The words of all messages: that is what the usage says, too."""
+        """The words of all that is read: that is what the usage says, too."""
         try:
             return read(call.body).input_words()
         except BadAsk as bad:
@@ -94,26 +94,23 @@ class MockProvider(Provider):
 
     def _whole(self, answer: Answer, outcome: str) -> Reply:
         if outcome == "error_event":
-            return Reply.of_json(error_body("scripted: an error"))
-        body = answer.completion(usage=outcome != "no_usage")
+            return Reply.of_json(answer.error("scripted: an error"))
+        body = answer.whole(usage=outcome != "no_usage")
         if outcome == "cut":
             return Reply(200, {"content-type": "application/json"}, _cut_after([body[: len(body) // 2]], self.name))
         if outcome == "cut_before":
             return Reply(200, {"content-type": "application/json"}, _cut_after([], self.name))
         return Reply.of_json(body)
 
-    def _streamed(self, answer: Answer, asked: Asked, outcome: str) -> Reply:
-        events = answer.events(
-            usage=asked.include_usage and outcome != "no_usage",
-            usage_everywhere=outcome == "usage_every_chunk",
-        )
+    def _streamed(self, answer: Answer, outcome: str) -> Reply:
+        events = answer.events(usage=outcome != "no_usage", everywhere=outcome == "usage_every_chunk")
         half = events[: 1 + len(events) // 2]
         if outcome == "cut":
             return Reply.of_events(self._paced(_cut_after(half, self.name)))
         if outcome == "cut_before":
             return Reply.of_events(_cut_after([], self.name))
         if outcome == "error_event":
-            events = [*half, b"data: " + error_body("scripted: an error") + b"\n\n"]
+            events = [*half, answer.error_event("scripted: an error")]
         return Reply.of_events(self._paced(_each(events)))
 
     async def _paced(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -8,7 +8,19 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from arbstr_core.api import ALL_FEATURES, Feature, FieldRule, LimitField, Passthrough, Rate, SecretRef, Tier, UsdPrice
+from arbstr_core.api import (
+    ALL_FEATURES,
+    Endpoint,
+    Feature,
+    FieldRule,
+    KeyHeader,
+    LimitField,
+    Passthrough,
+    Rate,
+    SecretRef,
+    Tier,
+    UsdPrice,
+)
 from arbstr_providers_openai._prices import price_of
 
 _INSTANCE_NAME = re.compile(r"[A-Za-z0-9_-]{1,60}\Z")
@@ -18,6 +30,7 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     """One model of an instance; what is left out is the instance's."""
 
     upstream: str | None = None
+    endpoints: frozenset[Endpoint] | None = None
     free: bool = False
     input: Rate | None = None
     cached_input: Rate | None = None
@@ -48,6 +61,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     key: SecretRef | None = None
     discover: bool = False
     models: dict[str, ModelRow] = {}
+    key_header: KeyHeader | None = None
+    endpoints: frozenset[Endpoint] | None = None
     free: bool = False
     input: Rate | None = None
     cached_input: Rate | None = None
@@ -107,6 +122,8 @@ def _check_sizes(row: ModelRow | Instance) -> None:
         raise ValueError(f"max_choices is {row.max_choices}; it is the most `n` may be, at least 1")
     if isinstance(row, Instance) and row.max_concurrent is not None and row.max_concurrent < 1:
         raise ValueError(f"max_concurrent is {row.max_concurrent}; it is calls at one time, at least 1")
+    if row.endpoints is not None and not row.endpoints:
+        raise ValueError(f"endpoints is empty; name what is spoken, of {', '.join(sorted(Endpoint))}")
     for name in row.fields:
         if name != name.casefold():
             raise ValueError(f"fields has {name[:60]!r}; write it in lower case, it counts for every spelling")

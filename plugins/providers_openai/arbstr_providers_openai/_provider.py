@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
-from arbstr_core.api import ArbstrError, LimitField, Offer, OpenAIProvider, Secret, Tools
+from arbstr_core.api import ArbstrError, Endpoint, KeyHeader, LimitField, Offer, OpenAIProvider, Secret, Tools
 from arbstr_providers_openai._config import Instance, ModelRow
 from arbstr_providers_openai._prices import price_of
 
@@ -19,7 +20,8 @@ class EndpointProvider(OpenAIProvider):
     """`providers_openai.<instance>`."""
 
     def __init__(self, instance_name: str, instance: Instance, tools: Tools, *, key: Secret | None = None) -> None:
-        super().__init__(f"providers_openai.{instance_name}", instance.url, tools, key=key)
+        header = instance.key_header or usual_key_header(instance.url)
+        super().__init__(f"providers_openai.{instance_name}", instance.url, tools, key=key, key_header=header)
         self._instance = instance
         self._listed: tuple[str, ...] = ()
         self._said: set[str] = set()
@@ -36,6 +38,11 @@ class EndpointProvider(OpenAIProvider):
             listed = await self._list(needed=not offers)
             offers += [self._offer(name, _NO_ROW) for name in listed if name not in known]
         return offers
+
+    def header_for(self, endpoint: Endpoint) -> KeyHeader:
+        """Anthropic takes the key as others do where it speaks as others do."""
+        own = self._instance.key_header is None and endpoint is not Endpoint.MESSAGES
+        return KeyHeader.AUTHORIZATION if own else self.key_header
 
     async def _list(self, *, needed: bool) -> tuple[str, ...]:
         """What the endpoint lists now, else what it listed last; a failure is raised where it has nothing else."""
@@ -56,6 +63,7 @@ class EndpointProvider(OpenAIProvider):
             model=name,
             upstream=row.upstream or name,
             price=price_of(row, default),
+            endpoints=row.endpoints or default.endpoints or usual_endpoints(default.url, row.upstream or name),
             tier=_first(row.tier, default.tier),
             features=_first(row.features, default.features),
             context_window=_first(row.context, default.context),
@@ -81,9 +89,34 @@ class EndpointProvider(OpenAIProvider):
 
 def usual_limit_field(url: str) -> LimitField:
     """OpenAI's own models that reason refuse `max_tokens`; of all others some know nothing else."""
+    return LimitField.MAX_COMPLETION_TOKENS if _is_openai(url) else LimitField.MAX_TOKENS
+
+
+def usual_endpoints(url: str, model: str) -> frozenset[Endpoint]:
+    """What a model speaks where its row does not say: one that makes embeddings nothing else, any other chat, and
+    besides that what its own house does."""
+    if _EMBEDS.search(model):
+        return frozenset({Endpoint.EMBEDDINGS})
+    if _is_openai(url):
+        return frozenset({Endpoint.CHAT, Endpoint.RESPONSES})
+    return frozenset({Endpoint.CHAT, Endpoint.MESSAGES}) if _is_anthropic(url) else frozenset({Endpoint.CHAT})
+
+
+def usual_key_header(url: str) -> KeyHeader:
+    """Anthropic has a header of its own."""
+    return KeyHeader.X_API_KEY if _is_anthropic(url) else KeyHeader.AUTHORIZATION
+
+
+_EMBEDS = re.compile(r"(?i)embed|(?<![a-z0-9])(?:bge|gte|e5)(?![a-z0-9])")
+
+
+def _is_openai(url: str) -> bool:
     host = urlsplit(url).hostname or ""
-    own = host == "api.openai.com" or host.endswith((".api.openai.com", ".openai.azure.com"))
-    return LimitField.MAX_COMPLETION_TOKENS if own else LimitField.MAX_TOKENS
+    return host == "api.openai.com" or host.endswith((".api.openai.com", ".openai.azure.com"))
+
+
+def _is_anthropic(url: str) -> bool:
+    return (urlsplit(url).hostname or "") == "api.anthropic.com"
 
 
 def _first(chosen: T | None, default: T) -> T:

@@ -1,0 +1,206 @@
+"""Every endpoint that calls a model, over real sockets: what its clients get, and what is charged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from house import Served, Setup, run, serving, write
+
+MOCK = """
+[plugins.providers_mock]
+reply = "one two three four"
+[[plugins.providers_mock.models]]
+name = "m"
+input = "1000 sat"
+output = "4000 sat"
+[[plugins.providers_mock.models]]
+name = "fails"
+input = "1000 sat"
+output = "4000 sat"
+script = ["error_event"]
+[[plugins.providers_mock.models]]
+name = "silent"
+input = "1000 sat"
+output = "4000 sat"
+script = ["no_usage"]
+"""
+INPUT, OUTPUT = 1, 4
+"""msat a token"""
+
+BODIES: dict[str, dict[str, Any]] = {
+    "chat/completions": {"messages": [{"role": "user", "content": "Say hello now"}], "max_tokens": 50},
+    "completions": {"prompt": "Say hello now", "max_tokens": 50},
+    "responses": {"input": "Say hello now", "max_output_tokens": 50},
+    "messages": {"messages": [{"role": "user", "content": "Say hello now"}], "max_tokens": 50},
+    "embeddings": {"input": "Say hello now"},
+}
+STREAMED = sorted(BODIES.keys() - {"embeddings"})
+ENDS = {
+    "chat/completions": "data: [DONE]\n\n",
+    "completions": "data: [DONE]\n\n",
+    "responses": "event: response.completed\n",
+    "messages": 'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+}
+
+
+def setup(folder: Path, more: str = "") -> Setup:
+    return write(folder, MOCK + more, plugins=("providers_mock", "policy_price", "wallet_simulated"))
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Setup:
+    return setup(tmp_path_factory.mktemp("endpoints"))
+
+
+def events(text: str) -> Iterator[tuple[str, Any]]:
+    """(type, document) of each event; the mark at the end of a chat has none."""
+    assert text.endswith("\n\n"), text[-80:]
+    for block in text.removesuffix("\n\n").split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in block.split("\n"))
+        assert lines.keys() <= {"event", "data"}, block
+        yield lines.get("event", ""), None if lines["data"] == "[DONE]" else json.loads(lines["data"])
+
+
+def said(endpoint: str, document: Any) -> str:
+    """The text of a whole reply."""
+    match endpoint:
+        case "chat/completions":
+            return str(document["choices"][0]["message"]["content"])
+        case "completions":
+            return str(document["choices"][0]["text"])
+        case "responses":
+            return str(document["output"][0]["content"][0]["text"])
+        case _:
+            return str(document["content"][0]["text"])
+
+
+def streamed(endpoint: str, text: str) -> str:
+    """The text of a streamed one."""
+    found = [document for _, document in events(text) if document is not None]
+    match endpoint:
+        case "chat/completions":
+            return "".join(each["choices"][0]["delta"].get("content", "") for each in found)
+        case "completions":
+            return "".join(each["choices"][0]["text"] for each in found)
+        case "responses":
+            return "".join(each["delta"] for each in found if each["type"] == "response.output_text.delta")
+        case _:
+            return "".join(each["delta"]["text"] for each in found if each["type"] == "content_block_delta")
+
+
+async def post(served: Served, agent: dict[str, Any], endpoint: str, **fields: Any) -> Any:
+    key = {"x-api-key": agent["token"]} if endpoint == "messages" else {"authorization": f"Bearer {agent['token']}"}
+    return await served.http.post(f"/v1/{endpoint}", json={"model": "m", **BODIES[endpoint], **fields}, headers=key)
+
+
+def test_each_endpoint_whole_and_streamed(ready: Setup) -> None:
+    async def story() -> None:
+        async with serving(ready) as served:
+            agent = await served.agent()
+            charged = 0
+            for endpoint in STREAMED:
+                whole = await post(served, agent, endpoint)
+                assert (whole.status_code, said(endpoint, whole.json())) == (200, "one two three four"), whole.text
+                assert int(whole.headers["x-arbstr-cost-msat"]) == 3 * INPUT + 4 * OUTPUT
+                receipt = await served.receipt(whole.headers["x-request-id"])
+                assert (receipt["endpoint"], receipt["usage"]["source"]) == (endpoint, "provider")
+                stream = await post(served, agent, endpoint, stream=True)
+                assert stream.headers["content-type"] == "text/event-stream; charset=utf-8"
+                assert streamed(endpoint, stream.text) == "one two three four"
+                assert ENDS[endpoint] in stream.text[-1200:]
+                assert ("[DONE]" in stream.text) == (endpoint in ("chat/completions", "completions"))
+                ended = await served.ended(stream.headers["x-request-id"])
+                assert (ended["charged_msat"], ended["ending"]) == (3 * INPUT + 4 * OUTPUT, "complete"), endpoint
+                charged += 2 * (3 * INPUT + 4 * OUTPUT)
+            vector = await post(served, agent, "embeddings", model="m")
+            assert vector.json()["data"][0]["embedding"] == [3.0, 1.0]
+            assert int(vector.headers["x-arbstr-cost-msat"]) == 3 * INPUT
+            assert (await served.receipt(vector.headers["x-request-id"]))["held_msat"] < 500 * INPUT
+            assert (await served.show(agent))["posted_msat"] == 10**9 - charged - 3 * INPUT
+            await served.verified()
+
+    run(story())
+
+
+def test_errors_are_in_the_words_of_the_endpoint(ready: Setup) -> None:
+    async def story() -> None:
+        async with serving(ready) as served:
+            agent = await served.agent("b")
+            for endpoint in BODIES:
+                refused = await post(served, agent, endpoint, model="nobody")
+                document = refused.json()
+                assert (refused.status_code, document["error"]["code"]) == (404, "model_not_found"), document
+                anthropic = endpoint == "messages"
+                assert document["error"]["type"] == ("not_found_error" if anthropic else "invalid_request_error")
+                assert document.get("type") == ("error" if anthropic else None)
+                assert ("request-id" in refused.headers) is anthropic
+                wrong = await post(served, {"token": "arb_no"}, endpoint)
+                assert (wrong.status_code, wrong.json()["error"]["type"]) == (401, "authentication_error")
+            for endpoint in STREAMED:
+                broken = await post(served, agent, endpoint, model="fails", stream=True)
+                *_, (kind, last) = events(broken.text)
+                assert broken.status_code == 200
+                match endpoint:
+                    case "responses":
+                        assert (kind, last["type"]) == ("error", "error")
+                    case "messages":
+                        assert (kind, last["type"]) == ("error", "error")
+                        assert last["error"]["message"]
+                    case _:
+                        assert last["error"]["code"] == "upstream_cut"
+                ended = await served.ended(broken.headers["x-request-id"])
+                assert (ended["ending"], ended["state"]) == ("cut", "settled"), endpoint
+                assert 0 < ended["charged_msat"] <= ended["held_msat"]
+            await served.verified()
+
+    run(story())
+
+
+def test_without_a_report_the_bytes_are_counted_everywhere(ready: Setup) -> None:
+    async def story() -> None:
+        async with serving(ready) as served:
+            agent = await served.agent("c")
+            for endpoint in BODIES:
+                for stream in (False, True) if endpoint in STREAMED else (False,):
+                    more = {"stream": True} if stream else {}
+                    found = await post(served, agent, endpoint, model="silent", **more)
+                    ended = await served.ended(found.headers["x-request-id"])
+                    assert ended["usage"]["source"] == "counted", (endpoint, stream)
+                    assert ended["usage"]["output_tokens"] == (0 if endpoint == "embeddings" else 5)
+                    assert ended["charged_msat"] > 0
+            await served.verified()
+
+    run(story())
+
+
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    ("completions", {"prompt": None}, "prompt"),
+    ("completions", {"prompt": 7}, "prompt"),
+    ("completions", {"best_of": 0}, "best_of"),
+    ("embeddings", {"input": {}}, "input"),
+    ("responses", {"max_output_tokens": "many"}, "max_output_tokens"),
+    ("responses", {"input": [[]], "tools": 3}, "tools"),
+    ("messages", {"max_tokens": None}, "max_tokens"),
+    ("messages", {"system": 5}, "system"),
+    ("messages", {"mcp_servers": [{"url": "https://example.com"}]}, "mcp_servers"),
+    ("responses", {"tools": [{"type": "web_search"}]}, "tools"),
+    ("responses", {"background": True}, "background"),
+    ("messages", {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools"),
+    ("chat/completions", {"best_of": 4}, "best_of"),
+]
+
+
+def test_what_is_wrong_is_named(ready: Setup) -> None:
+    async def story() -> None:
+        async with serving(ready) as served:
+            agent = await served.agent("d")
+            for endpoint, fields, param in WRONG:
+                refused = await post(served, agent, endpoint, **fields)
+                error = refused.json()["error"]
+                assert (refused.status_code, error["param"]) == (400, param), error
+
+    run(story())
