@@ -146,6 +146,7 @@ async def bench(
     *,
     clock: Clock | None = None,
     url: str = "sqlite:///arbstr.db",
+    plugin: type[Plugin] = Plugin,
     **more: Any,
 ) -> AsyncIterator[Bench]:
     """All rooms of a call, and an agent with money; `more` is for CallRooms. At the end nothing may be open."""
@@ -165,14 +166,14 @@ async def bench(
                 rail="sim",
             )
         )
-        plugin = Plugin(does)
+        provider = plugin(does)
         pricing = Pricing(margin_ppm=0, fx=None)
-        market = Market([plugin], lambda: pricing, clock, refresh_seconds=60, stale_seconds=900)
+        market = Market([provider], lambda: pricing, clock, refresh_seconds=60, stale_seconds=900)
         await market.refresh()
         rooms = CallRooms(
             market=market,
             router=Router([], {"cheapest": Cheapest()}, strategy="cheapest", output_tokens=100, keep=3),
-            dispatch=Dispatch({"acme": plugin}, clock, first_byte_seconds=5, idle_seconds=5),
+            dispatch=Dispatch({"acme": provider}, clock, first_byte_seconds=5, idle_seconds=5),
             vault=vault,
             clock=clock,
             **{"retry_seconds": 0.01, **more},
