@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
 from arbstr_core.net._guard import origin_of
 from arbstr_core.net._http1 import Connection
+from arbstr_core.net._names import Names, first_of
 
 _KEPT_SECONDS = 30.0
 """How long a connection is kept that nobody uses; most servers wait longer than that."""
@@ -58,6 +59,7 @@ class Pool:
         self._idle: dict[Target, list[tuple[float, Connection]]] = {}
         self._all: set[Connection] = set()
         self._sweep: asyncio.TimerHandle | None = None
+        self._names = Names()
 
     async def connection(self, target: Target) -> Connection:
         """One that is free, the one used last, or a new one. Raises OSError or AddressRefused."""
@@ -76,21 +78,19 @@ class Pool:
             self._sweep.cancel()
 
     async def _connect(self, target: Target) -> Connection:
-        loop = asyncio.get_running_loop()
-        failed: OSError = OSError(f"{target.host} has no address")
-        async with asyncio.timeout(self._connect_seconds):
-            found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-        for _, _, _, _, address in found:
-            if self._allow is not None:
-                self._allow(str(address[0]))
-            try:
-                async with asyncio.timeout(self._connect_seconds):
-                    return await self._connect_to(str(address[0]), target)
-            except OSError as broken:
-                failed = broken
-        raise failed
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                addresses = await self._names.addresses(target.host)
+                if self._allow is not None:
+                    for address in addresses:
+                        self._allow(address)
+                return await first_of(addresses, partial(self._connect_to, target), Connection.abort)
+        except OSError:
+            # It may have moved. A time-out is one of these, too.
+            self._names.forget(target.host)
+            raise
 
-    async def _connect_to(self, address: str, target: Target) -> Connection:
+    async def _connect_to(self, target: Target, address: str) -> Connection:
         _, connection = await asyncio.get_running_loop().create_connection(
             lambda: Connection(lambda free: self._keep(target, free), self._all.discard),
             address,
