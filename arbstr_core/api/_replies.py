@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 import msgspec
 
 from arbstr_core.types import CallFacts, Endpoint, KeyHeader, ReplyCut, Secret
-from arbstr_core.wire import EventTooLarge, SseFramer, events_in
+from arbstr_core.wire import EventTooLarge, SseFramer, broke_off, events_in
 
 
 class Outbound(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +73,8 @@ class Reply:
     async def batches(self) -> AsyncIterator[bytes]:
         """The whole events that arrived together, as they came; this is what the kernel reads a stream with.
 
-        A last event that lacks its blank line gets one. Raises ReplyCut or ReplyTimedOut when the reply breaks off.
+        A last event that lacks its blank line gets one; half an event is none. Raises ReplyCut or ReplyTimedOut when
+        the reply breaks off.
         """
         framer = SseFramer()
         async for chunk in self._chunks:
@@ -84,7 +85,7 @@ class Reply:
             if batch:
                 yield batch
         rest = framer.end()
-        if rest:
+        if rest and not broke_off(rest):
             yield rest
 
     async def events(self) -> AsyncIterator[Sequence[bytes]]:

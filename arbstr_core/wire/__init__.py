@@ -9,7 +9,7 @@ from arbstr_core.wire._content import Content, look_into, server_tools
 from arbstr_core.wire._glimpse import Glimpse
 from arbstr_core.wire._json import DuplicateKey, MalformedJson, Span, members, splice
 from arbstr_core.wire._prefix import Mark, marks, shared_bytes
-from arbstr_core.wire._sse import DONE, EventTooLarge, SseFramer, event_data, events_in, sendable
+from arbstr_core.wire._sse import DONE, EventTooLarge, SseFramer, broke_off, event_data, events_in, sendable
 
 __all__ = [
     "DONE",
@@ -23,6 +23,7 @@ __all__ = [
     "Mark",
     "Span",
     "SseFramer",
+    "broke_off",
     "codec_of",
     "event_data",
     "events_in",

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import msgspec
+
 DONE = b"data: [DONE]\n\n"
 
 _BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
@@ -25,34 +27,52 @@ class SseFramer:
     """Cuts a stream of bytes after whole events, byte for byte, whatever the packets were."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self._looked = 0
         """how much of the rest is known to hold no blank line"""
 
     def feed(self, chunk: bytes) -> bytes:
         """The events that are whole now, each with its blank line; empty where none is."""
-        data = self._rest + chunk if self._rest else chunk
-        end = self._last_blank(data) if b"\r" in data else data.rfind(b"\n\n", self._looked) + 2
-        if end < 2:
-            end = 0
-        if len(data) - end > MAX_EVENT_BYTES:
-            raise EventTooLarge(f"an event is larger than {MAX_EVENT_BYTES} bytes")
-        self._rest = data[end:]
-        self._looked = max(0, len(self._rest) - 3)
-        return data[:end]
+        rest = self._rest
+        if not rest:
+            end = _last_blank(chunk, 0)
+            if end < len(chunk):
+                self._keep(chunk[end:])
+            return chunk[:end]
+        # What came of an event is not copied again for each packet of it.
+        rest += chunk
+        end = _last_blank(rest, self._looked)
+        if not end:
+            self._keep(b"")
+            return b""
+        batch = bytes(rest[:end])
+        del rest[:end]
+        self._keep(b"")
+        return batch
 
-    def _last_blank(self, data: bytes) -> int:
-        # A CR at the very end may be the first half of CRLF: wait for the next chunk.
-        limit = len(data) - 1 if data.endswith(b"\r") else len(data)
-        end = 0
-        for blank in _BLANK.finditer(data, self._looked, limit):
-            end = blank.end()
-        return end
+    def _keep(self, more: bytes) -> None:
+        self._rest += more
+        self._looked = max(0, len(self._rest) - 3)
+        if len(self._rest) > MAX_EVENT_BYTES:
+            raise EventTooLarge(f"an event is larger than {MAX_EVENT_BYTES} bytes")
 
     def end(self) -> bytes:
         """What is left at the end of the stream, its blank line added; empty where nothing is."""
-        rest, self._rest = self._rest.strip(b"\r\n"), b""
+        rest, self._rest = bytes(self._rest.strip(b"\r\n")), bytearray()
         return rest + b"\n\n" if rest else b""
+
+
+def _last_blank(data: bytes | bytearray, start: int) -> int:
+    """Where the last blank line ends that does not begin before `start`; 0 where none does."""
+    if data.find(b"\r", start) < 0:
+        at = data.rfind(b"\n\n", start)
+        return at + 2 if at >= 0 else 0
+    # A CR at the very end may be the first half of CRLF: wait for the next chunk.
+    limit = len(data) - 1 if data.endswith(b"\r") else len(data)
+    end = 0
+    for blank in _BLANK.finditer(data, start, limit):
+        end = blank.end()
+    return end
 
 
 def events_in(batch: bytes) -> Iterator[bytes]:
@@ -96,3 +116,15 @@ def sendable(event: bytes) -> bytes:
     lines = [line for line in _LINE.split(event) if line]
     kept = [line for line in lines if line.startswith((b"data:", b"event:"))]
     return event if len(kept) == len(lines) else b"\n".join(kept) + b"\n\n"
+
+
+def broke_off(event: bytes) -> bool:
+    """True for what a stream ended in the middle of: its data is neither JSON nor `[DONE]`."""
+    data = event_data(event)
+    if data is None or data.startswith(b":") or data == b"[DONE]":
+        return False
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return True
+    return False

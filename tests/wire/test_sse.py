@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbstr_core.wire import DONE, EventTooLarge, SseFramer, event_data, events_in
+from arbstr_core.wire import DONE, EventTooLarge, SseFramer, broke_off, event_data, events_in
 
 ENDS = ["\n", "\r\n", "\r"]
 LINES = st.sampled_from(
@@ -121,3 +121,10 @@ def test_an_event_without_end_is_cut_off(piece: bytes) -> None:
     framer = SseFramer()
     with pytest.raises(EventTooLarge):
         any(framer.feed(piece) for _ in range(200))
+
+
+def test_half_an_event_is_told_from_a_whole_one() -> None:
+    whole = [b"data: {}", b"data: [DONE]", b"data:1", b": x", b"data: : x", b"event: a\ndata: {}", b"event: a"]
+    assert [event for event in whole if broke_off(event + b"\n\n")] == []
+    half = [b'data: {"a":', b"data: [DON", b"data:", b'event: a\ndata: {"', b'data: {"a":"\xe2\x82', b"data: {}x"]
+    assert [event for event in half if not broke_off(event + b"\n\n")] == []
