@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from arbstr_core.api import Endpoint, Offer, Outbound, Reply
 from arbstr_core.testing import an_offer
 from arbstr_core.types import Passthrough
-from arbstr_core.web import read_call
+from arbstr_core.wire import read_call
 
 LIMIT = 100
 """of output; what the house sends where the caller names none"""
