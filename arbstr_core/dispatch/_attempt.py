@@ -74,7 +74,7 @@ async def first_byte(
         reply = await provider.open(outbound(call, quote), quote.offer)
         if reply.status != 200:
             raise await _refusal(reply)
-        look = codec_of(call.endpoint).glimpses()
+        look = codec_of((quote.translated or call).endpoint).glimpses()
         if call.stream:
             found = await _first_events(provider, reply, look, patience, idle_seconds)
         else:

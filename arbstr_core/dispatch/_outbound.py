@@ -15,6 +15,7 @@ _EVENTS = {"content-type": "application/json", "accept": "text/event-stream"}
 
 def outbound(call: ChatCall, quote: Quote) -> Outbound:
     """What to send for `call` to the provider of `quote`: its model name, an output limit, and a wish for usage."""
+    call = quote.translated or call
     offer, codec = quote.offer, codec_of(call.endpoint)
     values: dict[str, bytes] = {}
     if offer.upstream != call.model:

@@ -11,11 +11,12 @@ from arbstr_core.dispatch import OpenReply
 from arbstr_core.flow._closing import Closing
 from arbstr_core.flow._headers import reply_headers
 from arbstr_core.flow._receipt import Ending, facts_of, hold_request, write_receipt
-from arbstr_core.flow._refusal import last_event, lease_lost, refusal, vault_unavailable, withheld
+from arbstr_core.flow._refusal import lease_lost, refusal, vault_unavailable, withheld
 from arbstr_core.flow._remedies import Outcome, Remedies, fit
 from arbstr_core.flow._retries import Again, Answer, Retries, may_come_again
 from arbstr_core.flow._rooms import CallRooms, CallSummary
 from arbstr_core.flow._spare import Spare
+from arbstr_core.flow._voice import Voice
 from arbstr_core.flow._waiting import Leash, drain, over, read_out, wake, woken
 from arbstr_core.flow.approval import decision
 from arbstr_core.metering import Bill, Meter, Seen, bill, counted, exhausted, sent
@@ -46,7 +47,7 @@ class Exchange:
     __slots__ = (
         *("_again", "_answer", "_attempts", "_began", "_bill", "_caller", "_closed", "_digest", "_ended"),
         *("_ending", "_first_byte_at", "_granted", "_hold", "_leash", "_left", "_limited", "_meter", "_opened"),
-        *("_plan", "_rooms", "_spare", "_term", "_waiters", "_whole", "call"),
+        *("_plan", "_rooms", "_spare", "_term", "_voice", "_waiters", "_whole", "call"),
     )
 
     def __init__(
@@ -69,6 +70,7 @@ class Exchange:
         self._limited = False
         self._opened: OpenReply | None = None
         self._meter = Meter(call)
+        self._voice = Voice(call, self._meter)
         self._spare = Spare(self._meter)
         self._ended: asyncio.Future[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
@@ -101,6 +103,7 @@ class Exchange:
         except CallRefused:
             self._ending = Ending.FAILED
             raise
+        self._voice.begin(self._opened.quote)
         self._first_byte_at = rooms.clock.monotonic()
         self._ending = Ending.CLIENT_GONE
         return None
@@ -179,10 +182,9 @@ class Exchange:
     async def body(self) -> bytes:
         """The whole reply of a call that does not stream, settled: durable before it is returned."""
         assert self._opened is not None, "a body before the first byte"
-        body = self._opened.body
+        body = self._voice.whole(self._opened.body, self._opened.shown)
         if self._again is not None:
             self._again.take(body)
-        self._meter.see_body(self._opened.shown)
         self._whole = True
         self._ending = Ending.CLIENT_GONE if self._left else Ending.COMPLETE
         await self._durable(at_most=self._rooms.settle_seconds)
@@ -218,7 +220,7 @@ class Exchange:
         if not (complete or stopped):
             self._rooms.dispatch.broke_off(opened.quote)
         await self._durable(at_most=_SETTLE_SECONDS)
-        yield last_event(self.call.endpoint, self._meter, complete=complete, stopped=stopped), True
+        yield self._voice.last(complete=complete, stopped=stopped), True
 
     # -- the caller that leaves, and what is known meanwhile ------------------------------------------------------
 
@@ -268,7 +270,7 @@ class Exchange:
 
     def _take(self, batch: bytes) -> tuple[bytes, Seen]:
         """Count what came of a stream: all of it passes here, whether or not somebody is there to take it."""
-        kept, seen = self._meter.sift(batch)
+        kept, seen = self._voice.events(batch)
         if self._again is not None:
             self._again.take(kept)
         return kept, seen
@@ -354,10 +356,8 @@ class Exchange:
 
     def _settlement(self, opened: OpenReply, granted: Granted) -> Settlement:
         quote, meter, facts = opened.quote, self._meter, facts_of(opened, self.call.id)
-        usage = meter.usage(facts)
-        self._bill = bill(
-            quote, usage, facts, held_msat=granted.amount_msat, text_bytes=meter.text_bytes, stops=meter.stops
-        )
+        usage, shown = meter.usage(facts), {"text_bytes": meter.text_bytes, "stops": meter.stops}
+        self._bill = bill(quote, usage, facts, held_msat=granted.amount_msat, **shown)
         cost = ProviderCost(provider=quote.offer.provider, cost_msat=self._bill.cost_msat, served=True)
         return Settlement(
             id=granted.id,
@@ -372,8 +372,7 @@ class Exchange:
         again = self._again
         if again is None or not self._whole or not (self._left or again.wanted):
             return None
-        end = last_event(self.call.endpoint, self._meter, complete=True, stopped=False) if self.call.stream else b""
-        return again.kept(self.call.id, self.headers(), end)
+        return again.kept(self.call.id, self.headers(), self._voice.last() if self.call.stream else b"")
 
     def _summary(self) -> CallSummary:
         status, outcome = self._answer or (200 if self._opened else 0, self._ending.value)

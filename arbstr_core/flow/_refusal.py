@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from arbstr_core.metering import Meter
 from arbstr_core.types import (
     AgentDisabled,
     ApprovalRequired,
     Caller,
     CallRefused,
     Conflict,
-    Endpoint,
     InsufficientFunds,
     LimitExceeded,
     StorageError,
@@ -20,22 +18,8 @@ from arbstr_core.types import (
     format_amount,
 )
 from arbstr_core.vault import ApprovalNeeded, RefusalReason, Refused
-from arbstr_core.wire import codec_of
 
 _log = logging.getLogger("arbstr.flow")
-
-
-def last_event(endpoint: Endpoint, meter: Meter, *, complete: bool, stopped: bool) -> bytes:
-    """What ends a stream: the reply's own last event where it has one. `stopped` where arbstr may not pass it on any
-    more; else what is not `complete` its provider did not end."""
-    codec = codec_of(endpoint)
-    if complete:
-        return meter.last or codec.done
-    if stopped:
-        said = "The ledger cannot be reached, so the reply was cut; what came so far is charged."
-        return codec.error_event(said, "api_error", "vault_unavailable")
-    said = "The provider's reply broke off; what came so far was charged."
-    return meter.last or codec.error_event(said, "api_error", "upstream_cut")
 
 
 def vault_unavailable(broken: StorageError) -> VaultUnavailable:

@@ -28,11 +28,7 @@ class Meter:
     __slots__ = ("_call", "_codec", "_keeps_usage", "_look", "_text_at_usage", "_usage", "last", "stops", "text_bytes")
 
     def __init__(self, call: ChatCall) -> None:
-        codec = codec_of(call.endpoint)
-        self._call = call
-        self._codec = codec
-        self._look = codec.glimpses()
-        self._keeps_usage = call.include_usage or not codec.asks_usage
+        self.listen(call)
         self._usage: Usage | None = None
         self._text_at_usage = 0
         self.text_bytes = 0
@@ -40,6 +36,14 @@ class Meter:
         """choices that said why they ended; each may have cost one token that shows no text"""
         self.last = b""
         """the reply's own last event, where it has come and is more than a mark"""
+
+    def listen(self, call: ChatCall) -> None:
+        """The reply is to `call`, and nothing of it was counted yet."""
+        codec = codec_of(call.endpoint)
+        self._call = call
+        self._codec = codec
+        self._look = codec.glimpses()
+        self._keeps_usage = call.include_usage or not codec.asks_usage
 
     def sift(self, batch: bytes) -> tuple[bytes, Seen]:
         """Count events that came together: what of them goes to the caller, and whether the last one looked at passed,

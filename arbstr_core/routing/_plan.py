@@ -11,6 +11,7 @@ from arbstr_core.api import RoutingPolicy, Strategy
 from arbstr_core.routing._quote import CACHE_SECONDS, Pricer
 from arbstr_core.routing._reasons import no_plan, who_comes_first
 from arbstr_core.routing._tiers import Demanded
+from arbstr_core.routing._translated import Translated
 from arbstr_core.types import (
     Caller,
     ChatCall,
@@ -148,18 +149,29 @@ class Router:
         self, call: ChatCall, listings: Sequence[Listing], standing: Standing, excluded: list[Excluded]
     ) -> tuple[Quote, ...]:
         shut = standing.shut
-        pricer = Pricer(call, standing, output_tokens=self._output_tokens, cache_seconds=self._cache_seconds)
-        unfit, price = pricer.unfit, pricer.quote
+        pricer = self._pricer(call, standing)
+        unfit, price, endpoint = pricer.unfit, pricer.quote, call.endpoint
+        others: Translated | None = None
         quotes = []
         for listing in listings:
-            out = unfit(listing)
-            if shut and out is None and (closed := shut.get(listing.offer.key)):
-                out = Excluded(provider=listing.offer.provider, model=listing.offer.model, reason=closed.reason)
-            if out is None:
-                quotes.append(price(listing))
+            found: Quote | Excluded
+            if endpoint in listing.offer.endpoints:
+                found = unfit(listing) or price(listing)
             else:
-                excluded.append(out)
+                others = others or Translated(call, lambda chat: self._pricer(chat, standing))
+                found = others.quote(listing)
+            if isinstance(found, Excluded):
+                excluded.append(found)
+            elif shut and (closed := shut.get(listing.offer.key)):
+                excluded.append(
+                    Excluded(provider=listing.offer.provider, model=listing.offer.model, reason=closed.reason)
+                )
+            else:
+                quotes.append(found)
         return tuple(quotes)
+
+    def _pricer(self, call: ChatCall, standing: Standing) -> Pricer:
+        return Pricer(call, standing, output_tokens=self._output_tokens, cache_seconds=self._cache_seconds)
 
     def _ordered(self, call: ChatCall, quotes: Sequence[Quote], standing: Standing, name: str) -> list[Quote]:
         if len(quotes) <= 1:

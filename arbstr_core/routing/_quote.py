@@ -67,8 +67,6 @@ class Pricer:
     def unfit(self, listing: Listing) -> Excluded | None:
         """Why the offer cannot serve the call; None where it can."""
         offer, call, asked = listing.offer, self._call, self._asked
-        if call.endpoint not in offer.endpoints:
-            return _out(offer, f"does not speak /v1/{call.endpoint}")
         if not call.features <= offer.features:
             return _out(offer, f"lacks {', '.join(sorted(call.features - offer.features))}")
         if offer.max_choices is not None and choices(call) > offer.max_choices:

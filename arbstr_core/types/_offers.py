@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from arbstr_core.types._fields import FieldRule, LimitField, Passthrough
 from arbstr_core.types._money import FxRate, Msat, MsatPrice, Price
+
+if TYPE_CHECKING:
+    from arbstr_core.types._calls import ChatCall
 
 
 class Endpoint(enum.StrEnum):
@@ -142,6 +145,8 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     choices: int = 1
     fx: FxRate | None = None
     expected: Expected = Expected()
+    translated: ChatCall | None = None
+    """the call in the words in which the offer gets it, where those are not the caller's own"""
 
 
 class Excluded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

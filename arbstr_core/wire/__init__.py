@@ -2,14 +2,16 @@
 Lightning invoices. Pure."""
 
 from arbstr_core.wire._bolt11 import Bolt11, read_bech32, read_bolt11
-from arbstr_core.wire._call import codec_of, read_call
+from arbstr_core.wire._call import codec_of, interpreter, read_call, translated
 from arbstr_core.wire._chat_reply import glimpse, plain_text
 from arbstr_core.wire._codec import Codec
 from arbstr_core.wire._content import Content, look_into, server_tools
+from arbstr_core.wire._from_chat import FromChat
 from arbstr_core.wire._glimpse import Glimpse
 from arbstr_core.wire._json import DuplicateKey, MalformedJson, Span, members, splice
 from arbstr_core.wire._prefix import Mark, marks, shared_bytes
 from arbstr_core.wire._sse import DONE, EventTooLarge, SseFramer, broke_off, event_data, events_in, sendable
+from arbstr_core.wire._to_chat import Untranslatable
 
 __all__ = [
     "DONE",
@@ -18,16 +20,19 @@ __all__ = [
     "Content",
     "DuplicateKey",
     "EventTooLarge",
+    "FromChat",
     "Glimpse",
     "MalformedJson",
     "Mark",
     "Span",
     "SseFramer",
+    "Untranslatable",
     "broke_off",
     "codec_of",
     "event_data",
     "events_in",
     "glimpse",
+    "interpreter",
     "look_into",
     "marks",
     "members",
@@ -39,4 +44,5 @@ __all__ = [
     "server_tools",
     "shared_bytes",
     "splice",
+    "translated",
 ]

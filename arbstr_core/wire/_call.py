@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from arbstr_core.types import BadRequest, ChatCall, Endpoint
 from arbstr_core.wire._chat import ChatCodec, CompletionsCodec, EmbeddingsCodec
 from arbstr_core.wire._codec import Codec
+from arbstr_core.wire._from_chat import FromChat
 from arbstr_core.wire._json import DuplicateKey, MalformedJson, Span, members
 from arbstr_core.wire._messages import MessagesCodec
 from arbstr_core.wire._reading import Reader
 from arbstr_core.wire._responses import ResponsesCodec
+from arbstr_core.wire._to_chat import Untranslatable, messages_to_chat
 
 _MOST_OF_A_NAME = 256
 _LARGE_BYTES = 400_000
@@ -72,6 +74,37 @@ def read_call(
         idempotency_key=idempotency_key,
         tries=tries,
     )
+
+
+_TO_CHAT = {Endpoint.MESSAGES: messages_to_chat}
+_FROM_CHAT = {Endpoint.MESSAGES: FromChat}
+
+
+def translated(call: ChatCall) -> ChatCall | None:
+    """The chat that asks for the same as `call`; None where its endpoint is not one that chats stand in for.
+
+    Raises Untranslatable where it asks for what a chat has no word for.
+    """
+    to_chat = _TO_CHAT.get(call.endpoint)
+    if to_chat is None:
+        return None
+    try:
+        return read_call(
+            to_chat(call.body),
+            call_id=call.id,
+            endpoint=Endpoint.CHAT,
+            hints=call.hints,
+            arrived_ms=call.arrived_ms,
+            idempotency_key=call.idempotency_key,
+            tries=call.tries,
+        )
+    except BadRequest as bad:
+        raise Untranslatable(str(bad), bad.param or "messages") from None
+
+
+def interpreter(endpoint: Endpoint) -> FromChat:
+    """What puts the reply of a chat into the words of `endpoint`."""
+    return _FROM_CHAT[endpoint]()
 
 
 def _model(read: Reader) -> str:

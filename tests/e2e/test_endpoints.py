@@ -204,3 +204,49 @@ def test_what_is_wrong_is_named(ready: Setup) -> None:
                 assert (refused.status_code, error["param"]) == (400, param), error
 
     run(story())
+
+
+TRANSLATED = """
+[[plugins.providers_mock.models]]
+name = "chats"
+endpoints = ["chat/completions"]
+input = "1000 sat"
+output = "4000 sat"
+"""
+
+
+def test_messages_reach_a_provider_that_speaks_chat_alone(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with serving(setup(tmp_path, TRANSLATED)) as served:
+            agent = await served.agent()
+            system = {"model": "chats", "system": "Be short"}
+            whole = await post(served, agent, "messages", **system)
+            message = whole.json()
+            assert (message["type"], message["role"], message["stop_reason"]) == ("message", "assistant", "end_turn")
+            assert message["content"] == [{"type": "text", "text": "one two three four"}]
+            assert (message["usage"]["input_tokens"], message["usage"]["output_tokens"]) == (5, 4)
+            assert int(whole.headers["x-arbstr-cost-msat"]) == 5 * INPUT + 4 * OUTPUT
+            cut = (await post(served, agent, "messages", **system, max_tokens=2)).json()
+            assert (cut["stop_reason"], cut["content"][0]["text"]) == ("max_tokens", "one two")
+            stream = await post(served, agent, "messages", **system, stream=True)
+            found = list(events(stream.text))
+            assert [kind for kind, _ in found] == [each["type"] for _, each in found]
+            assert [kind for kind, _ in found if kind != "content_block_delta"] == [
+                *("message_start", "content_block_start", "content_block_stop", "message_delta", "message_stop")
+            ]
+            assert streamed("messages", stream.text) == "one two three four"
+            assert found[-2][1]["usage"] == {
+                "input_tokens": 5,
+                "output_tokens": 4,
+                "cache_creation_input_tokens": 0,
+                "cache_read_input_tokens": 0,
+            }
+            ended = await served.ended(stream.headers["x-request-id"])
+            assert ended["charged_msat"] == 5 * INPUT + 4 * OUTPUT
+            wordless = await post(served, agent, "messages", **system, container="c_1")
+            assert (wordless.status_code, wordless.json()["error"]["param"]) == (400, "container")
+            nobody = await post(served, agent, "responses", model="chats")
+            assert (nobody.status_code, "does not speak" in nobody.text) == (400, True)
+            await served.verified()
+
+    run(story())
