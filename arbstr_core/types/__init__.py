@@ -9,6 +9,7 @@ from arbstr_core.types._calls import (
     Usage,
     UsageSource,
 )
+from arbstr_core.types._endpoints import Endpoint, Feature
 from arbstr_core.types._errors import (
     AddressRefused,
     AgentDisabled,
@@ -69,10 +70,8 @@ from arbstr_core.types._money import (
 from arbstr_core.types._offers import (
     ALL_FEATURES,
     CHAT_ONLY,
-    Endpoint,
     Excluded,
     Expected,
-    Feature,
     Listing,
     Offer,
     Plan,

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from arbstr_core.types._endpoints import Endpoint, Feature
 from arbstr_core.types._money import Msat
-from arbstr_core.types._offers import Endpoint, Feature
 
 
 class _Message(msgspec.Struct):

@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
+from arbstr_core.types._calls import ChatCall
+from arbstr_core.types._endpoints import Endpoint, Feature
 from arbstr_core.types._fields import FieldRule, LimitField, Passthrough
 from arbstr_core.types._money import FxRate, Msat, MsatPrice, Price
-
-if TYPE_CHECKING:
-    from arbstr_core.types._calls import ChatCall
-
-
-class Endpoint(enum.StrEnum):
-    """An endpoint that arbstr serves, OpenAI's or Anthropic's; the value is the path below `/v1`."""
-
-    CHAT = "chat/completions"
-    COMPLETIONS = "completions"
-    EMBEDDINGS = "embeddings"
-    RESPONSES = "responses"
-    MESSAGES = "messages"
-
-
-class Feature(enum.StrEnum):
-    """What a call may need of a model beyond text in and text out."""
-
-    TOOLS = "tools"
-    JSON = "json"
-    VISION = "vision"
-    AUDIO = "audio"
 
 
 class Tier(enum.StrEnum):
