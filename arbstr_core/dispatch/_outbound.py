@@ -10,6 +10,7 @@ from arbstr_core.wire import codec_of, members, splice
 
 _JSON = {"content-type": "application/json", "accept": "application/json"}
 _VERSION, _BETA = "anthropic-version", "anthropic-beta"
+_KNOBS = "provider"
 _EVENTS = {"content-type": "application/json", "accept": "text/event-stream"}
 
 
@@ -18,7 +19,7 @@ def outbound(call: ChatCall, quote: Quote) -> Outbound:
     call = quote.translated or call
     offer, codec = quote.offer, codec_of(call.endpoint)
     values: dict[str, bytes] = {}
-    if offer.upstream != call.model:
+    if offer.upstream != (call.named or call.model):
         values["model"] = json.dumps(offer.upstream).encode()
     limit = str(quote.output_limit).encode()
     # An endpoint may know, or take, only one of several names for the limit.
@@ -29,11 +30,19 @@ def outbound(call: ChatCall, quote: Quote) -> Outbound:
     if call.stream and codec.asks_usage and not call.include_usage:
         values["stream_options"] = _with_usage(call.raw("stream_options"))
     gone = [name for name in without if name in call.members]
+    if _KNOBS in call.members and not _takes_knobs(quote):
+        gone.append(_KNOBS)
     body = splice(call.body, call.members, values, gone) if values or gone else call.body
     headers = _EVENTS if call.stream else _JSON
     if call.endpoint is Endpoint.MESSAGES:
         headers = headers | _anthropics(call, quote)
     return Outbound(endpoint=call.endpoint, headers=headers, body=body, stream=call.stream)
+
+
+def _takes_knobs(quote: Quote) -> bool:
+    """The caller's wishes of routing are ours to fulfil, and no provider's, unless one says so."""
+    rule = quote.offer.fields.get(_KNOBS)
+    return rule is not None and rule.taken
 
 
 def _anthropics(call: ChatCall, quote: Quote) -> dict[str, str]:

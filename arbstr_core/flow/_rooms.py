@@ -10,6 +10,7 @@ import msgspec
 
 from arbstr_core.api import Clock
 from arbstr_core.dispatch import Dispatch
+from arbstr_core.flow._caps import in_msat
 from arbstr_core.flow._lease import Lease
 from arbstr_core.flow.approval import Approvals
 from arbstr_core.market import Market
@@ -17,6 +18,7 @@ from arbstr_core.routing import Router
 from arbstr_core.storage import Cipher
 from arbstr_core.types import Caller, ChatCall, ModelNotFound, Plan
 from arbstr_core.vault import Vault, body_digest
+from arbstr_core.wire import suffixed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,18 @@ class CallRooms:
     """how long a whole answer waits for its charge to be durable; then it is withheld"""
     drain_seconds: float = 10.0
     """how long a reply is read on whose caller has left, to see what it used"""
+
+    def understood(self, call: ChatCall) -> ChatCall:
+        """`call` with what stands behind its model's name read, where no model has that name, and the prices that it
+        names in msat. Raises BadRequest."""
+        snapshot, knobs = self.market.snapshot, call.knobs
+        if knobs is not None and knobs.max_price is not None:
+            call = msgspec.structs.replace(call, knobs=in_msat(knobs, snapshot.fx))
+        if ":" in call.model and snapshot.find(call.model) is None:
+            found = suffixed(call.model, call.knobs)
+            if found is not None:
+                return msgspec.structs.replace(call, named=call.model, model=found[0], knobs=found[1])
+        return call
 
     def planned(self, call: ChatCall, caller: Caller) -> Plan:
         """Whom to ask, and for how much. Raises what the call is refused with."""

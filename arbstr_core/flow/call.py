@@ -50,21 +50,19 @@ class CallFlow:
             raise vault_unavailable(broken) from broken
 
     def begin(self, call: ChatCall, caller: Caller) -> Exchange:
-        """A new exchange; the caller of this must close it. Raises ShuttingDown."""
+        """A new exchange; the caller of this must close it. Raises ShuttingDown, or BadRequest."""
         if self._stopping:
             raise ShuttingDown("arbstr is shutting down; try again in a moment")
         lease = self._rooms.lease
         if lease is not None and not lease.serves(lease.term):
             raise lease_lost()
-        exchange = Exchange(self._rooms, call, caller, self._closed, self._retries)
+        exchange = Exchange(self._rooms, self._rooms.understood(call), caller, self._closed, self._retries)
         self._open[exchange] = caller
         return exchange
 
     def plan(self, call: ChatCall, caller: Caller = _ANYONE) -> Plan:
         """What would happen to `call`, without doing it. Raises what the call would be refused with."""
-        row = self.snapshot.find(call.model)
-        listings, out = (row.listings, row.out) if row else ((), ())
-        return self._rooms.router.plan(call, caller, listings, out, self._rooms.dispatch.standing())
+        return self._rooms.planned(self._rooms.understood(call), caller)
 
     def refused(self, call_id: str, caller: Caller | None, model: str, status: int, error: CallRefused) -> None:
         """Note a call that was refused before it was begun, or while it was opened."""

@@ -16,7 +16,6 @@ from arbstr_core.types import (
     Caller,
     ChatCall,
     Conflict,
-    ModelNotFound,
     NotFound,
     NothingQualifies,
     PolicyRefused,
@@ -63,8 +62,6 @@ class HouseFlow:
 
     def route(self, call: ChatCall, caller: Caller = _ANYONE) -> Json:
         """What would happen to a call: its candidates with their cost, and who is out and why. Sends nothing."""
-        if self._calls.snapshot.find(call.model) is None:
-            raise ModelNotFound(f"The model {call.model!r} does not exist here; `arbstr offers` lists those that do")
         try:
             return documents.plan(self._calls.plan(call, caller))
         except (NothingQualifies, PolicyRefused, ProvidersUnavailable) as refused:

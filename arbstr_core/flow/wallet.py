@@ -15,7 +15,6 @@ from arbstr_core.types import (
     Caller,
     ChatCall,
     Conflict,
-    ModelNotFound,
     NotFound,
     NothingQualifies,
     PolicyRefused,
@@ -109,8 +108,6 @@ class WalletFlow:
     async def quote(self, caller: Caller, call: ChatCall) -> Json:
         """What `call` would be held for and is expected to cost, by candidate, and what would refuse it."""
         me = await self._me(caller)
-        if self._calls.snapshot.find(call.model) is None:
-            raise ModelNotFound(f"The model {call.model!r} does not exist here; GET /v1/models lists those that do")
         try:
             plan = self._calls.plan(call, caller)
         except (NothingQualifies, PolicyRefused, ProvidersUnavailable) as refused:

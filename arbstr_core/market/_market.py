@@ -84,6 +84,7 @@ class Market:
                 for model in sold.keys() | out.keys()
             },
             as_of_ms=now,
+            fx=pricing.fx,
         )
 
     def _judge(self, provider: str, offer: Offer, pricing: Pricing, stale: bool) -> Listing | str:

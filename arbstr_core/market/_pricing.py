@@ -15,7 +15,7 @@ class Pricing:
 
     def __init__(self, *, margin_ppm: int, fx: FxRate | None) -> None:
         self._margin_ppm = margin_ppm
-        self._fx = fx
+        self.fx = fx
 
     def listing(self, offer: Offer) -> Listing | str:
         """The offer with its price in msat; or why it has none, in a sentence."""
@@ -23,11 +23,11 @@ class Pricing:
         if price is None:
             return "it has no price: set input and output, or free = true"
         if isinstance(price, UsdPrice):
-            if self._fx is None:
+            if self.fx is None:
                 return "its price is in USD and there is no rate: set [market] usd_per_btc"
             if not _finite(price):
                 return "its price is no number"
-            fx = self._fx
+            fx = self.fx
             cost = _in_msat(price, fx)
         else:
             cost = NO_COST if isinstance(price, Free) else price

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from arbstr_core.types import Excluded, Listing
+from arbstr_core.types import Excluded, FxRate, Listing
 
 
 class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +22,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     models: Mapping[str, ModelRow] = {}
     as_of_ms: int = 0
+    fx: FxRate | None = None
+    """by which prices in US dollars became msat"""
 
     def find(self, model: str) -> ModelRow | None:
         """The row of a model; None where nobody offers it."""

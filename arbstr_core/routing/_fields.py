@@ -27,7 +27,7 @@ _SAMPLING = """temperature top_p top_k min_p top_a typical_p frequency_penalty p
     repeat_penalty repeat_last_n logit_bias seed stop stop_token_ids ignore_eos min_tokens skip_special_tokens mirostat
     mirostat_tau mirostat_eta dry_multiplier dry_base dry_allowed_length xtc_probability xtc_threshold"""
 PLAIN_OF: Mapping[Endpoint, frozenset[str]] = {
-    endpoint: frozenset(fields.split())
+    endpoint: frozenset(fields.split()) | {"provider"}
     for endpoint, fields in {
         Endpoint.CHAT: f"""model messages stream stream_options max_tokens max_completion_tokens n tools tool_choice
             functions function_call parallel_tool_calls response_format {_SAMPLING} logprobs top_logprobs user metadata
@@ -84,7 +84,7 @@ _TABLE: Mapping[str, _Costly] = {
     "prompt": _REFERS,
     "documents": _REFERS,
     "file_ids": _REFERS,
-    **dict.fromkeys(("models", "provider", "route", "preset", "transforms"), _ELSEWHERE),
+    **dict.fromkeys(("models", "route", "preset", "transforms"), _ELSEWHERE),
     **dict.fromkeys(
         ("n_predict", "n_cmpl", "num_predict", "max_new_tokens", "max_output_tokens", "max_length", "options"), _LIMIT
     ),

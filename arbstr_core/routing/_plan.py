@@ -12,6 +12,7 @@ from arbstr_core.routing._quote import CACHE_SECONDS, Pricer
 from arbstr_core.routing._reasons import no_plan, who_comes_first
 from arbstr_core.routing._tiers import Demanded
 from arbstr_core.routing._translated import Translated
+from arbstr_core.routing._wishes import in_wished_order, said_of_order, wished
 from arbstr_core.types import (
     Caller,
     ChatCall,
@@ -100,6 +101,9 @@ class Router:
     ) -> Plan:
         excluded = list(out)
         quotes = self._qualified(call, listings, standing, excluded)
+        knobs = call.knobs
+        if knobs is not None:
+            quotes = wished(knobs, quotes, excluded)
         if not quotes:
             sentence = no_plan("no offer qualifies", call, excluded)
             raise NothingQualifies(sentence, out=tuple(excluded), param=_to_blame(excluded))
@@ -107,13 +111,18 @@ class Router:
         chosen = said.strategy or self._strategy
         serving, spare = demanded.split(quotes)
         serving = self._ordered(call, serving, standing, chosen)
+        reasons = said.reasons
+        if knobs is not None:
+            serving = in_wished_order(knobs, serving, standing)
+            reasons = [*reasons, *said_of_order(knobs)]
         spare = sorted(self._ordered(call, spare, standing, chosen), key=_tier)
-        kept, beaten = _cut(serving, spare, self._keep)
+        keep = self._keep if knobs is None or knobs.allow_fallbacks or knobs.order else 1
+        kept, beaten = _cut(serving, spare, keep)
         return Plan(
             candidates=kept,
             beaten=beaten,
             out=tuple(excluded),
-            reasons=(*said.reasons, *who_comes_first(call, chosen, demanded, serving, spare)),
+            reasons=(*reasons, *who_comes_first(call, chosen, demanded, serving, spare)),
             strategy=chosen,
             policy=said.decided_by,
             notes=said.notes,

@@ -49,6 +49,7 @@ from arbstr_core.types._errors import (
     VaultUnavailable,
 )
 from arbstr_core.types._fields import PASS, REFUSE, FieldRule, KeyHeader, LimitField, Passthrough
+from arbstr_core.types._knobs import Knobs, MaxPrice, Sort
 from arbstr_core.types._money import (
     MAX_MSAT,
     NO_COST,
@@ -165,9 +166,11 @@ __all__ = [
     "Invoice",
     "InvoiceTarget",
     "KeyHeader",
+    "Knobs",
     "LimitExceeded",
     "LimitField",
     "Listing",
+    "MaxPrice",
     "ModelNotFound",
     "Msat",
     "MsatPrice",
@@ -211,6 +214,7 @@ __all__ = [
     "SecretRef",
     "Shut",
     "ShuttingDown",
+    "Sort",
     "Standing",
     "StillRunning",
     "StorageError",

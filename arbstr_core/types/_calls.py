@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from arbstr_core.types._endpoints import Endpoint, Feature
+from arbstr_core.types._knobs import Knobs
 from arbstr_core.types._money import Msat
 
 
@@ -40,6 +41,7 @@ class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
     sounds inside the body, `attached_bytes` of it; `elsewhere` is the first place that refers to content that is not in
     the body. `inside` names what else in there may cost something: `tools.TYPE` for a tool that runs at the provider,
     and `cache_control`. `hints` are the caller's headers `x-arbstr-*`, `prefer` and `anthropic-*`, in lower case.
+    `knobs` are its wishes of routing. `named` is the model as the body has it, where `model` is not that.
     `arrived_ms` is Unix time in milliseconds. `idempotency_key` is the caller's own name for what it asks, None where
     it gave none; `tries` is how often it has asked for the same before, where it counts that.
     """
@@ -60,6 +62,8 @@ class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
     elsewhere: str | None = None
     inside: frozenset[str] = frozenset()
     hints: Mapping[str, str] = {}
+    knobs: Knobs | None = None
+    named: str | None = None
     arrived_ms: int = 0
     idempotency_key: str | None = None
     tries: int | None = None

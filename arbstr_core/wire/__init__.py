@@ -9,6 +9,7 @@ from arbstr_core.wire._content import Content, look_into, server_tools
 from arbstr_core.wire._from_chat import FromChat
 from arbstr_core.wire._glimpse import Glimpse
 from arbstr_core.wire._json import DuplicateKey, MalformedJson, Span, members, splice
+from arbstr_core.wire._knobs import suffixed
 from arbstr_core.wire._prefix import Mark, marks, shared_bytes
 from arbstr_core.wire._sse import DONE, EventTooLarge, SseFramer, broke_off, event_data, events_in, sendable
 from arbstr_core.wire._to_chat import Untranslatable
@@ -44,5 +45,6 @@ __all__ = [
     "server_tools",
     "shared_bytes",
     "splice",
+    "suffixed",
     "translated",
 ]

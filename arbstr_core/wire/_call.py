@@ -9,6 +9,7 @@ from arbstr_core.wire._chat import ChatCodec, CompletionsCodec, EmbeddingsCodec
 from arbstr_core.wire._codec import Codec
 from arbstr_core.wire._from_chat import FromChat
 from arbstr_core.wire._json import DuplicateKey, MalformedJson, Span, members
+from arbstr_core.wire._knobs import read_knobs
 from arbstr_core.wire._messages import MessagesCodec
 from arbstr_core.wire._reading import Reader
 from arbstr_core.wire._responses import ResponsesCodec
@@ -70,6 +71,7 @@ def read_call(
         elsewhere=content.elsewhere,
         inside=asked.inside,
         hints=hints,
+        knobs=read_knobs(read) if "provider" in spans else None,
         arrived_ms=arrived_ms,
         idempotency_key=idempotency_key,
         tries=tries,

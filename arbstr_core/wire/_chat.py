@@ -34,7 +34,17 @@ class ChatCodec(Codec):
 
     endpoint = Endpoint.CHAT
     read = frozenset(
-        {"model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "tools"}
+        {
+            "model",
+            "provider",
+            "messages",
+            "stream",
+            "stream_options",
+            "max_tokens",
+            "max_completion_tokens",
+            "n",
+            "tools",
+        }
         | {"functions", "response_format"}
     )
     prompt = ("messages", "tools", "functions", "response_format")
@@ -86,7 +96,9 @@ class CompletionsCodec(Codec):
     """`/v1/completions`"""
 
     endpoint = Endpoint.COMPLETIONS
-    read = frozenset({"model", "prompt", "suffix", "stream", "stream_options", "max_tokens", "n", "best_of"})
+    read = frozenset(
+        {"model", "provider", "prompt", "suffix", "stream", "stream_options", "max_tokens", "n", "best_of"}
+    )
     prompt = ("prompt", "suffix")
     asks_usage = True
     done = DONE
@@ -129,7 +141,7 @@ class EmbeddingsCodec(Codec):
     """`/v1/embeddings`; nothing is generated, so that only the input costs."""
 
     endpoint = Endpoint.EMBEDDINGS
-    read = frozenset({"model", "input"})
+    read = frozenset({"model", "provider", "input"})
     prompt = ("input",)
 
     def asked(self, read: Reader) -> Asked:

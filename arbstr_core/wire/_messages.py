@@ -55,7 +55,9 @@ class MessagesCodec(Codec):
     """`/v1/messages`"""
 
     endpoint = Endpoint.MESSAGES
-    read = frozenset({"model", "messages", "system", "max_tokens", "stream", "tools", "output_format", "output_config"})
+    read = frozenset(
+        {"model", "provider", "messages", "system", "max_tokens", "stream", "tools", "output_format", "output_config"}
+    )
     prompt = ("messages", "system", "tools", "output_format", "output_config")
     done = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 

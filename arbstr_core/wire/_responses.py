@@ -64,7 +64,7 @@ class ResponsesCodec(Codec):
     """`/v1/responses`"""
 
     endpoint = Endpoint.RESPONSES
-    read = frozenset({"model", "input", "instructions", "stream", "max_output_tokens", "tools", "text"})
+    read = frozenset({"model", "provider", "input", "instructions", "stream", "max_output_tokens", "tools", "text"})
     prompt = ("input", "instructions", "tools", "text")
 
     def asked(self, read: Reader) -> Asked:

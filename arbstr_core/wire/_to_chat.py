@@ -19,7 +19,7 @@ _AS_IT_IS = {"model": "model", "max_tokens": "max_tokens", "temperature": "tempe
     "top_k": "top_k",
     "stop_sequences": "stop",
 }
-_LEFT_OUT = frozenset({"cache_control", "service_tier"})
+_LEFT_OUT = frozenset({"cache_control", "service_tier", "provider"})
 """They change neither the answer nor what it is made of: what providers of chats keep, they keep unasked."""
 _TOOL_KEYS = frozenset({"name", "description", "input_schema", "strict", "type", "cache_control"})
 _RAWS = msgspec.json.Decoder(dict[str, msgspec.Raw])

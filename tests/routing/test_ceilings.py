@@ -168,7 +168,6 @@ COSTLY: list[tuple[str, Any]] = [
     ("background", True),
     ("chat_template", "{{ x }}"),
     ("models", ["other"]),
-    ("provider", {"sort": "latency"}),
     ("n_predict", 5),
     ("max_new_tokens", 5),
     ("options", {"num_predict": 9}),

@@ -25,6 +25,7 @@ VALUES: dict[str, Any] = {
     "tools": [{"type": "function", "function": {"name": "f"}}],
     "functions": [{"name": "f"}],
     "response_format": {"type": "json_object"},
+    "provider": {"sort": "price"},
 }
 MATTERS = sorted({*PLAIN_OF[Endpoint.CHAT], *_TABLE})
 SPACES = st.sampled_from(["", " ", "\n", "\t", " \r\n "])
