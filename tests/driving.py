@@ -35,6 +35,8 @@ CLIENTS = {
     "ai-sdk openai": ("ai_sdk.mjs", "openai"),
     "llm": ("llm_tool.py",),
 }
+"""those of OpenAI's API, and how each is started"""
+ANTHROPIC = {"anthropic": ("anthropic_messages.py",), "anthropic async": ("anthropic_messages.py", "async")}
 
 
 class Raised(Exception):

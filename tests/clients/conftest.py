@@ -8,9 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
-from driving import CLIENTS, Client, Driver, World, make_clients
+from driving import ANTHROPIC, CLIENTS, Client, Driver, World, make_clients
 from house import PRICED, instance, process, write
 from upstream import Upstream
+
+ENDPOINTS = ["chat/completions", "completions", "embeddings", "responses", "messages"]
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +28,7 @@ def drivers(clients_made: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
         def driver(name: str) -> Driver:
             if name not in made:
-                program, *words = CLIENTS[name]
+                program, *words = (CLIENTS | ANTHROPIC)[name]
                 made[name] = Driver(program, words, tmp_path_factory.mktemp("client"))
                 stack.callback(made[name].close)
             return made[name]
@@ -38,7 +40,7 @@ def drivers(clients_made: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("world")
     with Upstream() as upstream:
-        setup = write(folder, instance("x", upstream.url, f"[models.m]\n{PRICED}"))
+        setup = write(folder, instance("x", upstream.url, f"[models.m]\n{PRICED}", f"endpoints = {ENDPOINTS}"))
         with process(setup), httpx.Client(base_url=setup.url, headers=setup.operator(), trust_env=False) as admin:
             yield World(setup, upstream, admin)
             ledger = admin.get("/admin/audit/verify").raise_for_status().json()

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from driving import CLIENTS, SECONDS, Client, Raised
+import shapes
+from charging import USED_MSAT
+from driving import ANTHROPIC, CLIENTS, SECONDS, Client, Raised
+from shapes import streamed, whole
 from upstream import Act
 
 OPENAI = ("openai", "openai async", "openai-node")
 BY_OPENAI = (*OPENAI, "langchain", "llm")
 """whose errors are those of OpenAI's SDKs"""
+WAYS = [
+    *((name, do) for name in CLIENTS | ANTHROPIC for do in ("plain", "stream") if (name, do) != ("llm", "stream")),
+    *((name, do) for name in ("openai", "openai-node", "ai-sdk openai") for do in ("respond", "respond_streamed")),
+]
+"""llm tries everything three times, whatever it is told: once is enough"""
+BOTH = pytest.mark.parametrize(("client", "do"), WAYS, indirect=["client"])
+TEXT = "five words are said here"
+RESPONSE, MESSAGE = whole(shapes.response([shapes.said_item(TEXT)])), whole(shapes.message([shapes.text_block(TEXT)]))
 
 
 def own(status: int, message: str, *headers: tuple[str, str], **error: Any) -> Act:
@@ -43,6 +54,10 @@ def told(client: Client, seen: Raised, status: int, kind: str, code: str | None)
         assert kind in seen["classes"], seen
         assert seen["code"] == code, seen
         assert seen["request_id"].startswith("req_")
+    elif client.name in ANTHROPIC:
+        assert kind.replace("APIError", "APIStatusError") in seen["classes"], seen
+        assert seen["body"]["error"].get("code") == code, seen
+        assert seen["request_id"].startswith("req_")
     else:
         assert "APICallError" in seen["classes"], seen
         assert seen["code"] == code, seen
@@ -53,11 +68,6 @@ def logged(client: Client) -> int:
     """How many requests arbstr has seen, and written down."""
     ((count,),) = client.world.setup.rows("SELECT count(*) FROM request_log")
     return int(count)
-
-
-WAYS = [(name, do) for name in CLIENTS for do in ("plain", "stream") if (name, do) != ("llm", "stream")]
-"""llm tries everything three times, whatever it is told: once is enough"""
-BOTH = pytest.mark.parametrize(("client", "do"), WAYS, indirect=["client"])
 
 
 @BOTH
@@ -95,7 +105,8 @@ def test_a_mistake_of_the_client_in_the_words_of_the_provider(client: Client, do
     hits = client.world.upstream.hits()
     seen = raised(client, do, retries=2)
     told(client, seen, 400, "BadRequestError", "context_length_exceeded")
-    assert seen["param"] == "messages"
+    if client.name not in ANTHROPIC:
+        assert seen["param"] == "messages"
     assert "This model takes 10 tokens" in seen["message"]
     assert client.world.upstream.hits() - hits == 1
 
@@ -127,44 +138,85 @@ def test_what_the_provider_does_wrong(
 @pytest.mark.parametrize(
     "act",
     [own(429, "slow down", ("retry-after", "1")), own(500, "oops"), Act(how="cut_before")],
-    ids=lambda act: act.how,
+    ids=["429", "500", "connection lost"],
 )
+@pytest.mark.parametrize("client", CLIENTS | ANTHROPIC, indirect=True)
 def test_a_retry_that_goes_through_is_charged_once(client: Client, act: Act) -> None:
     world = client.world
-    world.upstream.script("m", act, Act())
+    world.upstream.script("m", act, MESSAGE if client.name in ANTHROPIC else Act())
     before, hits = world.show(client.agent), world.upstream.hits()
     client("plain", retries=1)
     after = world.show(client.agent)
     assert world.upstream.hits() - hits == 2
-    assert before["posted_msat"] - after["posted_msat"] == 31
+    assert before["posted_msat"] - after["posted_msat"] == USED_MSAT
     assert after["held_msat"] == 0
 
 
-@pytest.mark.parametrize("how", ["error_event", "cut"])
-def test_a_stream_that_fails_in_its_middle(client: Client, how: str) -> None:
+# -- streams that fail, and clients that leave -----------------------------------------------------------------------
+
+
+def broken(events: Sequence[tuple[str, Any]], *last: tuple[str, Any]) -> Act:
+    return streamed([*events[: len(events) // 2], *last])
+
+
+RESPONDING, SAYING = shapes.response_events(TEXT), shapes.message_events([shapes.text_block(TEXT)])
+WRONG = {"type": "overloaded_error", "message": "scripted"}
+FAILED = {
+    "stream": {"error": Act(how="error_event"), "cut": Act(how="cut")},
+    "respond_streamed": {
+        "error": broken(RESPONDING, ("error", {"type": "error", "code": "c", "message": "scripted", "param": None})),
+        "cut": broken(RESPONDING),
+    },
+    "message": {"error": broken(SAYING, ("error", {"type": "error", "error": WRONG})), "cut": broken(SAYING)},
+}
+
+
+@pytest.mark.parametrize("how", ["error", "cut"])
+@pytest.mark.parametrize(
+    ("client", "do"), [each for each in WAYS if "stream" in each[1]] + [("llm", "stream")], indirect=["client"]
+)
+def test_a_stream_that_fails_in_its_middle(client: Client, do: str, how: str) -> None:
     """It is an error to the client, never an answer that only seems whole; what came is paid for."""
     world = client.world
-    world.upstream.script("m", Act(how=how))
+    world.upstream.script("m", FAILED["message" if client.name in ANTHROPIC else do][how])
     before = world.show(client.agent)
-    seen = raised(client, "stream", retries=2)
-    assert "APIError" in seen["classes"] or client.name.startswith("ai-sdk"), seen
+    if do == "respond_streamed" and client.name in OPENAI:
+        # OpenAI's clients hand on the last event of a response as it is.
+        last = client(do, retries=2)[-1]
+        assert last["type"] in ("error", "response.failed"), last
+    else:
+        seen = raised(client, do, retries=2)
+        assert client.name.startswith("ai-sdk") or {"APIError"} <= set(seen["classes"]), seen
     after = world.show(client.agent)
     assert after["held_msat"] == 0
     assert after["posted_msat"] < before["posted_msat"]
 
 
-def test_a_client_that_leaves_in_the_middle(client: Client) -> None:
+LONG = " ".join(["word"] * 60)
+LEFT = {
+    "cancel": (Act(words=60, pause=0.01, usage=(11, 60)), Act()),
+    "respond_cancelled": (streamed(shapes.response_events(LONG), pause=0.01), RESPONSE),
+    "message": (streamed(shapes.message_events([shapes.text_block(LONG)]), pause=0.01), MESSAGE),
+}
+
+
+@pytest.mark.parametrize(
+    ("client", "do"),
+    [*((name, "cancel") for name in CLIENTS | ANTHROPIC), *((name, "respond_cancelled") for name in OPENAI)],
+    indirect=["client"],
+)
+def test_a_client_that_leaves_in_the_middle(client: Client, do: str) -> None:
     """It is gone at once, its call ends in one charge, and the same client goes on."""
     world = client.world
-    world.upstream.script("m", Act(words=60, pause=0.01, usage=(11, 60)), Act())
+    world.upstream.script("m", *LEFT["message" if client.name in ANTHROPIC else do])
     before, hits = world.show(client.agent), world.upstream.hits()
-    shown = client("cancel", fields={"max_tokens": 500})
-    assert len(shown["seen"]) == 3
+    shown = client(do)
+    assert len(shown["seen"]) >= 3
     until(lambda: world.show(client.agent)["held_msat"] == 0)
     after = world.show(client.agent)
     assert world.upstream.hits() - hits == 2
     # The first call is read on for its usage, or up to what it came to; the second costs what it always does.
-    assert 31 + 11 < before["posted_msat"] - after["posted_msat"] <= 31 + 11 + 4 * 60
+    assert USED_MSAT + 11 < before["posted_msat"] - after["posted_msat"] <= USED_MSAT + 11 + 4 * 60
 
 
 @pytest.mark.parametrize("client", OPENAI, indirect=True)

@@ -2,7 +2,7 @@
 
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { generateText, jsonSchema, Output, stepCountIs, streamText, tool } from "ai";
+import { embedMany, generateText, jsonSchema, Output, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
 import { answering, CITY, PROMPT } from "./speaking.mjs";
 
@@ -11,10 +11,16 @@ globalThis.AI_SDK_LOG_WARNINGS = false;
 const own = process.argv[2] === "openai";
 const Person = z.object({ name: z.string(), age: z.number().int() });
 
+function provider(ask, more = {}) {
+  const settings = { name: "arbstr", baseURL: ask.url, apiKey: ask.key, ...more };
+  return own ? createOpenAI(settings) : createOpenAICompatible({ ...settings, supportsStructuredOutputs: true });
+}
+
 function model(ask, includeUsage = false) {
-  const settings = { name: "arbstr", baseURL: ask.url, apiKey: ask.key };
-  if (own) return createOpenAI(settings).chat(ask.model);
-  return createOpenAICompatible({ ...settings, includeUsage, supportsStructuredOutputs: true })(ask.model);
+  const made = provider(ask, { includeUsage });
+  if (ask.endpoint === "completions") return own ? made.completion(ask.model) : made.completionModel(ask.model);
+  if (ask.endpoint === "responses") return made.responses(ask.model);
+  return own ? made.chat(ask.model) : made(ask.model);
 }
 
 const asked = (ask, more = {}, usage = false) => ({
@@ -114,6 +120,15 @@ async function cancel(ask) {
   return { seen: seen.slice(0, 3), again: await plain(ask) };
 }
 
+async function embed(ask) {
+  const made = own ? provider(ask).embedding(ask.model) : provider(ask).embeddingModel(ask.model);
+  const { embeddings, usage } = await embedMany({ model: made, values: [PROMPT, "Rome"], maxRetries: ask.retries });
+  return { embeddings, usage };
+}
+
+// What is done over chat, over another endpoint.
+const at = (endpoint, work) => (ask) => work({ ...ask, endpoint });
+
 await answering(
   {
     plain,
@@ -127,6 +142,16 @@ await answering(
     structured,
     structured_streamed,
     cancel,
+    embed,
+    text: at("completions", plain),
+    text_streamed: at("completions", (ask) => streamed(ask, {}, ask.usage)),
+    respond: at("responses", plain),
+    respond_streamed: at("responses", (ask) => streamed(ask)),
+    respond_tools: at("responses", tools),
+    respond_tools_streamed: at("responses", (ask) => streamed(ask, { tools: declared })),
+    respond_structured: at("responses", structured),
+    respond_structured_streamed: at("responses", structured_streamed),
+    respond_cancelled: at("responses", cancel),
   },
   // What it gives up with after retries holds the error that it met last.
   (error) => {

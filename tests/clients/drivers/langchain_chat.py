@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from langchain_openai import ChatOpenAI
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel
 from speaking import PROMPT, WEATHER, Ask, answering
 
@@ -80,10 +80,33 @@ def cancel(ask: Ask) -> Any:
     return {"seen": seen, "again": plain(ask)}
 
 
+def embed(ask: Ask) -> Any:
+    settings = {"model": ask["model"], "base_url": ask["url"], "api_key": ask["key"], "max_retries": ask["retries"]}
+    # Without it a tokenizer is fetched from elsewhere.
+    return OpenAIEmbeddings(**settings, check_embedding_ctx_length=False).embed_documents([PROMPT, "Rome"])
+
+
+def respond(ask: Ask) -> Any:
+    return shown(model(ask, use_responses_api=True).invoke(PROMPT))
+
+
+def respond_streamed(ask: Ask) -> Any:
+    return [shown(chunk) for chunk in model(ask, use_responses_api=True).stream(PROMPT)]
+
+
+def respond_tools(ask: Ask) -> Any:
+    return shown(model(ask, use_responses_api=True).bind_tools([WEATHER]).invoke(PROMPT))
+
+
+def respond_tools_streamed(ask: Ask) -> Any:
+    return [shown(chunk) for chunk in model(ask, use_responses_api=True).bind_tools([WEATHER]).stream(PROMPT)]
+
+
 answering(
     {
         "plain": plain, "raw": raw, "stream": stream, "usage_off": stream, "usage_on": usage_on, "tools": tools,
         "tools_streamed": tools_streamed, "structured": structured, "structured_streamed": structured_streamed,
-        "cancel": cancel,
+        "cancel": cancel, "embed": embed, "respond": respond, "respond_streamed": respond_streamed,
+        "respond_tools": respond_tools, "respond_tools_streamed": respond_tools_streamed,
     }
 )  # fmt: skip

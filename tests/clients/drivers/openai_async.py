@@ -9,7 +9,7 @@ from typing import Any
 
 import openai
 from pydantic import BaseModel
-from speaking import MESSAGES, WEATHER, Ask, answering
+from speaking import FLAT_WEATHER, MESSAGES, PROMPT, WEATHER, Ask, answering
 
 
 class Person(BaseModel):
@@ -106,6 +106,65 @@ async def models(ask: Ask) -> Any:
     return {"listed": listed, "one": (await stock.models.retrieve(ask["model"])).id}
 
 
+async def text(ask: Ask) -> Any:
+    return (await client(ask).completions.create(model=ask["model"], prompt=PROMPT)).to_dict()
+
+
+async def text_streamed(ask: Ask) -> Any:
+    options = {"stream_options": {"include_usage": True}} if ask.get("usage") else {}
+    chunks = await client(ask).completions.create(model=ask["model"], prompt=PROMPT, stream=True, **options)
+    return [chunk.to_dict() async for chunk in chunks]
+
+
+async def embed(ask: Ask) -> Any:
+    return (await client(ask).embeddings.create(model=ask["model"], input=[PROMPT, "Rome"])).to_dict()
+
+
+def asked(ask: Ask, **more: Any) -> dict[str, Any]:
+    return {"model": ask["model"], "input": PROMPT, **ask.get("fields", {}), **more}
+
+
+async def respond(ask: Ask) -> Any:
+    answer = await client(ask).responses.create(**asked(ask))
+    return {"text": answer.output_text, "whole": answer.to_dict()}
+
+
+async def respond_streamed(ask: Ask) -> Any:
+    return [event.to_dict() async for event in await client(ask).responses.create(**asked(ask, stream=True))]
+
+
+async def respond_tools(ask: Ask) -> Any:
+    return (await client(ask).responses.create(**asked(ask, tools=[FLAT_WEATHER]))).to_dict()
+
+
+async def respond_tools_streamed(ask: Ask) -> Any:
+    async with client(ask).responses.stream(**asked(ask, tools=[FLAT_WEATHER])) as events:
+        types = [event.type async for event in events]
+        return {"types": types, "final": (await events.get_final_response()).to_dict()}
+
+
+async def respond_structured(ask: Ask) -> Any:
+    parsed = (await client(ask).responses.parse(**asked(ask, text_format=Person))).output_parsed
+    assert isinstance(parsed, Person)
+    return {"parsed": parsed.model_dump()}
+
+
+async def respond_structured_streamed(ask: Ask) -> Any:
+    async with client(ask).responses.stream(**asked(ask, text_format=Person)) as events:
+        async for _ in events:
+            pass
+        parsed = (await events.get_final_response()).output_parsed
+        assert isinstance(parsed, Person)
+        return {"parsed": parsed.model_dump()}
+
+
+async def respond_cancelled(ask: Ask) -> Any:
+    events = await client(ask).responses.create(**asked(ask, stream=True))
+    seen = [(await anext(events)).to_dict() for _ in range(6)]
+    await events.close()
+    return {"seen": seen, "again": await respond(ask)}
+
+
 async def keyed(ask: Ask) -> Any:
     """Two bodies under one key."""
     stock = client(ask)
@@ -118,11 +177,8 @@ def awaited(do: Callable[[Ask], Awaitable[Any]]) -> Callable[[Ask], Any]:
     return lambda ask: runner.run(do(ask))
 
 
+CHAT = (plain, raw, stream, usage_on, tools, tools_streamed, structured, structured_streamed, cancel, models, keyed)
+OTHERS = (text, text_streamed, embed, respond, respond_streamed, respond_tools, respond_tools_streamed)
+LAST = (respond_structured, respond_structured_streamed, respond_cancelled)
 with asyncio.Runner() as runner:
-    answering(
-        {
-            do.__name__: awaited(do)
-            for do in (plain, raw, stream, usage_on, tools, tools_streamed, structured, structured_streamed, cancel)
-        }
-        | {"usage_off": awaited(stream), "models": awaited(models), "keyed": awaited(keyed)}
-    )
+    answering({do.__name__: awaited(do) for do in (*CHAT, *OTHERS, *LAST)} | {"usage_off": awaited(stream)})

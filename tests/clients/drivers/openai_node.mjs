@@ -1,9 +1,9 @@
 // openai-node.
 
 import OpenAI from "openai";
-import { zodResponseFormat } from "openai/helpers/zod";
+import { zodResponseFormat, zodTextFormat } from "openai/helpers/zod";
 import { z } from "zod";
-import { answering, CITY, MESSAGES } from "./speaking.mjs";
+import { answering, CITY, MESSAGES, PROMPT } from "./speaking.mjs";
 
 const Person = z.object({ name: z.string(), age: z.number().int() });
 const WEATHER = {
@@ -107,10 +107,65 @@ async function keyed(ask) {
   }
 }
 
+const asked = (ask, more = {}) => ({ model: ask.model, input: PROMPT, ...ask.fields, ...more });
+const FLAT_WEATHER = { type: "function", ...WEATHER.function, strict: true };
+
+async function text(ask) {
+  return await client(ask).completions.create({ model: ask.model, prompt: PROMPT });
+}
+
+async function text_streamed(ask) {
+  const options = ask.usage ? { stream_options: { include_usage: true } } : {};
+  return await all(await client(ask).completions.create({ model: ask.model, prompt: PROMPT, stream: true, ...options }));
+}
+
+async function embed(ask) {
+  return await client(ask).embeddings.create({ model: ask.model, input: [PROMPT, "Rome"] });
+}
+
+async function respond(ask) {
+  const answer = await client(ask).responses.create(asked(ask));
+  return { text: answer.output_text, whole: answer };
+}
+
+async function respond_streamed(ask) {
+  return await all(await client(ask).responses.create(asked(ask, { stream: true })));
+}
+
+async function respond_tools(ask) {
+  return await client(ask).responses.create(asked(ask, { tools: [FLAT_WEATHER] }));
+}
+
+async function respond_tools_streamed(ask) {
+  return await client(ask).responses.stream(asked(ask, { tools: [FLAT_WEATHER] })).finalResponse();
+}
+
+async function respond_structured(ask) {
+  const format = { format: zodTextFormat(Person, "person") };
+  return { parsed: (await client(ask).responses.parse(asked(ask, { text: format }))).output_parsed };
+}
+
+async function respond_structured_streamed(ask) {
+  const format = { format: zodTextFormat(Person, "person") };
+  const final = await client(ask).responses.stream(asked(ask, { text: format })).finalResponse();
+  return { parsed: final.output_parsed };
+}
+
+async function respond_cancelled(ask) {
+  const events = await client(ask).responses.create(asked(ask, { stream: true }));
+  const seen = [];
+  for await (const event of events) {
+    seen.push(event);
+    if (seen.length === 6) events.controller.abort();
+  }
+  return { seen: seen.slice(0, 6), again: await respond(ask) };
+}
+
 await answering(
   {
     plain, raw, stream, usage_off: stream, usage_on, tools, tools_streamed, run_tools, structured, structured_streamed,
-    cancel, models, keyed,
+    cancel, models, keyed, text, text_streamed, embed, respond, respond_streamed, respond_tools, respond_tools_streamed,
+    respond_structured, respond_structured_streamed, respond_cancelled,
   },
   (error) => ({
     status: error.status ?? null,

@@ -7,7 +7,7 @@ from typing import Any
 
 import openai
 from pydantic import BaseModel
-from speaking import MESSAGES, WEATHER, Ask, answering
+from speaking import FLAT_WEATHER, MESSAGES, PROMPT, WEATHER, Ask, answering
 
 
 class Person(BaseModel):
@@ -91,6 +91,64 @@ def models(ask: Ask) -> Any:
     return {"listed": [model.id for model in stock.models.list()], "one": stock.models.retrieve(ask["model"]).id}
 
 
+def text(ask: Ask) -> Any:
+    return client(ask).completions.create(model=ask["model"], prompt=PROMPT).to_dict()
+
+
+def text_streamed(ask: Ask) -> Any:
+    options = {"stream_options": {"include_usage": True}} if ask.get("usage") else {}
+    chunks = client(ask).completions.create(model=ask["model"], prompt=PROMPT, stream=True, **options)
+    return [chunk.to_dict() for chunk in chunks]
+
+
+def embed(ask: Ask) -> Any:
+    return client(ask).embeddings.create(model=ask["model"], input=[PROMPT, "Rome"]).to_dict()
+
+
+def asked(ask: Ask, **more: Any) -> dict[str, Any]:
+    return {"model": ask["model"], "input": PROMPT, **ask.get("fields", {}), **more}
+
+
+def respond(ask: Ask) -> Any:
+    answer = client(ask).responses.create(**asked(ask))
+    return {"text": answer.output_text, "whole": answer.to_dict()}
+
+
+def respond_streamed(ask: Ask) -> Any:
+    return [event.to_dict() for event in client(ask).responses.create(**asked(ask, stream=True))]
+
+
+def respond_tools(ask: Ask) -> Any:
+    return client(ask).responses.create(**asked(ask, tools=[FLAT_WEATHER])).to_dict()
+
+
+def respond_tools_streamed(ask: Ask) -> Any:
+    with client(ask).responses.stream(**asked(ask, tools=[FLAT_WEATHER])) as events:
+        types = [event.type for event in events]
+        return {"types": types, "final": events.get_final_response().to_dict()}
+
+
+def respond_structured(ask: Ask) -> Any:
+    parsed = client(ask).responses.parse(**asked(ask, text_format=Person)).output_parsed
+    assert isinstance(parsed, Person)
+    return {"parsed": parsed.model_dump()}
+
+
+def respond_structured_streamed(ask: Ask) -> Any:
+    with client(ask).responses.stream(**asked(ask, text_format=Person)) as events:
+        for _ in events:
+            pass
+        parsed = events.get_final_response().output_parsed
+        assert isinstance(parsed, Person)
+        return {"parsed": parsed.model_dump()}
+
+
+def respond_cancelled(ask: Ask) -> Any:
+    with client(ask).responses.create(**asked(ask, stream=True)) as events:
+        seen = [next(events).to_dict() for _ in range(6)]
+    return {"seen": seen, "again": respond(ask)}
+
+
 def keyed(ask: Ask) -> Any:
     """Two bodies under one key."""
     stock = client(ask)
@@ -103,6 +161,9 @@ answering(
     {
         "plain": plain, "raw": raw, "stream": stream, "usage_off": stream, "usage_on": usage_on, "tools": tools,
         "tools_streamed": tools_streamed, "structured": structured, "structured_streamed": structured_streamed,
-        "cancel": cancel, "models": models, "keyed": keyed,
+        "cancel": cancel, "models": models, "keyed": keyed, "text": text, "text_streamed": text_streamed,
+        "embed": embed, "respond": respond, "respond_streamed": respond_streamed, "respond_tools": respond_tools,
+        "respond_tools_streamed": respond_tools_streamed, "respond_structured": respond_structured,
+        "respond_structured_streamed": respond_structured_streamed, "respond_cancelled": respond_cancelled,
     }
 )  # fmt: skip

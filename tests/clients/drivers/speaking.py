@@ -24,6 +24,8 @@ WEATHER = {
     "type": "function",
     "function": {"name": "get_weather", "description": "The weather in a city", "parameters": CITY},
 }
+FLAT_WEATHER = {"type": "function", **WEATHER["function"], "strict": True}
+"""as the API of responses has it"""
 
 
 def raised(error: BaseException) -> dict[str, Any]:
