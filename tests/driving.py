@@ -108,23 +108,36 @@ class Driver:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": do, "retries": 0, **ask}) + "\n")
         self._process.stdin.flush()
-        line = self._lines.get(timeout=SECONDS)
+        try:
+            line = self._lines.get(timeout=SECONDS)
+        except queue.Empty:
+            # Its answer may come yet, and would be taken for that to another question.
+            self._process.kill()
+            line = ""
         assert line, f"{self.program} ended: {self.log()}"
         answer = json.loads(line)
         if "raised" in answer:
             raise Raised(answer["raised"])
         return answer["said"]
 
+    @property
+    def running(self) -> bool:
+        """False once it has ended, for whatever reason."""
+        return self._process.poll() is None
+
     def log(self) -> str:
         """What it wrote on standard error."""
         self._log.seek(0)
         return self._log.read()
 
-    def close(self) -> None:
-        """End it."""
+    def leave(self) -> None:
+        """Ask it to end."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.close()
+
+    def close(self) -> None:
+        """Wait until it has ended."""
+        assert self._process.stdout is not None
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:

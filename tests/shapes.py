@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from upstream import Act
@@ -42,6 +42,29 @@ def named(documents: Iterable[Json]) -> Iterable[tuple[str, Json]]:
 
 def pieces(text: str, size: int = 4) -> list[str]:
     return [text[place : place + size] for place in range(0, len(text), size)]
+
+
+# -- tools in a chat -------------------------------------------------------------------------------------------------
+
+CALL = {"name": "get_weather", "arguments": '{"city": "Paris"}'}
+OTHER = {"name": "get_weather", "arguments": '{"city": "Rome"}'}
+CALLS = [
+    {"id": f"call_{number}", "type": "function", "function": call} for number, call in enumerate((CALL, OTHER), start=1)
+]
+TOOLS = Act(message={"role": "assistant", "content": None, "tool_calls": CALLS}, finish="tool_calls")
+
+
+def _fragments() -> Iterator[dict[str, Any]]:
+    for index, call in enumerate(CALLS):
+        function = call["function"]
+        assert isinstance(function, dict)
+        yield {"tool_calls": [{**call, "index": index, "function": {"name": function["name"], "arguments": ""}}]}
+        for place in range(0, len(function["arguments"]), 5):
+            piece = function["arguments"][place : place + 5]
+            yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
+
+
+TOOLS_STREAMED = Act(deltas=tuple(_fragments()), finish="tool_calls")
 
 
 # -- completions and embeddings --------------------------------------------------------------------------------------

@@ -27,20 +27,24 @@ def drivers(clients_made: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with ExitStack() as stack:
 
         def driver(name: str) -> Driver:
-            if name not in made:
+            if name not in made or not made[name].running:
                 program, *words = (CLIENTS | ANTHROPIC)[name]
                 made[name] = Driver(program, words, tmp_path_factory.mktemp("client"))
                 stack.callback(made[name].close)
             return made[name]
 
         yield driver
+        for each in made.values():
+            each.leave()
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("world")
     with Upstream() as upstream:
-        setup = write(folder, instance("x", upstream.url, f"[models.m]\n{PRICED}", f"endpoints = {ENDPOINTS}"))
+        tables = instance("x", upstream.url, f"[models.m]\n{PRICED}", f"endpoints = {ENDPOINTS}")
+        tables += instance("y", upstream.url, f"[models.chats]\n{PRICED}", 'endpoints = ["chat/completions"]')
+        setup = write(folder, tables)
         with process(setup), httpx.Client(base_url=setup.url, headers=setup.operator(), trust_env=False) as admin:
             yield World(setup, upstream, admin)
             ledger = admin.get("/admin/audit/verify").raise_for_status().json()

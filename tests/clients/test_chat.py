@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from charging import USED_MSAT, charged, same
 from driving import CLIENTS, Client
+from shapes import TOOLS, TOOLS_STREAMED
 from upstream import Act
 
 
@@ -47,27 +48,6 @@ def test_usage_that_was_not_asked_for(client: Client) -> None:
     shown = json.dumps(same(client, "usage_off", Act()))
     assert '"choices": []' not in shown
     assert "11" not in shown
-
-
-CALL = {"name": "get_weather", "arguments": '{"city": "Paris"}'}
-OTHER = {"name": "get_weather", "arguments": '{"city": "Rome"}'}
-CALLS = [
-    {"id": f"call_{number}", "type": "function", "function": call} for number, call in enumerate((CALL, OTHER), start=1)
-]
-TOOLS = Act(message={"role": "assistant", "content": None, "tool_calls": CALLS}, finish="tool_calls")
-
-
-def _fragments() -> Iterator[dict[str, Any]]:
-    for index, call in enumerate(CALLS):
-        function = call["function"]
-        assert isinstance(function, dict)
-        yield {"tool_calls": [{**call, "index": index, "function": {"name": function["name"], "arguments": ""}}]}
-        for place in range(0, len(function["arguments"]), 5):
-            piece = function["arguments"][place : place + 5]
-            yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
-
-
-TOOLS_STREAMED = Act(deltas=tuple(_fragments()), finish="tool_calls")
 
 
 def test_tools(client: Client) -> None:
@@ -120,4 +100,4 @@ def test_what_arbstr_says_beside_the_answer(client: Client) -> None:
 
 @pytest.mark.parametrize("client", ["openai", "openai async", "openai-node"], indirect=True)
 def test_models(client: Client) -> None:
-    assert client("models") == {"listed": ["m"], "one": "m"}
+    assert client("models") == {"listed": ["chats", "m"], "one": "m"}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import shapes
 from charging import charged, same
 from driving import ANTHROPIC, Client
-from shapes import streamed, whole
+from shapes import TOOLS, TOOLS_STREAMED, streamed, whole
 from upstream import Act
 
 OPENAI = ("openai", "openai async", "openai-node")
@@ -141,3 +142,46 @@ def test_what_arbstr_says_beside_a_message(client: Client) -> None:
         shown = client("raw")
     assert shown["headers"]["x-arbstr-cost-msat"] == "31"
     assert shown["request_id"] == shown["headers"]["x-request-id"] == shown["headers"]["request-id"]
+
+
+# -- messages of a model that only chats -----------------------------------------------------------------------------
+
+
+def told(client: Client, do: str, act: Act) -> Any:
+    """What it shows of a provider that only chats, through arbstr."""
+    client.world.upstream.script("chats", act)
+    with charged(client):
+        return client(do, model="chats")
+
+
+@BY_ANTHROPIC
+def test_a_message_of_a_chat(client: Client) -> None:
+    shown = told(client, "plain", Act())
+    assert [(block["type"], block["text"]) for block in shown["content"]] == [("text", "word word word word word")]
+    assert (shown["role"], shown["stop_reason"]) == ("assistant", "end_turn")
+    assert (shown["usage"]["input_tokens"], shown["usage"]["output_tokens"]) == (11, 5)
+
+
+@BY_ANTHROPIC
+def test_a_message_of_a_chat_streamed(client: Client) -> None:
+    shown = told(client, "helper", Act())
+    assert shown["texts"] == [" word"] * 5
+    assert shown["final"]["content"][0]["text"] == " word" * 5
+    assert shown["final"]["usage"]["output_tokens"] == 5
+
+
+@BY_ANTHROPIC
+@pytest.mark.parametrize("do", ["tools", "tools_streamed"])
+def test_tools_of_a_message_of_a_chat(client: Client, do: str) -> None:
+    shown = told(client, do, TOOLS if do == "tools" else TOOLS_STREAMED)
+    final = shown.get("final", shown)
+    assert final["content"] == [shapes.tool_block(call) for call in CALLS]
+    assert final["stop_reason"] == "tool_use"
+
+
+@BY_ANTHROPIC
+@pytest.mark.parametrize("do", ["structured", "structured_streamed"])
+def test_structured_output_of_a_message_of_a_chat(client: Client, do: str) -> None:
+    parts = tuple({"content": piece} for piece in shapes.pieces(ADA))
+    shown = told(client, do, Act(message={"role": "assistant", "content": ADA}, deltas=parts))
+    assert shown["parsed"] == {"name": "Ada", "age": 36}
