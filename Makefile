@@ -8,7 +8,7 @@ ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install clients run test lint bench campaign surface
+.PHONY: install clients run test lint bench campaign surface stubs
 
 install: $(INSTALLED)
 
@@ -44,3 +44,7 @@ campaign: install clients
 # Writes down the plugin API as it is now; a test compares.
 surface: install
 	$(BIN)/python scripts/api_surface.py > tests/api_surface.txt
+
+# Writes LND's messages in Python, from the .proto file; a test compares.
+stubs: install
+	$(BIN)/python -m grpc_tools.protoc -I plugins/wallet_lnd --python_out=plugins/wallet_lnd --pyi_out=plugins/wallet_lnd arbstr_wallet_lnd/_lnd.proto

@@ -140,7 +140,7 @@ def kit_tools(
         upstream=KitUpstream(upstream),
         clock=clock or FakeClock(),
         store=store or MemoryStore(),
-        secrets=secrets or {},
+        secrets={} if secrets is None else secrets,
     )
 
 

@@ -75,9 +75,10 @@ class RailStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RailBalance(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rail holds, in msat: what it can spend now, what is on its way out and may come back, and what a closing
-    channel or an expiring lock will give back later. `places` is what is spendable by place (a mint's URL), where there
-    are several. Tokens that were issued are gone from here, whether claimed or not."""
+    """What a rail holds, in msat: what it can spend now, what is on its way (out, and may come back; or in, and not
+    quite here), and what a closing channel or an expiring lock will give back later. `places` is what is spendable by
+    place (a mint's URL), where there are several. Tokens that were issued are gone from here, whether claimed or not.
+    """
 
     spendable_msat: Msat
     in_flight_msat: Msat = Msat(0)
