@@ -14,12 +14,12 @@ from typing import Any
 
 import msgspec
 import psycopg
+from selling import market
 
 from arbstr_core.api import Clock, Offer, Outbound, Provider, Reply, Strategy
 from arbstr_core.dispatch import Dispatch
 from arbstr_core.flow import CallFlow, CallRooms, Exchange
 from arbstr_core.journal import Journal
-from arbstr_core.market import Market, Pricing
 from arbstr_core.plugins import LoopClock
 from arbstr_core.routing import Router
 from arbstr_core.storage import Database
@@ -167,11 +167,10 @@ async def bench(
             )
         )
         provider = plugin(does)
-        pricing = Pricing(margin_ppm=0, fx=None)
-        market = Market([provider], lambda: pricing, clock, refresh_seconds=60, stale_seconds=900)
-        await market.refresh()
+        sold = market(provider, clock=clock)
+        await sold.refresh()
         rooms = CallRooms(
-            market=market,
+            market=sold,
             router=Router([], {"cheapest": Cheapest()}, strategy="cheapest", output_tokens=100, keep=3),
             dispatch=Dispatch({"acme": provider}, clock, first_byte_seconds=5, idle_seconds=5),
             vault=vault,

@@ -24,7 +24,7 @@ from arbstr_core.cli._init import write_config
 from arbstr_core.cli._ledger import ledger
 from arbstr_core.cli._operator import part
 from arbstr_core.cli._serve import serve as serve_house
-from arbstr_core.cli._show import as_json, facts, receipt_facts, sat, say, table, warn
+from arbstr_core.cli._show import as_json, facts, moment, receipt_facts, sat, say, table, warn
 from arbstr_core.config import Address
 from arbstr_core.types import ConfigError, Problem
 
@@ -190,6 +190,11 @@ def offers(config: ConfigFile = None, json: AsJson = False) -> None:
         warn(f"out: {row['model']} at {row['provider']}: {row['reason']}")
     for row in document["failing"]:
         warn(f"no answer: {row['provider']}: {row['reason']}")
+    for row in document["aliases"]:
+        say(f"{row['name']} stands for {', '.join(row['stands_for'])}: {row['offers']} offers")
+    usd = document["usd"]
+    if usd["usd_per_btc"] is not None:
+        say(f"1 BTC is {usd['usd_per_btc']} USD, by {usd['source']} at {moment(usd['as_of_ms'])}")
 
 
 @app.command()

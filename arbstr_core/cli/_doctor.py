@@ -95,6 +95,8 @@ def _offers(document: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(what=f"offer {row['provider']} {row['model']}", ok=False, detail=row["reason"])
     for row in document["failing"]:
         yield Finding(what=f"provider {row['provider']}", ok=False, detail=row["reason"])
+    for row in document["usd"]["failing"]:
+        yield Finding(what=f"rate of {row['provider']}", ok=False, detail=row["reason"])
 
 
 def _rails(document: dict[str, Any]) -> Iterator[Finding]:

@@ -15,22 +15,22 @@ import msgspec
 
 from arbstr_core import config, plugins, storage
 from arbstr_core.accounts import Accounts, Internal, Operator
-from arbstr_core.api import Clock, Command, Provider, RoutingPolicy, Strategy, Tools, WalletRail
+from arbstr_core.api import Clock, Command, Provider, Tools, WalletRail
 from arbstr_core.cli._data import open_database, operator_token
 from arbstr_core.cli._flows import control_flows, internal_token
+from arbstr_core.cli._market import market_of, rates_of, router_of
 from arbstr_core.cli._notices import Notices, heard
 from arbstr_core.cli._operators import notifier, webhook
 from arbstr_core.config import Settings
 from arbstr_core.dispatch import Dispatch
 from arbstr_core.flow import Approvals, CallFlow, CallRooms, Heartbeat, Lease, Notifier, audit_signer
 from arbstr_core.journal import Journal
-from arbstr_core.market import Market, Pricing
+from arbstr_core.market import Market, Rates
 from arbstr_core.net import Guard, UpstreamPools, control_client, origins_in
 from arbstr_core.plugins import Lives, LoopClock, PluginTools, Supervisor
 from arbstr_core.rails import Rails
-from arbstr_core.routing import Router
 from arbstr_core.storage import Cipher, Database, PluginStore, Signer
-from arbstr_core.types import Caller, ConfigError, FxRate, Problem
+from arbstr_core.types import Caller
 from arbstr_core.vault import BODY_DIGEST_KEY, Vault
 from arbstr_core.web import ControlFlows
 
@@ -145,7 +145,7 @@ def _put_together(
     vault = money.vault
     accounts = _accounts(vault) if vault else None
     ids = Ids(clock)
-    rooms = _call_rooms(settings, clock, made, vault, toolbox.cipher)
+    rooms = _call_rooms(settings, clock, made, vault, toolbox)
     calls = CallFlow(rooms, accounts, log)
     flows = control_flows(
         settings, clock, ids, database, vault, money.signer, accounts, calls, Rails(rails), commands, serving=serving
@@ -198,18 +198,13 @@ def _heartbeat(settings: Settings, clock: Clock, lease: Lease | None, calls: Cal
     return Heartbeat(calls, money, clock, seconds=settings.vault.heartbeat_seconds, lease=lease)
 
 
-def _call_rooms(settings: Settings, clock: Clock, made: Made, money: Vault | None, cipher: Cipher) -> CallRooms:
+def _call_rooms(settings: Settings, clock: Clock, made: Made, money: Vault | None, toolbox: _Toolbox) -> CallRooms:
     """The rooms that a call walks through."""
+    cipher = toolbox.cipher
     providers: list[Provider] = _objects(made["arbstr_providers"])
     return CallRooms(
-        market=Market(
-            providers,
-            partial(_pricing, settings, clock),
-            clock,
-            refresh_seconds=settings.market.refresh_seconds,
-            stale_seconds=settings.market.stale_seconds,
-        ),
-        router=_router(settings, made["arbstr_policies"]),
+        market=market_of(settings, providers, toolbox.rates, clock),
+        router=router_of(settings, made["arbstr_policies"]),
         dispatch=Dispatch(
             {provider.name: provider for provider in providers},
             clock,
@@ -250,45 +245,12 @@ async def _find(money: Vault, digest: bytes) -> Caller | None:
     return Caller(agent=record.id, name=record.name, realm=record.realm, enabled=record.enabled)
 
 
-def _pricing(settings: Settings, clock: Clock) -> Pricing:
-    market = settings.market
-    fx = None
-    if market.usd_per_btc is not None:
-        fx = FxRate(
-            usd_per_btc=market.usd_per_btc,
-            spread_ppm=market.usd_spread.ppm,
-            source="configuration",
-            as_of_ms=clock.now_ms(),
-        )
-    return Pricing(margin_ppm=settings.vault.margin.ppm, fx=fx)
-
-
-def _router(settings: Settings, made: Sequence[tuple[str, tuple[Any, ...]]]) -> Router:
-    """The policies in the order of the configuration, and all strategies. Raises ConfigError for an unknown one."""
-    routing = settings.routing
-    by_plugin = dict(made)
-    order = routing.policies if routing.policies is not None else tuple(by_plugin)
-    policies = [each for name in order for each in by_plugin.get(name, ()) if isinstance(each, RoutingPolicy)]
-    strategies = {each.name: each for each in _objects(made) if isinstance(each, Strategy)}
-    problems = []
-    if routing.strategy not in strategies:
-        known = ", ".join(sorted(strategies)) or "none; enable a plugin that brings one"
-        problems.append(Problem(f"[routing] strategy: there is no {routing.strategy!r}; there is: {known}"))
-    for name in routing.policies or ():
-        if not any(isinstance(each, RoutingPolicy) for each in by_plugin.get(name, ())):
-            problems.append(Problem(f"[routing] policies: the plugin {name!r} brings no routing policy; take it out"))
-    if problems:
-        raise ConfigError(problems)
-    return Router(
-        policies, strategies, strategy=routing.strategy, output_tokens=routing.output_tokens, keep=routing.keep
-    )
-
-
 @dataclass(frozen=True)
 class _Toolbox:
     tools: Callable[[str], Tools]
     supervisor: Supervisor
     cipher: Cipher
+    rates: Rates
 
 
 async def _toolbox(settings: Settings, database: Database, clock: Clock, stack: AsyncExitStack) -> _Toolbox:
@@ -318,4 +280,4 @@ async def _toolbox(settings: Settings, database: Database, clock: Clock, stack: 
             )
         return made[stem]
 
-    return _Toolbox(tools, supervisor, cipher)
+    return _Toolbox(tools, supervisor, cipher, rates_of(settings, clock, stack))

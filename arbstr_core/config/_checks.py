@@ -94,13 +94,46 @@ def check_routing(routing: RoutingSettings, arbstr: ArbstrSettings) -> Iterator[
             yield problem("routing", "policies", what)
 
 
+_MOST_OF_A_NAME = 256
+
+
 def check_market(market: MarketSettings) -> Iterator[Problem]:
     """A dollar rate is a positive number; offers live longer than the pause between two looks at them."""
+    yield from _check_aliases(market)
+    yield from _check_sources(market)
     rate = market.usd_per_btc
     if rate is not None and not (rate.is_finite() and 0 < rate < 10**12):
         yield problem("market", "usd_per_btc", "is not a rate; write how many dollars one bitcoin costs, as in 97000")
     if market.stale_seconds < market.refresh_seconds:
         yield problem("market", "stale_seconds", "is below refresh_seconds, so every offer would go stale; raise it")
+
+
+def _check_aliases(market: MarketSettings) -> Iterator[Problem]:
+    for name, targets in market.aliases.items():
+        if not (name.strip() == name and name.isprintable() and 0 < len(name) <= _MOST_OF_A_NAME):
+            yield problem("market.aliases", name, "is no name that can be asked for; write another")
+        if not targets:
+            yield problem("market.aliases", name, "stands for nothing; name models, or take it out")
+        yield from _twice("market.aliases", name, targets)
+
+
+def _check_sources(market: MarketSettings) -> Iterator[Problem]:
+    """Addresses are never repeated: a key may be part of one."""
+    if market.usd_sources and market.usd_per_btc is not None:
+        yield problem("market", "usd_per_btc", "is a rate, and usd_sources say where to get one; keep one of the two")
+    if market.usd_sources and market.usd_stale_seconds < market.refresh_seconds:
+        what = "is below refresh_seconds, so the rate would go stale before it is asked for again; raise it"
+        yield problem("market", "usd_stale_seconds", what)
+    for at, source in enumerate(market.usd_sources):
+        if not re.match(r"https?://[^/@\s]+(/\S*)?\Z", source.url):
+            what = 'is not an address; write "https://host/path", without a password'
+            yield problem(f"market.usd_sources[{at}]", "url", what)
+        if source.pointer and not source.pointer.startswith("/"):
+            what = f'{source.pointer[:40]!r} is no JSON pointer; write one as "/data/0/price"'
+            yield problem(f"market.usd_sources[{at}]", "pointer", what)
+    urls = [source.url for source in market.usd_sources]
+    if len(set(urls)) < len(urls):
+        yield problem("market", "usd_sources", "name one address twice, which would count for two; take one out")
 
 
 def _nearest(name: str, enabled: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from arbstr_core.types import Amount, Msat, Ppm, SecretRef
+from arbstr_core.types import Amount, Msat, Ppm, Rate, SecretRef
 
 _WEEK = 604_800
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=_WEEK)]
@@ -143,15 +143,35 @@ class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """the output limit sent when the caller sent none"""
     keep: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
     """candidates in a plan"""
+    cache_seconds: Annotated[float, msgspec.Meta(ge=0, le=_WEEK)] = 300
+    """how long a provider is taken to have a prompt in its cache; 0: it has none"""
+
+
+class UsdSource(msgspec.Struct, frozen=True, kw_only=True):
+    """One of `[[market.usd_sources]]`: an address that answers with JSON, and where in it a bitcoin's price stands."""
+
+    url: str
+    pointer: str = ""
+    """RFC 6901: "/bitcoin/usd"; empty where the answer is the number itself"""
 
 
 class MarketSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`[market]`: offers and the price of a dollar."""
+    """`[market]`: offers, the most they may cost, the names they have, and the price of a dollar."""
 
     refresh_seconds: Seconds = 60
     stale_seconds: Seconds = 900
+    max_input: Rate | None = None
+    """the most that a provider may ask for a million tokens; None: whatever it does"""
+    max_output: Rate | None = None
+    max_request: Rate | None = None
+    aliases: dict[str, tuple[str, ...]] = {}
+    """names that stand for models"""
     usd_per_btc: Decimal | None = None
-    """a fixed rate; None: offers in dollars have no price"""
+    """a fixed rate; where there are no sources either, offers in dollars have no price"""
+    usd_sources: tuple[UsdSource, ...] = ()
+    usd_stale_seconds: Seconds = 900
+    usd_apart: Ppm = Ppm(20_000)
+    """how far a source may be from the others to be believed"""
     usd_spread: Ppm = Ppm(5_000)
     """added when dollars become msat"""
 

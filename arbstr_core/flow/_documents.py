@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from arbstr_core.types import Excluded, Plan, Quote
+from arbstr_core.types import Excluded, FxRate, Listing, Plan, Quote
 from arbstr_core.vault import (
     AgentRecord,
     ApprovalRecord,
@@ -153,6 +153,41 @@ def approval(record: ApprovalRecord) -> Json:
 def event(record: OutboxRecord) -> Json:
     """Something that the operator is told."""
     return {**msgspec.structs.asdict(record), "body": msgspec.json.decode(record.body)}
+
+
+def offer(listing: Listing, asked_ms: int) -> Json:
+    """An offer, with the agent's price; its provider said so last at `asked_ms`."""
+    found, price = listing.offer, listing.price
+    return {
+        "provider": found.provider,
+        "model": found.model,
+        "canonical": found.canonical or None,
+        "tier": found.tier,
+        "context_window": found.context_window,
+        "input_msat": price.input,
+        "cached_input_msat": price.cached_input,
+        "output_msat": price.output,
+        "request_msat": price.request,
+        "asked_ms": asked_ms,
+    }
+
+
+def failing(failures: Mapping[str, str]) -> list[Json]:
+    """Who does not answer, and why."""
+    return [{"provider": name, "reason": why} for name, why in sorted(failures.items())]
+
+
+def rate(found: FxRate | str, failures: Mapping[str, str]) -> Json:
+    """What a bitcoin costs, or why that is not known; and which sources do not say."""
+    known = None if isinstance(found, str) else found
+    return {
+        "usd_per_btc": str(known.usd_per_btc) if known else None,
+        "source": known.source if known else None,
+        "as_of_ms": known.as_of_ms if known else None,
+        "spread_ppm": known.spread_ppm if known else None,
+        "reason": found if isinstance(found, str) else None,
+        "failing": failing(failures),
+    }
 
 
 def candidate(quote: Quote) -> Json:

@@ -62,10 +62,11 @@ class CallRooms:
 
     def planned(self, call: ChatCall, caller: Caller) -> Plan:
         """Whom to ask, and for how much. Raises what the call is refused with."""
-        row = self.market.snapshot.find(call.model)
+        row = self.market.find(call.model)
         if row is None:
             raise ModelNotFound(f"The model {call.model!r} does not exist here; GET /v1/models lists those that do")
-        return self.router.plan(call, caller, row.listings, row.out, self.dispatch.standing())
+        standing = msgspec.structs.replace(self.dispatch.standing(), tiers=row.tiers)
+        return self.router.plan(call, caller, row.listings, row.out, standing)
 
     def digest(self, call: ChatCall) -> bytes:
         """What the same call is known by when it comes again."""

@@ -10,7 +10,7 @@ from arbstr_core.flow._refusal import lease_lost, vault_unavailable
 from arbstr_core.flow._retries import Retries
 from arbstr_core.flow._rooms import CallRooms, CallSummary
 from arbstr_core.journal import CallRow, Journal
-from arbstr_core.market import Snapshot
+from arbstr_core.market import Market, Snapshot
 from arbstr_core.types import Caller, CallRefused, ChatCall, Plan, ShuttingDown, StorageError
 from arbstr_core.vault import LiveHolds
 
@@ -36,9 +36,9 @@ class CallFlow:
         return self._rooms.market.snapshot
 
     @property
-    def failures(self) -> dict[str, str]:
-        """Why a provider did not say what it offers, by provider."""
-        return self._rooms.market.failures
+    def market(self) -> Market:
+        """Where that comes from."""
+        return self._rooms.market
 
     async def identify(self, authorization: str) -> Caller:
         """Who is calling; anyone where the vault is switched off."""

@@ -39,25 +39,24 @@ class HouseFlow:
         self._serving = serving
 
     def offers(self) -> Json:
-        """Everything on offer with the agent's price in msat, what is out, and which providers do not answer."""
-        rows = self._calls.snapshot.models.values()
-        listings = [listing for row in rows for listing in row.listings]
+        """Everything on offer with the agent's price in msat, what is out, which providers do not answer, the names
+        that stand for several models, and the rate of the dollar."""
+        market, snapshot = self._calls.market, self._calls.snapshot
+        rows, asked_ms = snapshot.models.values(), market.asked_ms
         return {
             "offers": [
-                {
-                    "provider": listing.offer.provider,
-                    "model": listing.offer.model,
-                    "tier": listing.offer.tier,
-                    "context_window": listing.offer.context_window,
-                    "input_msat": listing.price.input,
-                    "cached_input_msat": listing.price.cached_input,
-                    "output_msat": listing.price.output,
-                    "request_msat": listing.price.request,
-                }
-                for listing in listings
+                documents.offer(listing, asked_ms.get(listing.offer.provider, 0))
+                for row in rows
+                for listing in row.listings
+                if listing.offer.model == row.model  # under its canonical name it is no other offer
             ],
-            "out": [documents.out(excluded) for row in rows for excluded in row.out],
-            "failing": [{"provider": name, "reason": why} for name, why in sorted(self._calls.failures.items())],
+            "out": [documents.out(excluded) for row in rows for excluded in row.out if excluded.model == row.model],
+            "failing": documents.failing(market.failures),
+            "aliases": [
+                {"name": name, "stands_for": list(row.stands_for), "offers": len(row.listings)}
+                for name, row in sorted(snapshot.aliases.items())
+            ],
+            "usd": documents.rate(market.rates.now(), market.rates.failures()),
         }
 
     def route(self, call: ChatCall, caller: Caller = _ANYONE) -> Json:

@@ -52,6 +52,7 @@ from arbstr_core.types._fields import PASS, REFUSE, FieldRule, KeyHeader, LimitF
 from arbstr_core.types._knobs import Knobs, MaxPrice, Sort
 from arbstr_core.types._money import (
     MAX_MSAT,
+    MSAT_PER_BTC,
     NO_COST,
     PPM,
     TOKENS_PER_RATE,
@@ -122,6 +123,7 @@ __all__ = [
     "ALL_FEATURES",
     "CHAT_ONLY",
     "MAX_MSAT",
+    "MSAT_PER_BTC",
     "NO_COST",
     "PASS",
     "PPM",

@@ -58,19 +58,40 @@ class OfferDocument(BaseModel):
 
     provider: str
     model: str
+    canonical: str | None = Field(description="the name under which it can be asked for, too")
     tier: str
     context_window: int | None
     input_msat: int
     cached_input_msat: int
     output_msat: int
     request_msat: int
+    asked_ms: int = Field(description="when the provider said so last")
 
 
 class FailingDocument(BaseModel):
-    """A provider that does not say what it offers."""
+    """A provider that does not say what it offers, or a source that does not say the rate."""
 
     provider: str
     reason: str
+
+
+class AliasDocument(BaseModel):
+    """A name that stands for several models."""
+
+    name: str
+    stands_for: list[str]
+    offers: int = Field(description="how many offers of them there are now")
+
+
+class RateDocument(BaseModel):
+    """What a bitcoin costs, for offers in dollars; null where that is not known, which `reason` says."""
+
+    usd_per_btc: str | None
+    source: str | None
+    as_of_ms: int | None
+    spread_ppm: int | None = Field(description="added when dollars become msat")
+    reason: str | None
+    failing: list[FailingDocument] = Field(description="sources that do not say")
 
 
 class OffersDocument(BaseModel):
@@ -79,6 +100,8 @@ class OffersDocument(BaseModel):
     offers: list[OfferDocument]
     out: list[OutDocument]
     failing: list[FailingDocument]
+    aliases: list[AliasDocument]
+    usd: RateDocument
 
 
 class ParamDocument(BaseModel):

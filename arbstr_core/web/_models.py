@@ -53,9 +53,10 @@ class ModelsDoor:
 
 def _model(row: ModelRow, as_of_ms: int) -> dict[str, Any]:
     cheapest = min(row.listings, key=lambda listing: listing.price.output)
+    owner = "arbstr" if row.stands_for else cheapest.offer.provider
     return {
         "id": row.model,
         "object": "model",
         "created": as_of_ms // 1000,
-        "owned_by": cheapest.offer.provider,
+        "owned_by": owner,
     }

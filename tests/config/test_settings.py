@@ -157,6 +157,59 @@ def test_an_unknown_database(url: str):
     assert "[storage] url: is not a database" in problems_of(f'{LEAST}[storage]\nurl = "{url}"')[0]
 
 
+def test_names_that_stand_for_models_and_sources_of_a_rate():
+    tables = """
+        [market]
+        max_output = "20 usd"
+        usd_stale_seconds = 120
+        [market.aliases]
+        llama = ["a", "b"]
+        [[market.usd_sources]]
+        url = "https://x.example/price"
+        pointer = "/usd"
+    """
+    market = parse(LEAST + tables, HERE).market
+    assert market.aliases == {"llama": ("a", "b")}
+    assert [(source.url, source.pointer) for source in market.usd_sources] == [("https://x.example/price", "/usd")]
+    assert market.max_output is not None
+    assert (market.max_output.value, market.max_output.usd) == (Decimal(20), True)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("[market.aliases]\nx = []", "[market.aliases] x: stands for nothing"),
+        ('[market.aliases]\n" x" = ["m"]', '[market.aliases] " x": is no name that can be asked for'),
+        ('[market.aliases]\nx = ["m", "m"]', '[market.aliases] x: "m" stands there twice'),
+        ('[market.aliases]\nx = "m"', "[market.aliases] x: expected a list of text"),
+        ('[[market.usd_sources]]\nurl = "x.example"', "[market.usd_sources[0]] url: is not an address"),
+        ('[[market.usd_sources]]\nurl = "https://me:hunter2@x.example"', "[market.usd_sources[0]] url: is not an"),
+        (
+            '[[market.usd_sources]]\nurl = "https://x.example"\npointer = "usd"',
+            "[market.usd_sources[0]] pointer: 'usd' is no JSON pointer",
+        ),
+        ('[[market.usd_sources]]\npointer = "/usd"', "[market.usd_sources[0]] url: is missing"),
+        (
+            '[market]\nusd_per_btc = 1\n[[market.usd_sources]]\nurl = "https://x.example"',
+            "[market] usd_per_btc: is a rate, and usd_sources say where to get one",
+        ),
+        (
+            '[market]\nusd_stale_seconds = 30\n[[market.usd_sources]]\nurl = "https://x.example"',
+            "[market] usd_stale_seconds: is below refresh_seconds",
+        ),
+        (
+            '[[market.usd_sources]]\nurl = "https://x.example"\n[[market.usd_sources]]\nurl = "https://x.example"',
+            "[market] usd_sources: name one address twice",
+        ),
+        ("[market]\nmax_input = 5", "[market] max_input: 5 is not a price"),
+    ],
+)
+def test_what_is_wrong_with_the_market_is_said(table: str, said: str):
+    (problem,) = problems_of(f"{LEAST}{table}")
+    assert problem.startswith(said)
+    assert "hunter2" not in problem
+
+
 @pytest.mark.parametrize("rate", ["nan", "inf", "0", '"1e30"', '"sNaN"', '"-1"'])
 def test_a_rate_that_is_none(rate: str):
     assert "[market] usd_per_btc: is not a rate" in problems_of(f"{LEAST}[market]\nusd_per_btc = {rate}")[0]

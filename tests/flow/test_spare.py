@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from exchanges import PRICE, Cheapest, bench, good
 from exchanges import Bench as Made
+from selling import market
 
 from arbstr_core.api import Offer, Outbound, Provider, Reply
 from arbstr_core.dispatch import Dispatch
 from arbstr_core.flow import CallFlow
 from arbstr_core.journal import Journal
-from arbstr_core.market import Market, Pricing
 from arbstr_core.routing import Router
 from arbstr_core.testing import an_offer
 from arbstr_core.types import ConnectFailed, ReplyCut, UpstreamFailed
@@ -40,14 +40,13 @@ async def called(made: Made, providers, *, attempts_msat):
     """One call past these providers; how it ended."""
     limits = Limits(max_charge_msat=10**9, daily_msat=10**9, attempts_msat=attempts_msat)
     await made.vault.set_limits("ag_a", limits)
-    pricing = Pricing(margin_ppm=0, fx=None)
     clock = made.rooms.clock
-    market = Market(providers, lambda: pricing, clock, refresh_seconds=60, stale_seconds=900)
-    await market.refresh()
+    sold = market(*providers, clock=clock)
+    await sold.refresh()
     by_name = {each.name: each for each in providers}
     rooms = replace(
         made.rooms,
-        market=market,
+        market=sold,
         router=Router([], {"cheapest": Cheapest()}, strategy="cheapest", output_tokens=100, keep=len(providers)),
         dispatch=Dispatch(by_name, clock, first_byte_seconds=5, idle_seconds=5),
     )

@@ -1,0 +1,61 @@
+"""Whether an offer can be read at all: it comes from a plugin, and may have come from a stranger before that."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import Any
+
+from arbstr_core.types import Free, MsatPrice, Tier, UsdPrice
+
+_MOST_OF_A_NAME = 256
+_PARTS = ("input", "cached_input", "output", "request")
+_COUNTS = ("context_window", "max_output_tokens", "max_choices", "max_concurrent")
+_MOST_TOKENS = 1_000_000_000
+_MOST_FACTOR = 100
+
+
+def flaw(offer: Any) -> str | None:
+    """What of `offer` is not what it must be, in a sentence; None where all is. Prices are judged elsewhere."""
+    if not _named(offer.model):
+        return f"its model has no name that can be asked for: 1 to {_MOST_OF_A_NAME} printable characters"
+    if not (isinstance(offer.upstream, str) and offer.upstream and isinstance(offer.node, str)):
+        return "it does not say which model to ask the provider for"
+    if offer.canonical and not _named(offer.canonical):
+        return "its canonical name is none"
+    if not isinstance(offer.tier, Tier):
+        return f"its tier is {offer.tier!r}, which is none"
+    for name in _COUNTS:
+        count = getattr(offer, name)
+        if count is not None and not _whole(count, least=1):
+            return f"its {name} is {count!r}, which bounds nothing"
+    for name in ("input_overhead", "attachment_tokens"):
+        if not _whole(getattr(offer, name), least=0):
+            return f"its {name} is {getattr(offer, name)!r}, which bounds nothing"
+    factor = offer.input_factor
+    if not (isinstance(factor, int | float) and math.isfinite(factor) and 0 < factor <= _MOST_FACTOR):
+        return f"its input_factor is {factor!r}, which bounds nothing"
+    if not _whole(offer.rail_fee_ppm, least=0):
+        return f"its rail_fee_ppm is {offer.rail_fee_ppm!r}, which is no share"
+    if not _whole(offer.as_of_ms, least=0, most=2**53):
+        return f"its price is of {offer.as_of_ms!r}, which is no time"
+    return None
+
+
+def is_number(price: Any) -> bool:
+    """True where each part of a price is a number, and neither infinite nor NaN."""
+    if isinstance(price, Free):
+        return True
+    kind: type = Decimal if isinstance(price, UsdPrice) else int
+    if not isinstance(price, UsdPrice | MsatPrice):
+        return False
+    parts = [getattr(price, name) for name in _PARTS]
+    return all(type(part) is kind for part in parts) and all(part.is_finite() for part in parts if kind is Decimal)
+
+
+def _named(name: Any) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= _MOST_OF_A_NAME and name.isprintable() and name == name.strip()
+
+
+def _whole(count: Any, *, least: int, most: int = _MOST_TOKENS) -> bool:
+    return type(count) is int and least <= count <= most
