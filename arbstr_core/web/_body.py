@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from arbstr_core.types import BodyTooLarge, UnsupportedMedia
+from arbstr_core.types import BadRequest, BodyTooLarge, UnsupportedMedia
 from arbstr_core.web._asgi import Receive
+from arbstr_core.web._encodings import TooMuch, UnknownEncoding, Unreadable, encodings, unpacked
 
 _PAUSE_SECONDS = 30.0
 """How long a client may send nothing in the middle of its body."""
@@ -17,13 +18,30 @@ class ClientGone(Exception):
 
 
 async def read_body(headers: Mapping[str, str], receive: Receive, most: int, bound: str) -> bytes:
-    """The body, at most `most` bytes; `bound` is what sets that, for the message. `headers` are those of `header_map`.
+    """The body, at most `most` bytes as it comes and as it is unpacked; `bound` is what sets that, for the message.
+    `headers` are those of `header_map`.
 
-    Raises BodyTooLarge, UnsupportedMedia, or ClientGone.
+    Raises BodyTooLarge, UnsupportedMedia, BadRequest, or ClientGone.
     """
-    encoding = headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        raise UnsupportedMedia(f"A body in content-encoding {encoding!r} is not read; send it without one")
+    encoding = headers.get("content-encoding")
+    if encoding is None:
+        return await _whole(headers, receive, most, bound)
+    try:
+        packed = encodings(encoding)
+    except UnknownEncoding as unknown:
+        known = "gzip, deflate, br or zstd"
+        raise UnsupportedMedia(f"A body in content-encoding {unknown} is not read; send it as {known}") from None
+    body = await _whole(headers, receive, most, bound)
+    try:
+        # In a thread: what unpacks to a lot keeps nobody else waiting.
+        return await asyncio.to_thread(unpacked, body, packed, most) if packed else body
+    except TooMuch:
+        raise _too_large(most, bound) from None
+    except Unreadable as bad:
+        raise BadRequest(f"The body cannot be unpacked: {bad}") from None
+
+
+async def _whole(headers: Mapping[str, str], receive: Receive, most: int, bound: str) -> bytes:
     declared = headers.get("content-length", "")
     if declared.isdigit() and int(declared) > most:
         raise _too_large(most, bound)

@@ -91,7 +91,7 @@ REFUSED: list[tuple[str, Ask, int, str | None, str, str | None]] = [
         INVALID,
         "messages[0].content[0].image_url",
     ),
-    ("a compressed body", raw(GOOD, **{"content-encoding": "gzip"}), 415, "unsupported_media", INVALID, None),
+    ("an unknown encoding", raw(GOOD, **{"content-encoding": "compress"}), 415, "unsupported_media", INVALID, None),
 ]
 
 
