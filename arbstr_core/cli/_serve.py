@@ -76,6 +76,8 @@ class Doors:
             partial(house.ids, "req_"),
             max_body_bytes=server.max_body_bytes,
             client_stall_seconds=server.client_stall_seconds,
+            keep_alive=None if server.keep_alive == "off" else server.keep_alive,
+            keep_alive_seconds=server.keep_alive_seconds,
         )
         ids = partial(house.ids, "req_")
         models = ModelsDoor(house.calls, ids)

@@ -59,6 +59,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """None: the admin API shares `listen`"""
     max_body_bytes: Count = 33_554_432
     client_stall_seconds: Seconds = 30
+    keep_alive: Literal["off", "comment", "chunk"] = "off"
+    """what a stream is kept alive with while nothing comes"""
+    keep_alive_seconds: Seconds = 15
     shutdown_grace_seconds: Seconds = 30
     cors_origins: tuple[str, ...] = ()
     internal_token: SecretRef | None = None

@@ -108,6 +108,16 @@ def answer(error: CallRefused, endpoint: Endpoint = Endpoint.CHAT) -> Answer:
     return status, headers, codec_of(endpoint).error_body(said, status=status)
 
 
+def last_error(error: CallRefused, endpoint: Endpoint) -> bytes:
+    """What ends a stream that had begun, for the same reason."""
+    if isinstance(error, UpstreamRefused):
+        kind, code = _INVALID, "upstream_refused"
+    else:
+        _, kind, named = _SHAPES[type(error)]
+        code = named or "bad_request"
+    return codec_of(endpoint).error_event(str(error), kind, code)
+
+
 def reserve_refused(error: InsufficientFunds) -> Answer:
     """The same for a router that wanted to reserve: with the two amounts where arbstr-vault had them."""
     status, headers, body = answer(error)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from arbstr_core.web._asgi import Receive
@@ -15,6 +15,8 @@ from arbstr_core.web._asgi import Receive
 _SWEEP_SECONDS = 0.05
 """How often is looked; most calls begin and end between two looks."""
 
+
+Beat = Callable[[], Awaitable[None]]
 
 Leave = Callable[[asyncio.Task[Any]], bool]
 """Told once that the client is gone, with the task that serves it; True where that is to go on without it"""
@@ -24,7 +26,10 @@ class Watch:
     """One client that is being served by `task`, which is cancelled once the client is gone, unless `leave` says that
     it goes on."""
 
-    __slots__ = ("_deaf", "_leave", "_looking", "_receive", "gone", "sending_since", "task")
+    __slots__ = (
+        *("_deaf", "_leave", "_looking", "_receive", "beat", "beating", "begun", "gone", "sending_since"),
+        *("silent_since", "task"),
+    )
 
     def __init__(self, receive: Receive, task: asyncio.Task[Any], leave: Leave) -> None:
         self.task = task
@@ -32,6 +37,13 @@ class Watch:
         self.gone = False
         self.sending_since = 0.0
         """when the client was last handed something that it has not taken yet; 0 for nothing"""
+        self.silent_since = 0.0
+        """since when it hears nothing; 0 until somebody looks"""
+        self.begun = False
+        """True once its response has begun"""
+        self.beat: Beat | None = None
+        """what keeps it alive; None where nothing does"""
+        self.beating: asyncio.Task[None] | None = None
         self._receive = receive
         self._looking: asyncio.Task[None] | None = None
         self._deaf = False
@@ -40,6 +52,21 @@ class Watch:
         """Begin to listen for its leaving."""
         if self._looking is None and not self._deaf:
             self._looking = asyncio.create_task(self._look())
+
+    def keep_alive(self, now: float, seconds: float) -> None:
+        """Send it something, where it has heard nothing for so long."""
+        if not self.silent_since:
+            self.silent_since = now
+        due = now - self.silent_since >= seconds
+        if due and self.beat is not None and not (self._deaf or self.gone or self.sending_since or self.beating):
+            self.silent_since = now
+            self.beating = asyncio.create_task(self._beat(self.beat))
+
+    async def _beat(self, beat: Beat) -> None:
+        try:
+            await beat()
+        finally:
+            self.beating = None
 
     def give_up(self) -> None:
         """The client is gone: end its call, at once where it waits for the client, else when it says so."""
@@ -54,6 +81,11 @@ class Watch:
         if self._looking is not None:
             self._looking.cancel()
 
+    async def quiet(self) -> None:
+        """Wait until what keeps it alive is sent: nothing may come in between."""
+        if self.beating is not None:
+            await asyncio.wait({self.beating})
+
     async def _look(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
@@ -61,10 +93,12 @@ class Watch:
 
 
 class Watches:
-    """All clients that are being served. `stall_seconds` is how long one may take nothing before it counts as gone."""
+    """All clients that are being served. `stall_seconds` is how long one may take nothing before it counts as gone,
+    `keep_alive_seconds` how long it may hear nothing before it is sent something that says nothing."""
 
-    def __init__(self, *, stall_seconds: float) -> None:
+    def __init__(self, *, stall_seconds: float, keep_alive_seconds: float = 0.0) -> None:
         self._stall_seconds = stall_seconds
+        self._keep_alive_seconds = keep_alive_seconds
         self._watches: set[Watch] = set()
 
     def begin(self, receive: Receive, task: asyncio.Task[Any], leave: Leave) -> Watch:
@@ -76,6 +110,8 @@ class Watches:
     def end(self, watch: Watch) -> None:
         """The call is over."""
         watch.stop()
+        if watch.beating is not None:
+            watch.beating.cancel()
         self._watches.discard(watch)
 
     async def sweep(self) -> None:
@@ -83,9 +119,12 @@ class Watches:
         old: set[Watch] = set()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            limit = time.monotonic() - self._stall_seconds
+            now = time.monotonic()
+            limit, alive = now - self._stall_seconds, self._keep_alive_seconds
             for watch in old & self._watches:
                 watch.look()
+                if alive:
+                    watch.keep_alive(now, alive)
                 if 0 < watch.sending_since < limit and not watch.gone:
                     watch.give_up()
             old = set(self._watches)

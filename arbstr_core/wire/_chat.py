@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from arbstr_core.types import BadRequest, Endpoint, Feature, LimitField
+from arbstr_core.types import BadRequest, ChatCall, Endpoint, Feature, LimitField
 from arbstr_core.wire._chat_reply import glimpse, plain_text
 from arbstr_core.wire._codec import Codec, Names
 from arbstr_core.wire._content import TEXT_ONLY, Content, look_into, server_tools
@@ -51,6 +51,10 @@ class ChatCodec(Codec):
     asks_usage = True
     done = DONE
     done_mark = True
+
+    def nothing(self, call: ChatCall) -> bytes:
+        """A chunk whose delta is empty."""
+        return _empty_chunk(call, "chat.completion.chunk", {"delta": {}})
 
     def asked(self, read: Reader) -> Asked:
         """What a chat request asks for."""
@@ -103,6 +107,10 @@ class CompletionsCodec(Codec):
     asks_usage = True
     done = DONE
     done_mark = True
+
+    def nothing(self, call: ChatCall) -> bytes:
+        """A chunk without text."""
+        return _empty_chunk(call, "text_completion", {"text": "", "logprobs": None})
 
     def asked(self, read: Reader) -> Asked:
         """What a completion request asks for: `n` choices of each prompt, of which `best_of` are made."""
@@ -165,6 +173,18 @@ def _glimpse_embeddings(data: bytes) -> Glimpse:
         return NOT_UNDERSTOOD
     found = salvaged(reply.usage)
     return Glimpse(usage=found, finished=int(bool(reply.data)), error=is_error(reply.error))
+
+
+def _empty_chunk(call: ChatCall, kind: str, said: dict[str, Any]) -> bytes:
+    choice = {"index": 0, **said, "finish_reason": None}
+    chunk = {
+        "id": call.id,
+        "object": kind,
+        "created": call.arrived_ms // 1000,
+        "model": call.model,
+        "choices": [choice],
+    }
+    return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
 
 
 def _wants_usage(read: Reader) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from arbstr_core.types import Endpoint, LimitField
+from arbstr_core.types import ChatCall, Endpoint, LimitField
 from arbstr_core.wire._glimpse import Glimpse
 from arbstr_core.wire._reading import Asked, Reader
 
@@ -31,6 +31,13 @@ class Codec:
     """the event that ends a stream; empty where the reply's own last event does, and no other may stand in for it"""
     done_mark: ClassVar[bool] = False
     """True where that event is `data: [DONE]`"""
+
+    comment: ClassVar[bytes] = b": keep-alive\n"
+    """what a stream can be kept alive with: it ends in no blank line, so that it is part of the next event"""
+
+    def nothing(self, call: ChatCall) -> bytes:
+        """An event that says nothing; a comment where the endpoint has no such."""
+        return self.comment
 
     def asked(self, read: Reader) -> Asked:
         """What a request asks for. Raises BadRequest, which names the field."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from arbstr_core.types import BadRequest, Endpoint, Feature, LimitField, Usage
+from arbstr_core.types import BadRequest, ChatCall, Endpoint, Feature, LimitField, Usage
 from arbstr_core.wire._codec import Codec, Names
 from arbstr_core.wire._content import Content
 from arbstr_core.wire._content_items import client_tools, look_into_blocks
@@ -60,6 +60,10 @@ class MessagesCodec(Codec):
     )
     prompt = ("messages", "system", "tools", "output_format", "output_config")
     done = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+
+    def nothing(self, call: ChatCall) -> bytes:
+        """A ping."""
+        return b'event: ping\ndata: {"type":"ping"}\n\n'
 
     def asked(self, read: Reader) -> Asked:
         """What is asked for. The limit of output is no choice here."""
