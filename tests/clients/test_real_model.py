@@ -87,7 +87,14 @@ def test_usage_is_what_is_charged(client: Client) -> None:
 
 @pytest.mark.parametrize(
     ("client", "do"),
-    [("openai", "structured"), ("openai-node", "structured_streamed"), ("ai-sdk", "structured"), ("llm", "structured")],
+    [
+        ("openai", "structured"),
+        ("openai-node", "structured_streamed"),
+        ("ai-sdk", "structured"),
+        ("llm", "structured"),
+        ("anthropic", "structured"),
+        ("anthropic async", "structured_streamed"),
+    ],
     indirect=["client"],
 )
 def test_a_schema_is_kept_to(client: Client, do: str) -> None:
@@ -108,6 +115,13 @@ def test_tools_are_refused_where_the_model_knows_none(client: Client) -> None:
         client("tools", model=MODEL, fields=SHORT)
     assert refused.value["status"] == 400 or client.name == "langchain"
     assert "tools" in refused.value["message"]
+
+
+@pytest.mark.parametrize("client", ["openai", "openai-node"], indirect=True)
+def test_a_schema_that_llama_would_not_keep_to_is_refused(client: Client) -> None:
+    with pytest.raises(Raised) as refused:
+        client("respond_structured", model=MODEL, fields={"max_output_tokens": 8})
+    assert (refused.value["status"], refused.value["param"]) == (400, "text")
 
 
 @pytest.mark.parametrize("client", ["openai async", "ai-sdk openai", "anthropic"], indirect=True)

@@ -33,9 +33,9 @@ _OVERHEAD_WITH_TOOLS = 1024
 _COUNTS = {
     Endpoint.CHAT: "chat/completions/input_tokens",
     Endpoint.RESPONSES: "responses/input_tokens",
-    Endpoint.MESSAGES: "messages/count_tokens",
 }
 """where llama.cpp counts the input of a body, below `/v1`"""
+# It speaks messages too, but leaves `output_config` alone: put into a chat's words, its schema is kept to.
 _SPOKEN = frozenset({*_COUNTS, Endpoint.COMPLETIONS})
 
 
@@ -77,7 +77,8 @@ class LocalProvider(OpenAIProvider):
                 exact_tokenizer=True,
                 cancel_free=True,
                 max_concurrent=self._config.parallel,
-                fields={"n_predict": REFUSE, "n_cmpl": REFUSE},
+                # A response in a given `text` format would be written in any other.
+                fields={"n_predict": REFUSE, "n_cmpl": REFUSE, "text": REFUSE},
                 input_overhead=_OVERHEAD_WITH_TOOLS if tools else _OVERHEAD,
             )
         ]
