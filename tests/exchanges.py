@@ -17,7 +17,7 @@ import psycopg
 from selling import market
 
 from arbstr_core.api import Clock, Offer, Outbound, Provider, Reply, Strategy
-from arbstr_core.dispatch import Dispatch
+from arbstr_core.dispatch import Dispatch, DispatchRules
 from arbstr_core.flow import CallFlow, CallRooms, Exchange
 from arbstr_core.journal import Journal
 from arbstr_core.plugins import LoopClock
@@ -172,7 +172,7 @@ async def bench(
         rooms = CallRooms(
             market=sold,
             router=Router([], {"cheapest": Cheapest()}, strategy="cheapest", output_tokens=100, keep=3),
-            dispatch=Dispatch({"acme": provider}, clock, first_byte_seconds=5, idle_seconds=5),
+            dispatch=Dispatch({"acme": provider}, clock, DispatchRules(first_byte_seconds=5, idle_seconds=5)),
             vault=vault,
             clock=clock,
             **{"retry_seconds": 0.01, **more},

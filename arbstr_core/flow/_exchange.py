@@ -99,7 +99,7 @@ class Exchange:
             self._answer = (200, "replayed")
             return candidates
         try:
-            self._opened = await rooms.dispatch.open(call, candidates, self._attempts, self._spare.goes_on)
+            self._opened = await rooms.dispatch.open(call, candidates, self._attempts, self._spare)
         except CallRefused:
             self._ending = Ending.FAILED
             raise
@@ -217,8 +217,8 @@ class Exchange:
             _log.info("%s: %s", self.call.id, broken)
         self._ending = Ending.CLIENT_GONE if self._left else Ending.COMPLETE if complete else Ending.CUT
         self._whole = complete
-        if not (complete or stopped):
-            self._rooms.dispatch.broke_off(opened.quote)
+        if not stopped:
+            self._rooms.dispatch.ended(opened, whole=complete)
         await self._durable(at_most=_SETTLE_SECONDS)
         yield self._voice.last(complete=complete, stopped=stopped), True
 
@@ -306,6 +306,8 @@ class Exchange:
                 await opened.aclose()
         except (ProviderError, TimeoutError) as unended:
             _log.info("%s: the reply did not end after its end: %s", self.call.id, unended)
+            if alone and not self._whole and isinstance(unended, ProviderError):
+                self._rooms.dispatch.ended(opened, whole=False)
 
     async def _durable(self, *, at_most: float | None = None) -> None:
         """Wait until the end of this call is on disk (or `at_most` seconds); it gets there whether or not anyone
