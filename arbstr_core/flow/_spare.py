@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arbstr_core.metering import Meter
-from arbstr_core.types import Outcome, Quote
+from arbstr_core.types import Msat, Outcome, Quote
 from arbstr_core.vault import ProviderCost, Settlement
 
 _LET_GO = frozenset({Outcome.TIMED_OUT, Outcome.OUTRUN})
@@ -39,6 +39,12 @@ class Spare:
     def _cost(self, quote: Quote) -> int:
         tokens = min(self._meter.counted_input(), quote.input_limit)
         return quote.cost_price.cost(input_tokens=tokens, output_tokens=0)
+
+    def with_served(self, quote: Quote, cost_msat: Msat) -> tuple[ProviderCost, ...]:
+        """What all attempts cost us, with the one that served."""
+        if not cost_msat:
+            return tuple(self.costs)
+        return (*self.costs, ProviderCost(provider=quote.offer.provider, cost_msat=cost_msat, served=True))
 
     def settlement(self, hold_id: str, receipt: bytes) -> Settlement | None:
         """The end of a call that nobody served, and that cost us something: the agent pays nothing."""
