@@ -113,8 +113,8 @@ class _Owner:
 class Cluster:
     """A cluster in a folder of its own, on a port of loopback and on a socket in that folder; anyone there may log in.
 
-    `within` is where that folder is; None: in memory, if there is room. Not for two threads at once. The server ends with
-    the thread that started it, however that ends.
+    `within` is where that folder is; None: in memory, if there is room. Not for two threads at once. The server ends
+    with the thread that started it, however that ends.
     """
 
     user = "postgres"

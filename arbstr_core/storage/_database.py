@@ -54,9 +54,7 @@ class _Opened:
 class Database:
     """A database, open from `open` to `close`: a SQLite file, which is this process's alone, or PostgreSQL."""
 
-    def __init__(
-        self, opened: _Opened, clock: Clock, lock: Lock, schemas: Sequence[Schema], queue_bound: int
-    ) -> None:
+    def __init__(self, opened: _Opened, clock: Clock, lock: Lock, schemas: Sequence[Schema], queue_bound: int) -> None:
         self.name = opened.name
         self.dialect = opened.dialect
         self.schemas = tuple(schemas)

@@ -35,7 +35,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def looking(url: str, data_dir: Path, password: Secret | None) -> Iterator[sa.Connection]:
-    """A connection that only reads, on one snapshot, with room for one beside it; no lock is taken. Raises StorageError."""
+    """A connection that only reads, on one snapshot, with room for another; no lock is taken. Raises StorageError."""
     if is_postgresql(url):
         from arbstr_core.storage._postgresql import Server
 
