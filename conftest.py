@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
+    from mints import Mints
     from postgres import Cluster
 
 # A busy machine must not fail a test: how long an example takes says nothing.
@@ -51,32 +51,19 @@ def postgres() -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture(scope="session")
-def postgres_made(postgres: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of a database that holds arbstr's tables and no rows: to copy it takes a tenth of making them."""
-    from arbstr_core.cli._data import schemas
-    from arbstr_core.plugins import LoopClock
-    from arbstr_core.storage import Database
-
-    url = postgres.create_database()
-    opened = Database.open(url, data_dir=tmp_path_factory.mktemp("made"), clock=LoopClock(), schemas=schemas())
-    asyncio.run(opened.close())
-    return url.rsplit("/", 1)[1]
-
-
 @pytest.fixture
-def postgres_url(postgres: Cluster, postgres_made: str) -> Iterator[str]:
-    """The url of a fresh database for one test, with arbstr's tables in it."""
-    from postgres import database
-
-    with database(postgres, postgres_made) as url:
-        yield url
-
-
-@pytest.fixture
-def postgres_empty_url(postgres: Cluster) -> Iterator[str]:
-    """The url of a database for one test, in which there is nothing at all."""
+def postgres_url(postgres: Cluster) -> Iterator[str]:
+    """The url of a fresh database for one test."""
     from postgres import database
 
     with database(postgres) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def mints() -> Iterator[Mints]:
+    """Ecash mints, each started for the first test that asks for it."""
+    from mints import mints as started
+
+    with started() as made:
+        yield made

@@ -19,9 +19,9 @@ def test_the_root_configuration(commented: bool):
     if commented:
         text = re.sub(r"^# (?=\w+ = |\[)", "", text, flags=re.MULTILINE)
         # What moves real money is not enabled, but its lines are right all the same.
-        text = text.replace('"wallet_simulated"]', '"wallet_simulated", "wallet_lnd"]')
+        text = text.replace('"wallet_simulated"]', '"wallet_simulated", "wallet_lnd", "wallet_cashu"]')
     settings = parse(text, ROOT / "config.toml")
-    tables = {"providers_local", "providers_openai", "policy_keywords", "wallet_lnd"}
+    tables = {"providers_local", "providers_openai", "policy_keywords", "wallet_lnd", "wallet_cashu"}
     assert set(settings.plugins) == (tables if commented else {"providers_local"})
     plugins = load(settings.arbstr.plugins, settings.plugins, decode)
     assert plugins.names == settings.arbstr.plugins

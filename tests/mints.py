@@ -1,0 +1,186 @@
+"""Nutshell mints that the tests start, each a process of its own; and a proxy that loses what a mint answers.
+
+The first test that asks installs Nutshell into `.nutshell` of the checkout, in about a minute; later runs find it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+from arbstr_wallet_cashu._nutshell import Nutshell, Options, install
+
+ROOT = Path(__file__).parents[1]
+HOME = ROOT / ".nutshell"
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Mints:
+    """Mints by name, started when they are first asked for, and ended together."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="arbstr-mints-")
+        self._running: dict[str, Nutshell] = {}
+
+    def start(self, **wanted: Options) -> list[Nutshell]:
+        """Those mints, side by side: most of a start is waiting."""
+        environment = install(HOME)
+
+        def one(item: tuple[str, Options]) -> Nutshell:
+            name, options = item
+            if name not in self._running:
+                options = msgspec.structs.replace(options, management_port=free_port(), key=options.key or name)
+                mint = Nutshell(environment, Path(self._folder.name) / name, free_port(), options)
+                mint.start()
+                self._running[name] = mint
+            return self._running[name]
+
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(one, wanted.items()))
+
+    def stop(self) -> None:
+        """End all."""
+        for mint in self._running.values():
+            mint.stop()
+        self._folder.cleanup()
+
+
+def asked(mint: Nutshell, query: str, *values: object) -> list[tuple[object, ...]]:
+    """What the mint's own records say."""
+    with contextlib.closing(sqlite3.connect(mint.folder / "mint" / "mint.sqlite3", timeout=30)) as db:
+        return db.execute(query, values).fetchall()
+
+
+def outstanding(mint: Nutshell) -> int:
+    """What the mint owes to all who hold its coins, in sat: what it signed, less what was spent."""
+    [(signed,)] = asked(mint, "SELECT coalesce(sum(amount), 0) FROM promises WHERE c_ IS NOT NULL")
+    [(spent,)] = asked(mint, "SELECT coalesce(sum(amount), 0) FROM proofs_used")
+    return int(str(signed)) - int(str(spent))
+
+
+class Lossy:
+    """A proxy before a mint, in a thread of its own. It hands every call on; what `loses(method, path)` is true of is
+    done by the mint, and its answer dropped. `calls` are all it saw, in order."""
+
+    def __init__(self, mint: Nutshell) -> None:
+        self.loses: Callable[[str, str], bool] = lambda method, path: False
+        self.refuses = False
+        """take no connections"""
+        self.calls: list[tuple[str, str]] = []
+        self._mint = mint
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="lossy", daemon=True)
+        self._links: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Where the mint seems to be."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Lossy:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(60)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(60)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def lose(self, number: int) -> None:
+        """Lose the answer to call `number` from now on, counted from 0, and no other."""
+        first = len(self.calls)
+        self.loses = lambda method, path: len(self.calls) - 1 == first + number
+
+    def keep(self) -> None:
+        """Lose nothing any more."""
+        self.loses = lambda method, path: False
+
+    async def _open(self) -> None:
+        self._server = await asyncio.start_server(self._link, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
+        assert self._server is not None, "it was opened"
+        self._server.close()
+        for link in self._links:
+            link.cancel()
+        await asyncio.gather(*self._links, return_exceptions=True)
+
+    async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a connection is served by a task"
+        self._links.add(task)
+        try:
+            while not self.refuses and (head := await _head(reader)):
+                await self._call(head, reader, writer)
+        except (OSError, asyncio.IncompleteReadError, _Lost):
+            pass
+        finally:
+            self._links.discard(task)
+            writer.close()
+
+    async def _call(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        method, path = head.split(b" ", 2)[:2]
+        body = await reader.readexactly(_length(head))
+        self.calls.append((method.decode(), path.decode()))
+        lost = self.loses(method.decode(), path.decode())
+        there, to_mint = await asyncio.open_connection("127.0.0.1", self._mint.port)
+        try:
+            to_mint.write(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) + body)
+            answer = await _head(there)
+            answer += await there.readexactly(_length(answer))
+        finally:
+            to_mint.close()
+        if lost:
+            raise _Lost
+        writer.write(answer)
+        await writer.drain()
+
+
+class _Lost(Exception):
+    """An answer is not handed on."""
+
+
+async def _head(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return b""
+
+
+def _length(head: bytes) -> int:
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            return int(line.partition(b":")[2])
+    return 0
+
+
+@contextlib.contextmanager
+def mints() -> Iterator[Mints]:
+    """For a session of tests."""
+    made = Mints()
+    try:
+        yield made
+    finally:
+        made.stop()
