@@ -23,9 +23,9 @@ clients: install
 run: install
 	@$(BIN)/python scripts/demo.py $(LISTEN)
 
-# Everything that needs no node and no key; ARGS="-k words" for a part of it.
+# Everything that needs no node and no key, on all processors; ARGS="-k words" for a part of it.
 test: install clients
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,10 +1,13 @@
-"""Owns the PostgreSQL that is measured: a throw-away cluster as the tests start it, with a few more buffers."""
+"""Owns the PostgreSQL that is measured: a throw-away cluster as the tests start it, with a few more buffers, and on
+a disk."""
 
 from __future__ import annotations
 
 import importlib.util
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import Missing
@@ -21,7 +24,7 @@ def started_postgres() -> Iterator[Any]:
     tests = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tests)
     try:
-        cluster = tests.Cluster(shared_buffers="128MB", max_wal_size="2GB")
+        cluster = tests.Cluster(within=Path(tempfile.gettempdir()), shared_buffers="128MB", max_wal_size="2GB")
     except RuntimeError as absent:
         raise Missing(str(absent)) from absent
     with cluster:

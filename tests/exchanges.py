@@ -17,7 +17,7 @@ import psycopg
 from selling import market
 
 from arbstr_core.api import Clock, Offer, Outbound, Provider, Reply, Strategy
-from arbstr_core.dispatch import Dispatch
+from arbstr_core.dispatch import BreakerRules, Dispatch, DispatchRules
 from arbstr_core.flow import CallFlow, CallRooms, Exchange
 from arbstr_core.journal import Journal
 from arbstr_core.plugins import LoopClock
@@ -47,6 +47,11 @@ WHOLE = (
     b'{"choices":[{"message":{"content":"four"},"finish_reason":"stop"}],'
     b'"usage":{"prompt_tokens":3,"completion_tokens":1}}'
 )
+
+
+_NEVER = BreakerRules(failures=10**9, share=1.0, calls=10**9, most_open_seconds=0)
+_PATIENT = DispatchRules(first_byte_seconds=5, idle_seconds=5, breaker=_NEVER)
+"""One provider is made to fail again and again here, and asked all the same."""
 
 
 class Cheapest(Strategy):
@@ -147,6 +152,7 @@ async def bench(
     clock: Clock | None = None,
     url: str = "sqlite:///arbstr.db",
     plugin: type[Plugin] = Plugin,
+    rules: DispatchRules = _PATIENT,
     **more: Any,
 ) -> AsyncIterator[Bench]:
     """All rooms of a call, and an agent with money; `more` is for CallRooms. At the end nothing may be open."""
@@ -172,7 +178,7 @@ async def bench(
         rooms = CallRooms(
             market=sold,
             router=Router([], {"cheapest": Cheapest()}, strategy="cheapest", output_tokens=100, keep=3),
-            dispatch=Dispatch({"acme": provider}, clock, first_byte_seconds=5, idle_seconds=5),
+            dispatch=Dispatch({"acme": provider}, clock, rules),
             vault=vault,
             clock=clock,
             **{"retry_seconds": 0.01, **more},

@@ -32,6 +32,14 @@ T = TypeVar("T")
 
 ARBSTR = str(Path(sys.executable).with_name("arbstr"))
 PLUGINS = ("providers_openai", "policy_price", "policy_keywords", "wallet_simulated")
+UNBROKEN = """
+[dispatch.breaker]
+failures = 1000
+calls = 100000
+open_seconds = 0.001
+most_open_seconds = 0.001
+"""
+"""For tests that make one provider fail again and again."""
 PRICED = 'input = "1000 sat"\noutput = "4000 sat"'
 
 

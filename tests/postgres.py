@@ -25,6 +25,7 @@ from psycopg import sql
 MISSING = "the tests need PostgreSQL's server: install it (Debian: apt-get install postgresql)"
 DEBIAN = Path("/usr/lib/postgresql")
 SECONDS = 60
+ROOM_BYTES = 4 * 2**30
 
 SETTINGS: Mapping[str, str] = {
     "fsync": "on",
@@ -65,6 +66,16 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _memory() -> Path | None:
+    """A folder in memory with room enough, where there is one: what is synced there outlives the server's death, and
+    that is the only one it dies here. On a busy disk the checkpoint of one DROP DATABASE takes seconds."""
+    memory = Path("/dev/shm")
+    try:
+        return memory if shutil.disk_usage(memory).free >= ROOM_BYTES else None
+    except OSError:
+        return None
+
+
 class _Owner:
     """Who runs the server: we, or the user `postgres` where we are root, whom PostgreSQL refuses."""
 
@@ -102,18 +113,19 @@ class _Owner:
 class Cluster:
     """A cluster in a folder of its own, on a port of loopback and on a socket in that folder; anyone there may log in.
 
-    Not for two threads at once. The server ends with the thread that started it, however that ends.
+    `within` is where that folder is; None: in memory, if there is room. Not for two threads at once. The server ends
+    with the thread that started it, however that ends.
     """
 
     user = "postgres"
 
-    def __init__(self, **settings: str) -> None:
+    def __init__(self, within: Path | None = None, **settings: str) -> None:
         self._programs = programs()
         self._owner = _Owner()
         self._settings = {**SETTINGS, **settings}
         self._numbers = itertools.count(1)
         self._process: subprocess.Popen[bytes] | None = None
-        self.folder = Path(tempfile.mkdtemp(prefix="arbstr-postgres-")).resolve()
+        self.folder = Path(tempfile.mkdtemp(prefix="arbstr-postgres-", dir=within or _memory())).resolve()
         self.port = 0
         try:
             self._make()
@@ -253,9 +265,9 @@ class Cluster:
 
 
 @contextmanager
-def database(cluster: Cluster) -> Iterator[str]:
+def database(cluster: Cluster, template: str = "template1") -> Iterator[str]:
     """The url of a fresh database, dropped at the end of the block if the server still runs."""
-    url = cluster.create_database()
+    url = cluster.create_database(template)
     try:
         yield url
     finally:

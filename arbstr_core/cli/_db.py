@@ -109,7 +109,7 @@ def examine_database(settings: Settings) -> list[Finding]:
     with storage.looking(settings.database_url, settings.data_dir, database_password(settings)) as connection:
         found += storage.inside(connection, schemas())
         if all(each.ok for each in found if each.what == "version"):
-            wrong = unguarded(connection)
+            wrong = unguarded(connection, schemas())
             detail = f"{wrong}: restore a backup, keep this database" if wrong else "all in place"
             found.append(Finding(what="guards", ok=wrong is None, detail=detail))
     return found

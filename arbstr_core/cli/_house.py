@@ -22,7 +22,7 @@ from arbstr_core.cli._market import market_of, rates_of, router_of
 from arbstr_core.cli._notices import Notices, heard
 from arbstr_core.cli._operators import notifier, webhook
 from arbstr_core.config import Settings
-from arbstr_core.dispatch import Dispatch
+from arbstr_core.dispatch import BreakerRules, Dispatch, DispatchRules
 from arbstr_core.flow import Approvals, CallFlow, CallRooms, Heartbeat, Lease, Notifier, audit_signer
 from arbstr_core.journal import Journal
 from arbstr_core.market import Market, Rates
@@ -62,6 +62,7 @@ class House:
     operator: Operator
     internal: Internal
     market: Market
+    dispatch: Dispatch
     journal: Journal
     database: Database
     supervisor: Supervisor
@@ -89,6 +90,7 @@ async def open_house(settings: Settings, *, mock: bool = False, serving: bool = 
             await house.market.refresh()
             yield house
         finally:
+            await house.dispatch.aclose()
             await lives.aclose()
 
 
@@ -159,6 +161,7 @@ def _put_together(
         operator=Operator(operator_token(settings)),
         internal=internal_token(settings),
         market=rooms.market,
+        dispatch=rooms.dispatch,
         journal=log,
         database=database,
         supervisor=toolbox.supervisor,
@@ -205,12 +208,7 @@ def _call_rooms(settings: Settings, clock: Clock, made: Made, money: Vault | Non
     return CallRooms(
         market=market_of(settings, providers, toolbox.rates, clock),
         router=router_of(settings, made["arbstr_policies"]),
-        dispatch=Dispatch(
-            {provider.name: provider for provider in providers},
-            clock,
-            first_byte_seconds=settings.dispatch.first_byte_seconds,
-            idle_seconds=settings.dispatch.idle_seconds,
-        ),
+        dispatch=Dispatch({provider.name: provider for provider in providers}, clock, _dispatch_rules(settings)),
         vault=money,
         clock=clock,
         approvals=None if money is None else Approvals(money, clock),
@@ -219,6 +217,19 @@ def _call_rooms(settings: Settings, clock: Clock, made: Made, money: Vault | Non
         lease=Lease(clock, seconds=money.lease_seconds) if money is not None and money.shared else None,
         settle_seconds=settings.vault.settle_seconds,
         drain_seconds=settings.dispatch.drain_seconds,
+    )
+
+
+def _dispatch_rules(settings: Settings) -> DispatchRules:
+    asked, breaker = settings.dispatch, settings.dispatch.breaker
+    return DispatchRules(
+        first_byte_seconds=asked.first_byte_seconds,
+        idle_seconds=asked.idle_seconds,
+        deadline_seconds=asked.deadline_seconds or 3 * asked.first_byte_seconds,
+        hedge_seconds=asked.hedge_seconds,
+        queue=asked.queue,
+        queue_seconds=asked.queue_seconds,
+        breaker=BreakerRules(**msgspec.structs.asdict(breaker)),
     )
 
 

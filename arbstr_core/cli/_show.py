@@ -16,7 +16,9 @@ from arbstr_core.types import format_amount
 _OUT = Console(soft_wrap=True, highlight=False)
 _ERR = Console(stderr=True, soft_wrap=True, highlight=False)
 _WIDE = 1_000
-"""Where no terminal shows it, nothing is wrapped."""
+_NARROW = 12
+"""How narrow a column gets before what is to stay whole runs over the terminal's edge."""
+_WHOLE = frozenset({"id", "agent", "of", "name", "provider", "model"})
 
 
 def as_json(document: Any) -> None:
@@ -35,18 +37,21 @@ def warn(message: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
-    """Rows in columns; `empty` where there are none."""
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
-    count = 0
-    for row in rows:
-        drawn.add_row(*(escape(cell) for cell in row))
-        count += 1
-    if count:
-        _print(drawn)
-    else:
+    """Rows in columns; `empty` where there are none. What is copied, as an id, is on one line whatever the width."""
+    shown = [[escape(cell) for cell in row] for row in rows]
+    if not shown:
         say(empty)
+        return
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    least = 0
+    for n, column in enumerate(columns):
+        widest = max(len(column), *(len(row[n]) for row in shown))
+        whole = column in _WHOLE
+        drawn.add_column(column, overflow="fold", no_wrap=whole, min_width=widest if whole else None)
+        least += widest + 1 if whole else min(widest, _NARROW) + 1
+    for row in shown:
+        drawn.add_row(*row)
+    _print(drawn, least)
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> None:
@@ -54,11 +59,13 @@ def facts(rows: Iterable[tuple[str, str]]) -> None:
     drawn = Table.grid(padding=(0, 2))
     for name, value in rows:
         drawn.add_row(f"[bold]{escape(name)}[/bold]", escape(value))
-    _print(drawn)
+    _print(drawn, 0)
 
 
-def _print(drawn: Table) -> None:
-    _OUT.print(drawn, width=None if _OUT.is_terminal else _WIDE)
+def _print(drawn: Table, least: int) -> None:
+    """As wide as the terminal, but at least so wide; where no terminal shows it, nothing is wrapped."""
+    width = max(_OUT.width, least) if _OUT.is_terminal else _WIDE
+    Console(soft_wrap=True, highlight=False, width=width).print(drawn)
 
 
 def sat(msat: int | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from arbstr_core.config._settings import (
     ArbstrSettings,
     AuditSettings,
+    DispatchSettings,
     MarketSettings,
     RoutingSettings,
     ServerSettings,
@@ -134,6 +135,16 @@ def _check_sources(market: MarketSettings) -> Iterator[Problem]:
     urls = [source.url for source in market.usd_sources]
     if len(set(urls)) < len(urls):
         yield problem("market", "usd_sources", "name one address twice, which would count for two; take one out")
+
+
+def check_dispatch(dispatch: DispatchSettings) -> Iterator[Problem]:
+    """Times that contain others are not shorter than those."""
+    if dispatch.deadline_seconds is not None and dispatch.deadline_seconds < dispatch.first_byte_seconds:
+        what = "is below first_byte_seconds, which it would cut short; raise it"
+        yield problem("dispatch", "deadline_seconds", what)
+    breaker = dispatch.breaker
+    if breaker.most_open_seconds < breaker.open_seconds:
+        yield problem("dispatch.breaker", "most_open_seconds", "is below open_seconds; raise it")
 
 
 def _nearest(name: str, enabled: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from arbstr_core.config._checks import (
     check_arbstr,
     check_audit,
+    check_dispatch,
     check_market,
     check_routing,
     check_server,
@@ -117,6 +118,7 @@ def _settings(document: Mapping[str, Any], path: Path) -> tuple[Settings | None,
     problems += [*check_webhooks(webhooks)] if webhooks else []
     problems += [*check_audit(audit)] if audit else []
     problems += [*check_market(market)] if market else []
+    problems += [*check_dispatch(dispatch)] if dispatch else []
     if arbstr is not None:
         problems += [*check_arbstr(arbstr), *check_tables(arbstr, plugins)]
         problems += [*check_routing(routing, arbstr)] if routing else []

@@ -179,14 +179,46 @@ class MarketSettings(msgspec.Struct, frozen=True, kw_only=True):
     """added when dollars become msat"""
 
 
+class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[dispatch.breaker]`: when an offer is not asked for a while."""
+
+    failures: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 5
+    """it opens after so many in a row"""
+    share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
+    """or where so large a part of the calls fail, once there were `calls` of them"""
+    calls: Count = 20
+    window_seconds: Seconds = 60
+    """failures older than this do not count"""
+    slow_seconds: Seconds = 5
+    """a failure that kept its caller waiting for so long opens it at once, unless others were answered meanwhile"""
+    open_seconds: Seconds = 30
+    """then one call tries it; where that fails it is open for twice as long"""
+    most_open_seconds: Seconds = 600
+    probe_seconds: Seconds = 3
+    """how long the call that tries it waits before it goes elsewhere"""
+    wait_seconds: Seconds = 5
+    """how long those wait for its outcome that have nobody else to ask"""
+    waiting: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 1000
+    """how many of them may"""
+
+
 class DispatchSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`[dispatch]`: how long a provider may be silent."""
+    """`[dispatch]`: how long a provider may be silent, and what is done about it."""
 
     connect_seconds: Seconds = 5
     first_byte_seconds: Seconds = 60
     idle_seconds: Seconds = 60
+    deadline_seconds: Seconds | None = None
+    """until when one of the candidates has to begin its answer; None: three times `first_byte_seconds`"""
     drain_seconds: Annotated[float, msgspec.Meta(ge=0, le=_WEEK)] = 10
     """how long the reply to a client that left is read on; 0: it is let go"""
+    hedge_seconds: Annotated[float, msgspec.Meta(ge=0, le=_WEEK)] = 0
+    """after so long without a first byte a second candidate is asked, too, if that costs nothing; 0: never"""
+    queue: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 100
+    """calls that may wait for a node that serves no more at one time"""
+    queue_seconds: Annotated[float, msgspec.Meta(ge=0, le=_WEEK)] = 1
+    """how long they wait while there are others to ask"""
+    breaker: BreakerSettings = BreakerSettings()
 
 
 class Tables(Mapping[str, Mapping[str, Any]]):

@@ -1,5 +1,13 @@
-"""Opens a provider's reply: tries candidates in order until one answers its first byte, and keeps how each has done."""
+"""Opens a provider's reply: tries candidates until one answers its first byte, and keeps how each has done.
 
-from arbstr_core.dispatch._dispatch import Dispatch, OpenReply
+Circuit breakers, limits of nodes, deadlines and hedges are here; docs/dispatch.md tells of them.
+"""
 
-__all__ = ["Dispatch", "OpenReply"]
+from arbstr_core.dispatch._asker import DispatchRules
+from arbstr_core.dispatch._breaker import BreakerRules, BreakerState
+from arbstr_core.dispatch._dispatch import Dispatch
+from arbstr_core.dispatch._ends import Budget
+from arbstr_core.dispatch._open_reply import OpenReply
+from arbstr_core.dispatch._state import OfferState
+
+__all__ = ["BreakerRules", "BreakerState", "Budget", "Dispatch", "DispatchRules", "OfferState", "OpenReply"]

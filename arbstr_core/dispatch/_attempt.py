@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+import math
+from collections.abc import AsyncIterator, Callable, Mapping
+from email.utils import parsedate_to_datetime
 
 import msgspec
 
@@ -50,6 +52,13 @@ class FailedAttempt(Exception):
         self.body = body
         self.retry_after = retry_after
 
+    @property
+    def callers_own(self) -> bool:
+        """True where the request may be to blame: that says nothing of the provider, though another may take it."""
+        if self.outcome is Outcome.CLIENT_ERROR or self.status == 403:
+            return True
+        return self.outcome is Outcome.REFUSED and self.status in (0, 200) and _says_invalid(self.body)
+
 
 class FirstByte(msgspec.Struct, frozen=True):
     """A reply that has begun: the whole body, or the events so far and what brings the rest."""
@@ -84,7 +93,8 @@ async def first_byte(
     except asyncio.CancelledError:
         if not patience.forgive():
             raise
-        raise FailedAttempt(Outcome.TIMED_OUT, "no first byte in time") from None
+        why = "given up: it hangs for others, too" if patience.lost else "no first byte in time"
+        raise FailedAttempt(Outcome.TIMED_OUT, why) from None
     except FailedAttempt:
         raise
     except ProviderError as failed:
@@ -130,6 +140,7 @@ async def _owned(
     provider: Provider, batches: AsyncIterator[bytes], patience: Patience, idle_seconds: float
 ) -> AsyncIterator[bytes]:
     """The rest of a stream; its silence, or whatever its plugin raises, cuts it, and nothing else."""
+    patience.adopt()
     try:
         patience.extend(idle_seconds)
         async for batch in batches:
@@ -189,9 +200,42 @@ async def _refusal(reply: Reply) -> FailedAttempt:
     else:
         outcome = Outcome.REFUSED
     return FailedAttempt(
-        outcome, f"answered {status}", status=status, body=body, retry_after=_seconds(reply.headers.get("retry-after"))
+        outcome, f"answered {status}", status=status, body=body, retry_after=_rest_seconds(reply.headers)
     )
 
 
-def _seconds(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 6 else None
+class _Said(msgspec.Struct):
+    type: str | None = None
+    code: int | str | None = None
+
+
+class _SaidError(msgspec.Struct):
+    error: _Said
+
+
+def _says_invalid(body: bytes) -> bool:
+    """An error in the place of an answer, which says of itself that the request is wrong."""
+    try:
+        said = msgspec.json.decode(body, type=_SaidError).error
+    except msgspec.MsgspecError:
+        return False
+    return said.type == "invalid_request_error" or str(said.code) in _INVALID
+
+
+_INVALID = frozenset(str(status) for status in _CLIENTS_OWN)
+
+
+def _rest_seconds(headers: Mapping[str, str]) -> int | None:
+    """When the provider wants to be asked again, in seconds. Source: RFC 9110, 10.2.3; `retry-after-ms` is OpenAI's."""
+    text = headers.get("retry-after-ms", "")
+    if text.isascii() and text.isdigit() and len(text) < 9:
+        return math.ceil(int(text) / 1000)
+    text = headers.get("retry-after", "")
+    if text.isascii() and text.isdigit():
+        return int(text) if len(text) < 6 else None
+    try:
+        # By its own clock, which may not be ours.
+        seconds = (parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("date", ""))).total_seconds()
+    except (ValueError, TypeError):
+        return None
+    return math.ceil(seconds) if 0 < seconds < 100_000 else None

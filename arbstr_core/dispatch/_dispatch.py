@@ -1,129 +1,127 @@
-"""The one loop: candidates in order, until one answers its first byte."""
+"""Whom to ask, one after the other, until one answers its first byte."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import msgspec
-
-from arbstr_core.api import Clock, Provider, Reply
-from arbstr_core.dispatch._attempt import FailedAttempt, first_byte, let_go
+from arbstr_core.api import Clock, Provider
+from arbstr_core.dispatch._asker import Asker, DispatchRules, Leave
+from arbstr_core.dispatch._attempt import FailedAttempt
+from arbstr_core.dispatch._behind import Behind
+from arbstr_core.dispatch._chase import Chase
+from arbstr_core.dispatch._ends import Budget, Unlimited, clients_own
+from arbstr_core.dispatch._open_reply import OpenReply
 from arbstr_core.dispatch._outbound import outbound
-from arbstr_core.dispatch._patience import Patiences
-from arbstr_core.dispatch._standing import Standings
-from arbstr_core.types import (
-    ArbstrError,
-    Attempt,
-    CallFacts,
-    ChatCall,
-    Outcome,
-    Quote,
-    ReplyCut,
-    Standing,
-    UpstreamFailed,
-    UpstreamRefused,
-    UpstreamTimedOut,
-)
-from arbstr_core.wire import Glimpse
+from arbstr_core.dispatch._state import OfferState, state_of
+from arbstr_core.types import ArbstrError, Attempt, ChatCall, Offer, Outcome, Quote, Standing
 
 _log = logging.getLogger("arbstr.dispatch")
 
 _COUNT_SECONDS = 1.0
 """How long a provider may take to count the input of a call; its caller waits."""
-
-
-class OpenReply(msgspec.Struct, frozen=True, kw_only=True):
-    """A reply whose first byte is here, and the candidate that gave it.
-
-    Where the call does not stream, `body` is all of it, and `shown` what it shows. Else `events` came so far, and
-    `rest` brings the others.
-    """
-
-    quote: Quote
-    reply: Reply
-    body: bytes = b""
-    shown: Glimpse = Glimpse()
-    events: bytes = b""
-    rest: AsyncIterator[bytes] | None = None
-
-    def facts(self) -> CallFacts:
-        """What the provider knows of the call beyond its bytes. Raises ReplyCut where its plugin fails at that."""
-        try:
-            return self.reply.facts()
-        except Exception as bug:
-            raise ReplyCut(f"the plugin of {self.quote.offer.provider} knows no facts: {type(bug).__name__}") from bug
-
-    async def aclose(self) -> None:
-        """Let go of the provider. Raises ReplyCut where its plugin fails at that."""
-        await let_go(self.quote.offer.provider, self.reply)
+_TOKENS_A_SECOND = 10
+_MOST_TIMES = 5
+"""A whole answer comes at its end: it gets a second more for each ten tokens that it may have, and at most five times
+what a first byte gets."""
 
 
 class Dispatch:
-    """Asks providers. `first_byte_seconds` bounds each attempt, `idle_seconds` each silence after it."""
+    """Asks providers, within the times of `rules`."""
 
-    def __init__(
-        self, providers: Mapping[str, Provider], clock: Clock, *, first_byte_seconds: float, idle_seconds: float
-    ) -> None:
+    def __init__(self, providers: Mapping[str, Provider], clock: Clock, rules: DispatchRules | None = None) -> None:
         self._providers = dict(providers)
         self._clock = clock
-        self._first_byte_seconds = first_byte_seconds
-        self._idle_seconds = idle_seconds
-        self._standings = Standings()
-        self._patiences = Patiences()
+        self._rules = rules or DispatchRules()
+        self._asker = Asker(providers, clock, self._rules)
+        self._behind = Behind()
+        asker = self._asker
+        self._standing = Standing(asker.standings.records, asker.breakers.shut, asker.slots.waiting)
 
     def standing(self) -> Standing:
-        """How the offers have done lately."""
-        return self._standings.standing()
+        """How the offers have done lately, and which are not to be asked now. A plan is made without a pause, so it may
+        look at all that as it is."""
+        self._asker.breakers.look()
+        return self._standing
+
+    def state(self, offer: Offer) -> OfferState:
+        """What is known of one offer."""
+        return state_of(self._asker, offer)
+
+    def forgive(self, offer: Offer) -> None:
+        """Close the breaker of an offer: the operator has mended what was wrong."""
+        self._asker.breakers.close(offer.key)
 
     async def open(
-        self,
-        call: ChatCall,
-        candidates: Sequence[Quote],
-        attempts: list[Attempt],
-        goes_on: Callable[[Quote, Outcome], bool] = lambda quote, outcome: True,
+        self, call: ChatCall, candidates: Sequence[Quote], attempts: list[Attempt], budget: Budget | None = None
     ) -> OpenReply:
         """Try `candidates` in order until one answers its first byte; `attempts` grows by each try, whatever ends it.
-        After each that failed `goes_on` says whether there may be another.
 
         Raises UpstreamRefused where a provider says that the request itself is wrong, else UpstreamFailed or
-        UpstreamTimedOut once none is left.
+        UpstreamTimedOut once none is left; ProvidersUnavailable where none could be asked.
         """
+        budget = budget or Unlimited()
+        rules, began = self._rules, self._clock.monotonic()
+        times = 1.0 if call.stream else _times_longer(candidates, rules.first_byte_seconds)
+        seconds, until = rules.first_byte_seconds * times, began + rules.deadline_seconds * times
         failures: list[FailedAttempt] = []
-        for quote in candidates:
-            start = self._clock.monotonic()
-            outcome, detail = Outcome.ABANDONED, "the caller left"
-            patience = self._patiences.begin(self._first_byte_seconds)
-            try:
-                found = await first_byte(
-                    self._providers[quote.offer.provider],
-                    call,
-                    quote,
-                    patience,
-                    idle_seconds=self._idle_seconds,
-                )
-                outcome, detail = Outcome.SERVED, ""
-                return OpenReply(
-                    quote=quote,
-                    reply=found.reply,
-                    body=found.body,
-                    shown=found.shown,
-                    events=found.events,
-                    rest=found.rest,
-                )
-            except FailedAttempt as failed:
-                outcome, detail = failed.outcome, failed.detail
-                failures.append(failed)
-            finally:
-                ms = int((self._clock.monotonic() - start) * 1000)
-                attempts.append(Attempt(provider=quote.offer.provider, outcome=outcome, ms=ms, detail=detail))
-                self._standings.note(quote.offer, outcome, ms)
-            if failed_for_good := _clients_own(failures[-1], quote, attempts):
-                raise failed_for_good
-            if not goes_on(quote, outcome):
-                break
-        raise _none_answered(failures, tuple(attempts))
+        leave = self._asker.leave(candidates[0].offer) if self._plain(candidates) else None
+        if isinstance(leave, Leave):
+            first, candidates = candidates[0], candidates[1:]
+            share = min(seconds, rules.deadline_seconds * times / (1 + len(candidates)))
+            found = await self._first(call, first, attempts, failures, began, share, leave, others=bool(candidates))
+            if found is not None:
+                return found
+            if not budget.goes_on(first, failures[0].outcome):
+                candidates = ()
+        chase = Chase(
+            self._asker,
+            call,
+            candidates,
+            attempts,
+            budget,
+            failures=failures,
+            seconds=seconds,
+            until=until,
+            behind=self._behind.follow,
+        )
+        return await chase.run()
+
+    def _plain(self, candidates: Sequence[Quote]) -> bool:
+        """True where the first candidate can be asked, and waited for, without more ado: most calls are like that, and
+        need no tasks."""
+        if self._rules.hedge_seconds and len(candidates) > 1:
+            return False
+        return self._asker.breakers.closed(candidates[0].offer.key)
+
+    async def _first(
+        self,
+        call: ChatCall,
+        quote: Quote,
+        attempts: list[Attempt],
+        failures: list[FailedAttempt],
+        began: float,
+        seconds: float,
+        leave: Leave,
+        *,
+        others: bool,
+    ) -> OpenReply | None:
+        """The reply of the first candidate; None where it failed, which is then in `failures`."""
+        outcome, detail = Outcome.ABANDONED, "the caller left"
+        try:
+            opened = await self._asker.ask(call, quote, began, seconds, leave=leave, others=others)
+            outcome, detail = Outcome.SERVED, ""
+            return opened
+        except FailedAttempt as failed:
+            outcome, detail = failed.outcome, failed.detail
+            failures.append(failed)
+        finally:
+            ms = int((self._clock.monotonic() - began) * 1000)
+            attempts.append(Attempt(provider=quote.offer.provider, outcome=outcome, ms=ms, detail=detail))
+        if wrong := clients_own(failures[0], quote, attempts):
+            raise wrong
+        return None
 
     async def count_input(self, call: ChatCall, quote: Quote) -> int | None:
         """The input tokens of `call` by the provider's own tokenizer; None where it has none, or does not say in
@@ -142,41 +140,24 @@ class Dispatch:
             return None
         return counted if type(counted) is int and counted > 0 else None
 
-    def broke_off(self, quote: Quote) -> None:
-        """A reply that had begun did not reach its end: it counts against the provider."""
-        self._standings.note(quote.offer, Outcome.CUT, 0)
+    def ended(self, opened: OpenReply, *, whole: bool) -> None:
+        """A stream came to its end, or broke off, which counts against the provider."""
+        if whole:
+            self._asker.breakers.completed(opened.quote.offer.key)
+        else:
+            self._asker.broke_off(opened)
+
+    def overcharged(self, quote: Quote, agent: str, *, plain: bool) -> None:
+        """A provider bills more than its own limits allow, for a call of `agent`; `plain` where nothing in the call can
+        be the reason."""
+        self._asker.breakers.overcharged(quote.offer.key, agent, plain=plain)
+
+    async def aclose(self) -> None:
+        """End what goes on behind the calls."""
+        await self._behind.aclose()
 
 
-def _clients_own(failed: FailedAttempt, quote: Quote, attempts: Sequence[Attempt]) -> UpstreamRefused | None:
-    if failed.outcome is not Outcome.CLIENT_ERROR:
-        return None
-    return UpstreamRefused(
-        f"{quote.offer.provider} says that the request is wrong",
-        status=failed.status,
-        body=failed.body,
-        attempts=tuple(attempts),
-    )
-
-
-def _none_answered(failures: Sequence[FailedAttempt], attempts: tuple[Attempt, ...]) -> UpstreamFailed:
-    # Where a provider lives, and what it said, is for the receipt and the log.
-    said = "; ".join(f"{attempt.provider} {_SAID.get(attempt.outcome, 'failed')}" for attempt in attempts)
-    waits = [failed.retry_after for failed in failures if failed.retry_after is not None]
-    kind = UpstreamTimedOut if all(failed.outcome is Outcome.TIMED_OUT for failed in failures) else UpstreamFailed
-    return kind(
-        f"No provider answered: {said}",
-        attempts=attempts,
-        retry_after=min(waits) if waits else None,
-        rate_limited=all(failed.outcome is Outcome.RATE_LIMITED for failed in failures),
-    )
-
-
-_SAID = {
-    Outcome.CONNECT_FAILED: "could not be reached",
-    Outcome.TIMED_OUT: "did not answer in time",
-    Outcome.REFUSED: "refused or failed",
-    Outcome.RATE_LIMITED: "takes no more calls for now",
-    Outcome.BAD_KEY: "does not accept our key, or has no credit left for it",
-    Outcome.BAD_REPLY: "did not answer as it should",
-    Outcome.CUT: "broke off",
-}
+def _times_longer(candidates: Sequence[Quote], seconds: float) -> float:
+    """How many times as long as a first byte a whole answer may take."""
+    tokens = max(quote.output_limit * quote.choices for quote in candidates)
+    return min(1 + tokens / _TOKENS_A_SECOND / seconds, _MOST_TIMES)

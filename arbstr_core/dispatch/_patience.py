@@ -8,18 +8,32 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+Key = tuple[str, str, str]
+
 
 class Patience:
     """Cancels a task once its time is up. Whoever catches the CancelledError asks `forgive` whose it is."""
 
-    __slots__ = ("_all", "_others", "_task", "end", "over")
+    __slots__ = ("_all", "_others", "_task", "end", "lost", "of", "over", "seconds")
 
-    def __init__(self, all_of_them: Patiences, task: asyncio.Task[Any]) -> None:
+    def __init__(self, all_of_them: Patiences, task: asyncio.Task[Any], of: Key | None) -> None:
         self._all = all_of_them
         self._task = task
         self._others = task.cancelling()
         self.end = 0.0
+        self.seconds = 0.0
+        """what it was extended by last, which is up at `end`"""
+        self.of = of
+        """the offer that is waited for, where there are others to go to"""
         self.over = False
+        self.lost = False
+        """True where `Patiences.lose` has cut its time short"""
+
+    def adopt(self) -> None:
+        """From now on it is the running task that waits, and it has nobody else to go to."""
+        task = asyncio.current_task()
+        assert task is not None, "only a task can be interrupted"
+        self._task, self._others, self.of = task, task.cancelling(), None
 
     def extend(self, seconds: float) -> None:
         """Wait for `seconds` from now on."""
@@ -47,18 +61,18 @@ class Patiences:
         self._waiting: set[Patience] = set()
         self._ticking = False
 
-    def begin(self, seconds: float) -> Patience:
-        """Bound what the running task waits for from now on."""
+    def begin(self, seconds: float, of: Key | None = None) -> Patience:
+        """Bound what the running task waits for from now on; `of` is for `lose`."""
         task = asyncio.current_task()
         assert task is not None, "only a task can be interrupted"
-        patience = Patience(self, task)
+        patience = Patience(self, task, of)
         self.watch(patience, seconds)
         return patience
 
     def watch(self, patience: Patience, seconds: float) -> None:
         """Look after it until `forget`, or until its time is up."""
         loop = asyncio.get_running_loop()
-        patience.end = loop.time() + seconds
+        patience.end, patience.seconds = loop.time() + seconds, seconds
         self._waiting.add(patience)
         if not self._ticking:
             self._ticking = True
@@ -67,6 +81,14 @@ class Patiences:
     def forget(self, patience: Patience) -> None:
         """Look after it no more."""
         self._waiting.discard(patience)
+
+    def lose(self, of: Key, seconds: float) -> None:
+        """Little is to be hoped for from this offer: whoever waits for it, and could go elsewhere, waits for so long
+        altogether."""
+        for patience in self._waiting:
+            if patience.of == of and seconds < patience.seconds:
+                patience.end += seconds - patience.seconds
+                patience.seconds, patience.lost = seconds, True
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()

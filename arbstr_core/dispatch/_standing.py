@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from arbstr_core.types import Offer, Outcome, Record, Standing
+from arbstr_core.types import Record
+
+Key = tuple[str, str, str]
 
 _WEIGHT = 0.2
 """How much the newest attempt counts."""
-
-_ITS_FAULT = frozenset(
-    {Outcome.CONNECT_FAILED, Outcome.TIMED_OUT, Outcome.REFUSED, Outcome.RATE_LIMITED, Outcome.BAD_KEY,
-     Outcome.BAD_REPLY, Outcome.CUT}
-)  # fmt: skip
 
 
 class Standings:
     """Keeps records. A plan is made without a pause, so it may look at them as they are."""
 
     def __init__(self) -> None:
-        self._records: dict[tuple[str, str, str], Record] = {}
-        self._standing = Standing(self._records)
+        self.records: dict[Key, Record] = {}
+        self._answered: dict[Key, float] = {}
 
-    def note(self, offer: Offer, outcome: Outcome, ms: int) -> None:
-        """Remember how an attempt ended. A caller's own mistake says nothing about the provider."""
-        served = outcome is Outcome.SERVED
-        if not served and outcome not in _ITS_FAULT:
-            return
-        old = self._records.get(offer.key)
-        success, first_byte = (old.success, old.first_byte_ms) if old else (1.0, float(ms) if served else 0.0)
-        self._records[offer.key] = Record(
-            success=success + _WEIGHT * (float(served) - success),
-            first_byte_ms=first_byte + _WEIGHT * (ms - first_byte) if served else first_byte,
+    def served(self, key: Key, ms: float, now: float) -> None:
+        """It answered at `now`, on a monotonic clock, after `ms`."""
+        old = self.records.get(key)
+        self._answered[key] = now
+        success, first_byte = (old.success, old.first_byte_ms or ms) if old else (1.0, ms)
+        self.records[key] = Record(
+            success=success + _WEIGHT * (1.0 - success), first_byte_ms=first_byte + _WEIGHT * (ms - first_byte)
         )
 
-    def standing(self) -> Standing:
-        """What is known now."""
-        return self._standing
+    def failed(self, key: Key) -> None:
+        """It failed, through its own fault."""
+        old = self.records.get(key)
+        success, first_byte = (old.success, old.first_byte_ms) if old else (1.0, 0.0)
+        self.records[key] = Record(success=success * (1.0 - _WEIGHT), first_byte_ms=first_byte)
+
+    def answered_at(self, key: Key) -> float:
+        """When it answered last."""
+        return self._answered.get(key, float("-inf"))

@@ -10,7 +10,7 @@ from typing import Any
 from arbstr_core.dispatch import OpenReply
 from arbstr_core.flow._closing import Closing
 from arbstr_core.flow._headers import reply_headers
-from arbstr_core.flow._receipt import Ending, facts_of, hold_request, write_receipt
+from arbstr_core.flow._receipt import Ending, billed, blamed, hold_request, write_receipt
 from arbstr_core.flow._refusal import lease_lost, refusal, vault_unavailable, withheld
 from arbstr_core.flow._remedies import Outcome, Remedies, fit
 from arbstr_core.flow._retries import Again, Answer, Retries, may_come_again
@@ -19,7 +19,7 @@ from arbstr_core.flow._spare import Spare
 from arbstr_core.flow._voice import Voice
 from arbstr_core.flow._waiting import Leash, drain, over, read_out, wake, woken
 from arbstr_core.flow.approval import decision
-from arbstr_core.metering import Bill, Meter, Seen, bill, counted, exhausted, sent
+from arbstr_core.metering import Bill, Meter, Seen, counted, exhausted, sent
 from arbstr_core.types import (
     Attempt,
     Caller,
@@ -33,7 +33,7 @@ from arbstr_core.types import (
     Usage,
     UsageSource,
 )
-from arbstr_core.vault import ApprovalNeeded, Claimed, Closed, Granted, ProviderCost, Refused, Settlement
+from arbstr_core.vault import ApprovalNeeded, Claimed, Closed, Granted, Refused, Settlement
 
 _log = logging.getLogger("arbstr.flow")
 
@@ -67,7 +67,6 @@ class Exchange:
         self._hold: asyncio.Future[Outcome] | None = None
         self._digest = b""
         self._granted: Granted | None = None
-        self._limited = False
         self._opened: OpenReply | None = None
         self._meter = Meter(call)
         self._voice = Voice(call, self._meter)
@@ -75,8 +74,7 @@ class Exchange:
         self._ended: asyncio.Future[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._ending = Ending.CANCELLED
-        self._whole = False
-        self._left = False
+        self._whole = self._left = self._limited = False
         self._leash: Leash | None = None
         self._again = Again(retries, call, caller) if retries is not None and may_come_again(call) else None
         self._term = rooms.lease.term if rooms.lease is not None else 0
@@ -99,7 +97,7 @@ class Exchange:
             self._answer = (200, "replayed")
             return candidates
         try:
-            self._opened = await rooms.dispatch.open(call, candidates, self._attempts, self._spare.goes_on)
+            self._opened = await rooms.dispatch.open(call, candidates, self._attempts, self._spare)
         except CallRefused:
             self._ending = Ending.FAILED
             raise
@@ -217,8 +215,8 @@ class Exchange:
             _log.info("%s: %s", self.call.id, broken)
         self._ending = Ending.CLIENT_GONE if self._left else Ending.COMPLETE if complete else Ending.CUT
         self._whole = complete
-        if not (complete or stopped):
-            self._rooms.dispatch.broke_off(opened.quote)
+        if not stopped:
+            self._rooms.dispatch.ended(opened, whole=complete)
         await self._durable(at_most=_SETTLE_SECONDS)
         yield self._voice.last(complete=complete, stopped=stopped), True
 
@@ -306,6 +304,8 @@ class Exchange:
                 await opened.aclose()
         except (ProviderError, TimeoutError) as unended:
             _log.info("%s: the reply did not end after its end: %s", self.call.id, unended)
+            if alone and not self._whole and isinstance(unended, ProviderError):
+                self._rooms.dispatch.ended(opened, whole=False)
 
     async def _durable(self, *, at_most: float | None = None) -> None:
         """Wait until the end of this call is on disk (or `at_most` seconds); it gets there whether or not anyone
@@ -355,14 +355,14 @@ class Exchange:
             self._closed(self, self._summary())
 
     def _settlement(self, opened: OpenReply, granted: Granted) -> Settlement:
-        quote, meter, facts = opened.quote, self._meter, facts_of(opened, self.call.id)
-        usage, shown = meter.usage(facts), {"text_bytes": meter.text_bytes, "stops": meter.stops}
-        self._bill = bill(quote, usage, facts, held_msat=granted.amount_msat, **shown)
-        cost = ProviderCost(provider=quote.offer.provider, cost_msat=self._bill.cost_msat, served=True)
+        quote = opened.quote
+        usage, self._bill = billed(opened, self._meter, self.call, held_msat=granted.amount_msat)
+        if self._bill.overage_msat:
+            self._rooms.dispatch.overcharged(quote, self._caller.agent, plain=not blamed(self.call))
         return Settlement(
             id=granted.id,
             charge_msat=self._bill.charge_msat,
-            costs=(*self._spare.costs, cost) if cost.cost_msat else tuple(self._spare.costs),
+            costs=self._spare.with_served(quote, self._bill.cost_msat),
             receipt=self._receipt(quote, usage),
             replay=self._kept(),
         )

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from arbstr_core.dispatch import OpenReply
-from arbstr_core.metering import Bill
+from arbstr_core.metering import Bill, Meter, bill
+from arbstr_core.routing import demands
 from arbstr_core.types import (
     Attempt,
     Caller,
@@ -77,6 +78,8 @@ def write_receipt(
             receipt["fx"] = quote.fx
     if bill is not None:
         receipt["cost_msat"] = bill.cost_msat
+        if bill.overage_msat:
+            receipt |= {"overage_msat": bill.overage_msat, "overage_fields": blamed(call)}
     return msgspec.json.encode(receipt)
 
 
@@ -126,6 +129,19 @@ def hold_request(
         body_digest=body_digest,
         claim=claim,
     )
+
+
+def billed(opened: OpenReply, meter: Meter, call: ChatCall, *, held_msat: int) -> tuple[Usage, Bill]:
+    """What a call has used, and what that costs, never more than was held."""
+    facts = facts_of(opened, call.id)
+    usage = meter.usage(facts)
+    found = bill(opened.quote, usage, facts, held_msat=held_msat, text_bytes=meter.text_bytes, stops=meter.stops)
+    return usage, found
+
+
+def blamed(call: ChatCall) -> list[str]:
+    """The fields of a call that may be why it was billed beyond its limits; none of a plain one."""
+    return sorted({demand.field for demand in demands(call)} | ({call.elsewhere} if call.elsewhere else set()))
 
 
 def facts_of(opened: OpenReply, call_id: str) -> CallFacts:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from arbstr_core.metering import Meter
-from arbstr_core.types import Outcome, Quote
+from arbstr_core.types import Msat, Outcome, Quote
 from arbstr_core.vault import ProviderCost, Settlement
 
-_MAY_BE_BILLED = frozenset({Outcome.TIMED_OUT, Outcome.CUT, Outcome.BAD_REPLY})
+_LET_GO = frozenset({Outcome.TIMED_OUT, Outcome.OUTRUN})
+_MAY_BE_BILLED = _LET_GO | {Outcome.CUT, Outcome.BAD_REPLY}
 """The call had been sent, and nobody said that it was refused"""
 
 
@@ -21,16 +22,29 @@ class Spare:
         self.costs: list[ProviderCost] = []
 
     def goes_on(self, quote: Quote, outcome: Outcome) -> bool:
-        """Count an attempt that failed: its input at the provider's price, for what it will bill is not known. True
-        where another may be made."""
+        """Count an attempt that served nobody: its input at the provider's price, for what it will bill is not known.
+        True where another may be made."""
         if self.left is None or outcome not in _MAY_BE_BILLED:
             return True
-        tokens = min(self._meter.counted_input(), quote.input_limit)
-        cost = quote.cost_price.cost(input_tokens=tokens, output_tokens=0)
+        cost = 0 if outcome in _LET_GO and quote.offer.cancel_free else self._cost(quote)
         if cost:
             self.costs.append(ProviderCost(provider=quote.offer.provider, cost_msat=cost, served=False))
             self.left -= cost
         return self.left >= 0
+
+    def allows(self, quote: Quote) -> bool:
+        """True where an attempt at `quote` may be let go for one that answers earlier."""
+        return self.left is None or quote.offer.cancel_free or self._cost(quote) <= self.left
+
+    def _cost(self, quote: Quote) -> int:
+        tokens = min(self._meter.counted_input(), quote.input_limit)
+        return quote.cost_price.cost(input_tokens=tokens, output_tokens=0)
+
+    def with_served(self, quote: Quote, cost_msat: Msat) -> tuple[ProviderCost, ...]:
+        """What all attempts cost us, with the one that served."""
+        if not cost_msat:
+            return tuple(self.costs)
+        return (*self.costs, ProviderCost(provider=quote.offer.provider, cost_msat=cost_msat, served=True))
 
     def settlement(self, hold_id: str, receipt: bytes) -> Settlement | None:
         """The end of a call that nobody served, and that cost us something: the agent pays nothing."""

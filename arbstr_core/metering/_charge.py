@@ -15,12 +15,20 @@ _MOST_COST = Msat(MAX_MSAT // 1_000_000)
 """21 BTC for one call: a provider that says more has made a mistake, or wants the ledger to overflow."""
 
 
+_SLACK_TOKENS = 16
+"""A provider may count so many more than its limits allow: it is not overcharging yet."""
+
+
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
-    """What one served call costs: the agent (`charge_msat`), and us (`cost_msat`). `note` says what was clamped."""
+    """What one served call costs: the agent (`charge_msat`), and us (`cost_msat`). `note` says what was clamped.
+
+    `overage_msat` is what it costs us beyond what the offer's limits, and the bytes seen, allow; 0 where it is little.
+    """
 
     charge_msat: Msat
     cost_msat: Msat
     note: str = ""
+    overage_msat: Msat = Msat(0)
 
 
 def bill(quote: Quote, usage: Usage, facts: CallFacts, *, held_msat: int, text_bytes: int, stops: int) -> Bill:
@@ -40,9 +48,15 @@ def bill(quote: Quote, usage: Usage, facts: CallFacts, *, held_msat: int, text_b
     asked = _price(quote.price, believed)
     charge = Msat(min(asked, held_msat))
     cost = _price(quote.cost_price, usage) if facts.cost_msat is None else max(facts.cost_msat, Msat(0))
+    cost = min(cost, _MOST_COST)
     assert 0 <= charge <= held_msat, "a charge is within its hold"
     assert charge == 0 or not quote.price.free, "a free offer is charged nothing"
-    return Bill(charge_msat=charge, cost_msat=min(cost, _MOST_COST), note=_note(usage, believed, asked, held_msat))
+    return Bill(
+        charge_msat=charge,
+        cost_msat=cost,
+        note=_note(usage, believed, asked, held_msat),
+        overage_msat=_overage(quote.cost_price, believed, cost),
+    )
 
 
 def counted(quote: Quote, meter: Meter, *, held_msat: int) -> Msat:
@@ -68,6 +82,18 @@ def sent(candidates: Sequence[Quote], input_tokens: int) -> Msat:
         if used < least:
             least = used
     return least
+
+
+def _overage(price: MsatPrice, believed: Usage, cost: Msat) -> Msat:
+    allowed = _price(price, believed)
+    if cost <= allowed:
+        return Msat(0)
+    slack = Usage(
+        input_tokens=believed.input_tokens + _SLACK_TOKENS,
+        cached_input_tokens=believed.cached_input_tokens,
+        output_tokens=believed.output_tokens + _SLACK_TOKENS,
+    )
+    return Msat(cost - allowed) if cost > _price(price, slack) else Msat(0)
 
 
 def _price(price: MsatPrice, usage: Usage) -> Msat:

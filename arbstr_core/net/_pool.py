@@ -85,9 +85,11 @@ class Pool:
                     for address in addresses:
                         self._allow(address)
                 return await first_of(addresses, partial(self._connect_to, target), Connection.abort)
-        except OSError:
-            # It may have moved. A time-out is one of these, too.
+        except OSError as broken:
+            # It may have moved.
             self._names.forget(target.host)
+            if isinstance(broken, TimeoutError):
+                raise OSError(f"no connection within {self._connect_seconds:g} s") from None
             raise
 
     async def _connect_to(self, target: Target, address: str) -> Connection:

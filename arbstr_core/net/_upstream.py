@@ -13,7 +13,7 @@ from arbstr_core.api import Outbound, Reply
 from arbstr_core.net._guard import Guard, require_public
 from arbstr_core.net._http1 import Broken, Incoming
 from arbstr_core.net._pool import Pool, Target, target_of
-from arbstr_core.types import ConnectFailed, KeyHeader, ReplyCut, ReplyTimedOut, Secret
+from arbstr_core.types import ConnectFailed, KeyHeader, ReplyCut, Secret
 
 
 class UpstreamPools:
@@ -53,7 +53,7 @@ class GuardedUpstream:
         self._known: dict[str, Target] = {}
 
     async def send(self, outbound: Outbound) -> Reply:
-        """POST and return once status and headers are in. Raises ConnectFailed, ReplyTimedOut or AddressRefused."""
+        """POST and return once status and headers are in. Raises ConnectFailed or AddressRefused."""
         url = outbound.url
         assert url is not None, "a provider sends an Outbound without a url"
         pool, target = self._choose(url)
@@ -61,8 +61,6 @@ class GuardedUpstream:
         try:
             connection = await pool.connection(target)
             incoming = await connection.exchange(head, outbound.body)
-        except TimeoutError as late:
-            raise ReplyTimedOut(f"no answer from {url}") from late
         except (Broken, OSError, ValueError) as broken:
             raise ConnectFailed(f"{url}: {broken or type(broken).__name__}") from broken
         return _HttpReply(incoming, url, outbound.key)

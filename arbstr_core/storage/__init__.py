@@ -16,6 +16,7 @@ from arbstr_core.storage._inspect import Finding, files, inside, is_used, lookin
 from arbstr_core.storage._link import ConstraintFailed, Link, NotCommitted
 from arbstr_core.storage._lock import Announcement, is_held, read_announcement
 from arbstr_core.storage._migrations import Migration, Schema
+from arbstr_core.storage._shape import unlike
 from arbstr_core.storage._signer import Signer, is_signed, key_id_of, open_signer
 from arbstr_core.storage._sqlite import database_path
 from arbstr_core.storage._statements import (
@@ -92,5 +93,6 @@ __all__ = [
     "partial_index",
     "put_in_place",
     "read_announcement",
+    "unlike",
     "wide",
 ]

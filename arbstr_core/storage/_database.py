@@ -54,9 +54,11 @@ class _Opened:
 class Database:
     """A database, open from `open` to `close`: a SQLite file, which is this process's alone, or PostgreSQL."""
 
-    def __init__(self, opened: _Opened, clock: Clock, lock: Lock, queue_bound: int) -> None:
+    def __init__(self, opened: _Opened, clock: Clock, lock: Lock, schemas: Sequence[Schema], queue_bound: int) -> None:
         self.name = opened.name
         self.dialect = opened.dialect
+        self.schemas = tuple(schemas)
+        """the rooms that have tables in it, beside our own"""
         self.upgraded = opened.upgraded
         self._link = opened.link
         self._lock = lock
@@ -82,18 +84,18 @@ class Database:
 
         One that is older than this program is upgraded only with `upgrade`. Raises StorageError with the remedy.
         """
-        schemas = [schema(), *schemas]
+        all_schemas = [schema(), *schemas]
         lock = locked(url, data_dir)
         try:
             opened = (
-                _open_postgresql(url, password, clock, schemas, upgrade)
+                _open_postgresql(url, password, clock, all_schemas, upgrade)
                 if is_postgresql(url)
-                else _open_sqlite(database_path(url, data_dir), clock, schemas, upgrade)
+                else _open_sqlite(database_path(url, data_dir), clock, all_schemas, upgrade)
             )
         except StorageError:
             lock.close()
             raise
-        return cls(opened, clock, lock, queue_bound)
+        return cls(opened, clock, lock, schemas, queue_bound)
 
     def announce(self, admin: str) -> None:
         """Write the address of this process's admin API where commands look for it."""

@@ -35,16 +35,16 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def looking(url: str, data_dir: Path, password: Secret | None) -> Iterator[sa.Connection]:
-    """A connection that only reads, on one snapshot; no lock is taken. Raises StorageError."""
+    """A connection that only reads, on one snapshot, with room for another; no lock is taken. Raises StorageError."""
     if is_postgresql(url):
         from arbstr_core.storage._postgresql import Server
 
-        engine = Server(url, password).read_engine(1)
+        engine = Server(url, password).read_engine(2)
     else:
         path = database_path(url, data_dir)
         if not path.exists():
             raise StorageError(f"{path} is not there: run arbstr init")
-        engine = read_engine(path, 1)
+        engine = read_engine(path, 2)
     try:
         with engine.connect() as connection:
             yield connection

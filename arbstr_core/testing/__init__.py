@@ -5,6 +5,7 @@ Import it in tests only; the suites need pytest.
 
 from arbstr_core.plugins import LoopClock
 from arbstr_core.testing._clock import FakeClock
+from arbstr_core.testing._loop import Stuck, VirtualClock, VirtualLoop, in_virtual_time
 from arbstr_core.testing._other_side import Ending, OtherSide, WalletWorld
 from arbstr_core.testing._plugins import PluginSuite, configure
 from arbstr_core.testing._policies import PolicySuite, StrategySuite, some_calls, some_quotes, some_standing
@@ -28,6 +29,9 @@ __all__ = [
     "PolicySuite",
     "ProviderSuite",
     "StrategySuite",
+    "Stuck",
+    "VirtualClock",
+    "VirtualLoop",
     "WalletSuite",
     "WalletWorld",
     "a_call",
@@ -39,6 +43,7 @@ __all__ = [
     "an_outbound",
     "answers",
     "configure",
+    "in_virtual_time",
     "kit_tools",
     "reply_of",
     "some_calls",

@@ -147,6 +147,7 @@ class Outcome(enum.StrEnum):
     BAD_REPLY = "bad_reply"
     CLIENT_ERROR = "client_error"
     CUT = "cut"
+    OUTRUN = "outrun"
     ABANDONED = "abandoned"
 
 

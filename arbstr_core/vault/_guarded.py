@@ -1,10 +1,12 @@
-"""That every guard is in place, word for word, and switched on."""
+"""That every guard is in place, word for word, and switched on; and that nothing was put beside or around them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
-from arbstr_core.storage import Dialect, Guard
+from arbstr_core.storage import Dialect, Guard, Schema, unlike
 from arbstr_core.vault._migrations import guards
 
 _SQLITE = "SELECT sql FROM sqlite_schema WHERE type = 'trigger'"
@@ -14,8 +16,13 @@ JOIN pg_language l ON l.oid = p.prolang
 WHERE NOT g.tgisinternal AND c.relnamespace = current_schema()::regnamespace"""
 
 
-def unguarded(connection: sa.Connection) -> str | None:
-    """The first guard that is not there, was changed, or is switched off."""
+def unguarded(connection: sa.Connection, schemas: Sequence[Schema]) -> str | None:
+    """The first guard that is not there, was changed, or is switched off; else what else of the database is not as the
+    migrations of `schemas` make it."""
+    return _first_guard(connection) or unlike(connection, schemas)
+
+
+def _first_guard(connection: sa.Connection) -> str | None:
     if Dialect(connection.dialect.name) is Dialect.SQLITE:
         there = {row[0] for row in connection.exec_driver_sql(_SQLITE)}
         gone = [guard.name for guard in guards(Dialect.SQLITE) if not set(guard.made(Dialect.SQLITE)) <= there]

@@ -294,7 +294,7 @@ class Vault:
 
     async def verify(self, known: Sequence[KnownCheckpoint] = ()) -> Verification:
         """Replay the whole ledger on one snapshot and compare; with what is `known` from elsewhere, too."""
-        return await self._db.read_together(partial(verify, known=known), CONNECTIONS)
+        return await self._db.read_together(partial(verify, schemas=self._db.schemas, known=known), CONNECTIONS)
 
     async def _approval(self, approval_id: str) -> ApprovalRecord:
         found = await self.approval(approval_id)

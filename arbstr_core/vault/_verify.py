@@ -14,8 +14,9 @@ from functools import partial
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
-from arbstr_core.storage import Dialect
+from arbstr_core.storage import Dialect, Schema
 from arbstr_core.vault import _checks, _digests, _replay, _windows
 from arbstr_core.vault._chain import Walk
 from arbstr_core.vault._checks import Check
@@ -29,12 +30,23 @@ _COUNTS = """SELECT (SELECT count(*) FROM transfer), (SELECT count(*) FROM hold 
 (SELECT count(*) FROM agent)"""
 
 
-def verify(connections: Sequence[sa.Connection], known: Sequence[KnownCheckpoint] = ()) -> Verification:
-    """Everything, on connections that see the same snapshot; the first thing wrong is named."""
+def verify(
+    connections: Sequence[sa.Connection], schemas: Sequence[Schema], known: Sequence[KnownCheckpoint] = ()
+) -> Verification:
+    """Everything, on connections that see the same snapshot of what `schemas` make; the first thing wrong is named."""
     walk = Walk(known)
     totals = _replay.Totals()
-    found = _shared_out(connections, _tasks(connections[0], walk, totals))
-    transfers, open_holds, agents = connections[0].exec_driver_sql(_COUNTS).one()
+    shape = unguarded(connections[0], schemas)
+    counts: Sequence[int] = (0, 0, 0)
+    try:
+        found = [*_shared_out(connections, _tasks(connections[0], walk, totals)), shape]
+        counts = connections[0].exec_driver_sql(_COUNTS).one()
+    except DBAPIError:
+        if shape is None:
+            raise
+        # What is not there cannot be read.
+        found = [shape]
+    transfers, open_holds, agents = counts
     bad = next((each for each in found if each is not None), None)
     return Verification(
         ok=bad is None,
@@ -74,12 +86,11 @@ def _tasks(connection: sa.Connection, walk: Walk, totals: _replay.Totals) -> lis
         partial(_standing, walk),
         partial(_limits, walk),
     ]
-    last = [unguarded, *_checks.damaged(connection)]
     return [
         *(_Task(check) for check in (*_checks.ledger(dialect), *replays)),
         _Task(walk.run, _Turn.WALK),
         *(_Task(check, _Turn.AFTER) for check in told),
-        *(_Task(check) for check in last),
+        *(_Task(check) for check in _checks.damaged(connection)),
     ]
 
 

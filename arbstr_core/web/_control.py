@@ -63,12 +63,13 @@ def control_plane(
     """The application behind every path that is no OpenAI endpoint. `ids` makes request ids."""
     app = FastAPI(title="arbstr", version=version, docs_url=None, redoc_url=None)
     app.state.wallet = flows.wallet
-    app.include_router(_operators(flows, operator, plan_call, plugins, notices))
     wallet = APIRouter(prefix="/wallet", responses=ERRORS)
     account_routes(wallet, flows.wallet, ids)
     key_routes(wallet, flows.wallet)
-    app.include_router(wallet)
-    app.include_router(_routers(flows.billing, internal))
+    operators = _operators(flows, operator, plan_call, plugins, notices)
+    for router in (operators, wallet, _routers(flows.billing, internal)):
+        # They are whole: `include_router` would make each of them a second time.
+        app.router.routes.extend(router.routes)
 
     @app.get("/readyz", tags=["health"], response_model=ReadyDocument)
     async def ready() -> Json:

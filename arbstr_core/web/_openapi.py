@@ -12,8 +12,10 @@ from arbstr_core.web._documents import ErrorDocument
 
 Json = dict[str, Any]
 
+_ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorDocument"}}}
+# By its name, not as a model: FastAPI would make a validator of it for each status of each route, at every start.
 ERRORS: dict[int | str, Json] = {
-    status: {"model": ErrorDocument, "description": said}
+    status: {"description": said, "content": _ERROR}
     for status, said in {
         400: "the request is wrong; `param` names the field",
         401: "no token, or a wrong one",
@@ -33,7 +35,6 @@ _OF_CALLS: dict[int | str, str] = {
     502: "no candidate answered",
     504: "no candidate answered in time",
 }
-_ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorDocument"}}}
 _KEYS = {
     "operator": {"type": "http", "scheme": "bearer", "description": "what admin.token holds"},
     "agent": {"type": "http", "scheme": "bearer", "description": "an agent's token, arb_..."},
@@ -62,6 +63,8 @@ def _whole(schema: Json) -> Json:
             way["responses"].pop("422", None)
     for name in ("HTTPValidationError", "ValidationError"):
         schema["components"]["schemas"].pop(name, None)
+    shape = ErrorDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema["components"]["schemas"] |= {**shape.pop("$defs", {}), "ErrorDocument": shape}
     schema["components"]["securitySchemes"] = _KEYS
     schema["paths"] |= _openai()
     for path, ways in schema["paths"].items():

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from arbstr_core.api import Offer, Outbound, Provider, Reply
-from arbstr_core.dispatch import Dispatch, OpenReply
+from arbstr_core.dispatch import Dispatch, DispatchRules, OpenReply
 from arbstr_core.dispatch._outbound import outbound
 from arbstr_core.testing import FakeClock, a_call, a_quote, an_offer
 from arbstr_core.types import (
@@ -106,7 +106,9 @@ async def opened(
 ) -> tuple[OpenReply | Exception, list[Attempt]]:
     plugins = [Plugin(f"p{number}", each) for number, each in enumerate(does)]
     made = Dispatch(
-        {plugin.name: plugin for plugin in plugins}, FakeClock(), first_byte_seconds=seconds, idle_seconds=idle
+        {plugin.name: plugin for plugin in plugins},
+        FakeClock(),
+        DispatchRules(first_byte_seconds=seconds, idle_seconds=idle),
     )
     attempts: list[Attempt] = []
     try:
@@ -223,7 +225,7 @@ def test_cancelled_while_it_waits_it_closes_and_says_so() -> None:
             return reply
 
         plugin = Plugin("p0", does)
-        made = Dispatch({"p0": plugin}, FakeClock(), first_byte_seconds=5, idle_seconds=5)
+        made = Dispatch({"p0": plugin}, FakeClock())
         attempts: list[Attempt] = []
         task = asyncio.create_task(made.open(a_call(stream=True), [quote_of("p0")], attempts))
         await asyncio.sleep(0.01)
@@ -301,14 +303,12 @@ def test_standing_follows_what_happened() -> None:
         made = Dispatch(
             {"p0": Plugin("p0", raises(ConnectFailed("x"))), "p1": Plugin("p1", good)},
             FakeClock(),
-            first_byte_seconds=5,
-            idle_seconds=5,
         )
-        await made.open(a_call(stream=True), [quote_of("p0"), quote_of("p1")], [])
+        opened = await made.open(a_call(stream=True), [quote_of("p0"), quote_of("p1")], [])
         standing = made.standing()
         assert standing.of(quote_of("p0").offer).success < 1
         assert standing.of(quote_of("p1").offer).success == 1
-        made.broke_off(quote_of("p1"))
+        made.ended(opened, whole=False)
         assert made.standing().of(quote_of("p1").offer).success < 1
 
     asyncio.run(story())
@@ -365,7 +365,7 @@ def test_the_providers_own_count_is_taken_where_it_is_one(says: Any, known: int 
 
     async def story() -> None:
         plugin = Counts("p0", good)
-        made = Dispatch({"p0": plugin}, FakeClock(), first_byte_seconds=5, idle_seconds=5)
+        made = Dispatch({"p0": plugin}, FakeClock())
         exact = a_quote(an_offer(provider="p0", exact_tokenizer=True))
         assert await made.count_input(a_call(), exact) == known
         assert await made.count_input(a_call(), a_quote(an_offer(provider="p0"))) is None

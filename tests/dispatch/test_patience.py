@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from arbstr_core.dispatch._patience import Patiences
+from arbstr_core.testing import in_virtual_time
 
 
 async def wait_for_ever() -> None:
@@ -104,3 +105,26 @@ def test_where_both_cancel_the_other_one_counts() -> None:
         assert await asyncio.create_task(story()) is False
 
     asyncio.run(outside())
+
+
+def test_little_hope_cuts_the_wait_for_one_offer_short_and_for_no_other() -> None:
+    key, other = ("acme", "", "m"), ("other", "", "m")
+
+    async def wait(of: tuple[str, str, str] | None, seconds: float, all_of_them: Patiences) -> tuple[float, bool]:
+        patience = all_of_them.begin(seconds, of)
+        try:
+            await wait_for_ever()
+        except asyncio.CancelledError:
+            assert patience.forgive()
+        return asyncio.get_running_loop().time(), patience.lost
+
+    async def story() -> None:
+        all_of_them = Patiences()
+        waiting = [(key, 60), (key, 3), (other, 60), (None, 60)]
+        tasks = [asyncio.create_task(wait(of, seconds, all_of_them)) for of, seconds in waiting]
+        await asyncio.sleep(2)
+        all_of_them.lose(key, 5)
+        ended = await asyncio.gather(*tasks)
+        assert [(round(at), lost) for at, lost in ended] == [(5, True), (3, False), (60, False), (60, False)]
+
+    in_virtual_time(story())

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from house import PRICED, Served, chat, free_port, instance, run, serving, until_true, write
+from house import PRICED, UNBROKEN, Served, chat, free_port, instance, run, serving, until_true, write
 from upstream import Act, Upstream
 
 FIELDS = {"message", "type", "param", "code"}
@@ -226,7 +226,7 @@ def test_what_the_provider_refuses(tmp_path: Path, stream: bool) -> None:
 
     async def story() -> None:
         with Upstream() as upstream:
-            async with serving(write(tmp_path, instance("x", upstream.url))) as served:
+            async with serving(write(tmp_path, instance("x", upstream.url) + UNBROKEN)) as served:
                 agent = await served.agent()
                 for act, expected, code, kind in cases:
                     upstream.script("m", act)
@@ -257,14 +257,16 @@ def test_rate_limited_everywhere(tmp_path: Path) -> None:
     async def story() -> None:
         with Upstream() as one, Upstream() as two:
             one.script("m", status(429, b"{}", ("retry-after", "7")))
-            two.script("m", status(429, b"{}", ("retry-after", "3")), status(500))
+            two.script("m", status(429, b"{}", ("retry-after", "3")))
             async with serving(write(tmp_path, instance("x", one.url) + instance("y", two.url))) as served:
                 agent = await served.agent()
                 answer = await served.call(agent)
                 shaped(answer, 429, "rate_limit_exceeded", "rate_limit_error")
                 assert answer.headers["retry-after"] == "3"
                 answer = await served.call(agent)
-                shaped(answer, 502, "upstream_failed", "api_error")
+                shaped(answer, 503, "providers_unavailable", "api_error")
+                assert answer.headers["retry-after"] in ("2", "3")
+                assert len(one.seen) == len(two.seen) == 1, "they said when to come again"
                 await served.verified()
 
     run(story())
@@ -351,7 +353,7 @@ def test_a_model_whose_name_is_no_header(tmp_path: Path) -> None:
 def test_a_provider_that_lies_about_its_usage(tmp_path: Path) -> None:
     async def story() -> None:
         with Upstream() as upstream:
-            async with serving(write(tmp_path, instance("x", upstream.url))) as served:
+            async with serving(write(tmp_path, instance("x", upstream.url) + UNBROKEN)) as served:
                 agent = await served.agent()
                 for usage in ((10**30, 10**30), (-5, -7), (10**18, 1), (0, 0)):
                     for stream in (False, True):

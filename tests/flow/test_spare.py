@@ -11,7 +11,7 @@ from exchanges import Bench as Made
 from selling import market
 
 from arbstr_core.api import Offer, Outbound, Provider, Reply
-from arbstr_core.dispatch import Dispatch
+from arbstr_core.dispatch import Dispatch, DispatchRules
 from arbstr_core.flow import CallFlow
 from arbstr_core.journal import Journal
 from arbstr_core.routing import Router
@@ -48,7 +48,7 @@ async def called(made: Made, providers, *, attempts_msat):
         made.rooms,
         market=sold,
         router=Router([], {"cheapest": Cheapest()}, strategy="cheapest", output_tokens=100, keep=len(providers)),
-        dispatch=Dispatch(by_name, clock, first_byte_seconds=5, idle_seconds=5),
+        dispatch=Dispatch(by_name, clock, DispatchRules(first_byte_seconds=5, idle_seconds=5)),
     )
     made.flow = CallFlow(rooms, None, Journal(None, clock))
     exchange = made.begin(stream=False)

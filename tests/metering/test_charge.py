@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from arbstr_core.metering import Bill, Meter, bill
 from arbstr_core.testing import a_call, a_quote, an_offer
-from arbstr_core.types import CallFacts, ChatCall, MsatPrice, Quote, UsageSource, ceil_div
+from arbstr_core.types import CallFacts, ChatCall, Msat, MsatPrice, Quote, Usage, UsageSource, ceil_div
 from arbstr_core.wire import glimpse
 
 PRICE = MsatPrice(input=1_000_000, cached_input=500_000, output=2_000_000, request=3)
@@ -188,3 +188,29 @@ def test_more_usage_or_more_held_never_costs_less(
     least = charge(*tokens, held)
     assert least <= charge(tokens[0] + more[0], tokens[1] + more[1], held)
     assert least <= charge(*tokens, held + extra) <= least + extra
+
+
+@pytest.mark.parametrize(
+    ("tokens", "output", "cost_msat", "overage"),
+    [
+        (300, 5, None, 0),
+        (300, 21, None, 0),  # a little more than its bytes can be
+        (316, 5, None, 0),
+        (300, 200, None, 195),
+        (1300, 5, None, 1000),
+        (300, 5, 305, 0),
+        (300, 5, 2000, 1695),
+        (300, 5, 10**30, 21 * 10**11 - 305),  # absurd, and capped
+    ],
+)
+def test_what_is_billed_beyond_the_limits_is_told_apart(
+    tokens: int, output: int, cost_msat: int | None, overage: int
+) -> None:
+    """The quote allows 300 tokens of input, and four bytes and an end were seen; a token costs one msat."""
+    price = MsatPrice(input=10**6, cached_input=10**6, output=10**6)
+    quote = quote_of(price, hidden=False, output_limit=1000)
+    facts = CallFacts(cost_msat=None if cost_msat is None else Msat(cost_msat))
+    usage = Usage(input_tokens=tokens, output_tokens=output)
+    made = bill(quote, usage, facts, held_msat=10**6, text_bytes=4, stops=1)
+    assert made.overage_msat == overage
+    assert made.charge_msat <= 305

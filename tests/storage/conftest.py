@@ -30,6 +30,12 @@ class StillClock:
 
 
 @pytest.fixture
+def postgres_url(postgres_empty_url: str) -> str:
+    """Here tests make tables of their own."""
+    return postgres_empty_url
+
+
+@pytest.fixture
 def clock() -> StillClock:
     return StillClock()
 

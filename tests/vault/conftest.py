@@ -49,12 +49,18 @@ class Bench:
     @asynccontextmanager
     async def vault(self, boot_id: str = "boot-1", **more: Any) -> AsyncIterator[Vault]:
         """An open vault."""
+        async with self.database(boot_id, **more) as db:
+            yield Vault(db, boot_id=boot_id)
+
+    @asynccontextmanager
+    async def database(self, boot_id: str = "boot-1", **more: Any) -> AsyncIterator[Database]:
+        """The open database."""
         # Processes on PostgreSQL have a folder of their own each.
         folder = self.folder if self.dialect is Dialect.SQLITE else self.folder / boot_id
         folder.mkdir(exist_ok=True)
         db = Database.open(self.url, data_dir=folder, clock=self.clock, schemas=[schema()], **more)
         try:
-            yield Vault(db, boot_id=boot_id)
+            yield db
         finally:
             await db.close()
 

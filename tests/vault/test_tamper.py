@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 
 import pytest
 from history import copies, fill, verified
 
 from arbstr_core.storage import Dialect
-from arbstr_core.vault import KnownCheckpoint
+from arbstr_core.vault import KnownCheckpoint, unguarded
+from arbstr_core.vault._migrations import guards
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -197,22 +199,47 @@ def test_verify_finds_what_was_done_without_the_guards(fresh, statement, found):
     assert found in verification.first_bad
 
 
+@contextmanager
+def shape(bench):
+    """What `verify` and `arbstr db check` say of guards, tables and all that is on them, asked as often as wanted."""
+    with asyncio.Runner() as runner:
+        opened = bench.database()
+        db = runner.run(opened.__aenter__())
+        try:
+            yield lambda: runner.run(db.read(lambda connection: unguarded(connection, db.schemas)))
+        finally:
+            runner.run(opened.__aexit__(None, None, None))
+
+
 def test_verify_finds_what_the_guards_would_let_pass_once_they_are_off_for_good(fresh):
     bench = fresh()
     if bench.dialect is Dialect.SQLITE:
-        for name, sql in bench.rows("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"):
-            bench.tamper(f"DROP TRIGGER {name}")
-            assert verified(bench).first_bad == f"guard {name} is not there, or was changed, or is switched off"
-            bench.tamper(sql.replace("BEGIN SELECT", "BEGIN SELECT 1 OR"))
-            assert verified(bench).first_bad == f"guard {name} is not there, or was changed, or is switched off"
-            bench.tamper(f"DROP TRIGGER {name}", sql)
+        with shape(bench) as said:
+            for name, sql in bench.rows("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"):
+                bench.tamper(f"DROP TRIGGER {name}")
+                assert said() == f"guard {name} is not there, or was changed, or is switched off"
+                bench.tamper(sql.replace("BEGIN SELECT", "BEGIN SELECT 1 OR"))
+                assert said() == f"guard {name} is not there, or was changed, or is switched off"
+                bench.tamper(f"DROP TRIGGER {name}", sql)
+        bench.tamper("DROP TRIGGER entry_no_update")
     else:
-        for (name,) in bench.rows("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgname")[::5]:
-            off_guard(bench, name)
+        with shape(bench) as said:
+            for (name,) in bench.rows("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgname")[::5]:
+                off_guard(bench, name, said)
+        bench.tamper("ALTER TABLE entry DISABLE TRIGGER entry_no_update")
+    assert verified(bench).first_bad == "guard entry_no_update is not there, or was changed, or is switched off"
+    bench.tamper(
+        *[sql for name, sql in SQLITE_GUARDS if name == "entry_no_update"]
+        if bench.dialect is Dialect.SQLITE
+        else ["ALTER TABLE entry ENABLE TRIGGER entry_no_update"]
+    )
     assert verified(bench).ok
 
 
-def off_guard(bench, name):
+SQLITE_GUARDS = [(guard.name, guard.sqlite()) for guard in guards(Dialect.SQLITE)]
+
+
+def off_guard(bench, name, said):
     """Each way to take a guard of PostgreSQL's off."""
     wrong = f"guard {name} is not there, or was changed, or is switched off"
     ((table, made, body),) = bench.rows(
@@ -228,8 +255,110 @@ def off_guard(bench, name):
     ]
     for off, on in ways:
         bench.tamper(off)
-        assert verified(bench).first_bad == wrong, off
+        assert said() == wrong, off
         bench.tamper(on)
+
+
+EVIL = "CREATE TRIGGER evil AFTER INSERT ON hold BEGIN UPDATE bucket SET used = 0; END"
+SHAPES_SQLITE = [
+    (EVIL, "DROP TRIGGER evil", "table hold: trigger evil was added"),
+    (
+        "CREATE TRIGGER evil AFTER UPDATE ON plugin_store BEGIN SELECT 1; END",
+        "DROP TRIGGER evil",
+        "table plugin_store: trigger evil was added",
+    ),
+    (
+        "DROP INDEX transfer_of_hold",
+        "CREATE UNIQUE INDEX transfer_of_hold ON transfer (hold_seq) WHERE hold_seq IS NOT NULL",
+        "table transfer: index transfer_of_hold is not there",
+    ),
+    (
+        "CREATE UNIQUE INDEX evil ON transfer (at_ms) WHERE at_ms > 9000000000000",
+        "DROP INDEX evil",
+        "table transfer: index evil was added",
+    ),
+    ("ALTER TABLE agent ADD COLUMN evil TEXT", "ALTER TABLE agent DROP COLUMN evil", "table agent: table agent is not"),
+    ("DROP TABLE alert", None, "table alert: table alert is not there"),
+]
+TRIGGER = "CREATE TRIGGER evil BEFORE INSERT ON {} FOR EACH ROW EXECUTE FUNCTION token_no_delete()"
+SHAPES_POSTGRESQL = [
+    (TRIGGER.format("hold"), "DROP TRIGGER evil ON hold", "table hold: trigger evil was added"),
+    (TRIGGER.format("plugin_store"), "DROP TRIGGER evil ON plugin_store", "table plugin_store: trigger evil was added"),
+    (
+        "CREATE RULE evil AS ON UPDATE TO account DO INSTEAD NOTHING",
+        "DROP RULE evil ON account",
+        "table account: rule evil was added",
+    ),
+    ("CREATE POLICY evil ON hold USING (false)", "DROP POLICY evil ON hold", "table hold: policy evil was added"),
+    (
+        "ALTER TABLE entry ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE entry DISABLE ROW LEVEL SECURITY",
+        "table entry: row level security is switched on",
+    ),
+    (
+        "DROP INDEX transfer_of_hold",
+        "CREATE UNIQUE INDEX transfer_of_hold ON transfer (hold_seq) WHERE hold_seq IS NOT NULL",
+        "table transfer: index transfer_of_hold is not there",
+    ),
+    (
+        "ALTER TABLE hold DROP CONSTRAINT hold_id_key",
+        "ALTER TABLE hold ADD UNIQUE (id)",
+        "table hold: constraint hold_id_key is not there",
+    ),
+    (
+        "ALTER TABLE account DROP CONSTRAINT available",
+        "ALTER TABLE account ADD CONSTRAINT available CHECK (constrained = 0 OR posted_msat - held_msat >= 0)",
+        "table account: constraint available is not there",
+    ),
+    (
+        """ALTER TABLE account DROP CONSTRAINT available,
+        ADD CONSTRAINT available CHECK (constrained = 0 OR posted_msat - held_msat >= -1000000)""",
+        """ALTER TABLE account DROP CONSTRAINT available,
+        ADD CONSTRAINT available CHECK (constrained = 0 OR posted_msat - held_msat >= 0)""",
+        "table account: constraint available is not as it was made",
+    ),
+    (
+        "ALTER TABLE token ALTER agent_id DROP NOT NULL",
+        "ALTER TABLE token ALTER agent_id SET NOT NULL",
+        "table token: column agent_id is not as it was made",
+    ),
+    (
+        "ALTER TABLE receipt SET UNLOGGED",
+        "ALTER TABLE receipt SET LOGGED",
+        "table receipt: its rows are not written to the log",
+    ),
+    ("CREATE TABLE evil () INHERITS (token)", "DROP TABLE evil", "table token: it has parents or children"),
+    (
+        "DO $$BEGIN EXECUTE 'ALTER DATABASE '||current_database()||' SET session_replication_role=replica'; END$$",
+        "DO $$BEGIN EXECUTE 'ALTER DATABASE '||current_database()||' RESET session_replication_role'; END$$",
+        "session_replication_role is ",
+    ),
+    (
+        "CREATE ROLE arbstr_evil; ALTER ROLE arbstr_evil SET session_replication_role = replica",
+        "DROP ROLE arbstr_evil",
+        "session_replication_role is set for role arbstr_evil, database any: guards are passed by",
+    ),
+]
+
+
+def test_verify_finds_what_was_put_beside_the_guards_or_taken_from_the_tables(fresh):
+    bench = fresh()
+    ways = SHAPES_SQLITE if bench.dialect is Dialect.SQLITE else SHAPES_POSTGRESQL
+    with shape(bench) as said:
+        for done, undone, found in ways:
+            bench.tamper(done)
+            assert (said() or "").startswith(found), (done, said())
+            if undone:
+                bench.tamper(undone)
+                assert said() is None, undone
+    bench.tamper(ways[0][0])
+    assert verified(bench).first_bad.startswith(ways[-1 if bench.dialect is Dialect.SQLITE else 0][2])
+    bench.tamper(ways[0][1])
+    # Tables of somebody else's are nothing to us.
+    if bench.dialect is Dialect.POSTGRESQL:
+        bench.tamper("CREATE TABLE theirs (x int)")
+        assert verified(bench).ok
+        bench.tamper("DROP TABLE theirs")
 
 
 def test_what_verify_counts(fresh):
