@@ -8,7 +8,7 @@ import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -23,6 +23,7 @@ from arbstr_core.cli._house import open_house
 from arbstr_core.cli._init import write_config
 from arbstr_core.cli._ledger import ledger
 from arbstr_core.cli._operator import part
+from arbstr_core.cli._providers import providers
 from arbstr_core.cli._serve import serve as serve_house
 from arbstr_core.cli._show import as_json, facts, moment, receipt_facts, sat, say, table, warn
 from arbstr_core.config import Address
@@ -40,6 +41,7 @@ app.add_typer(_db.app, name="db")
 app.add_typer(_audit.app, name="audit")
 
 app.command(name="ledger")(ledger)
+app.command(name="providers")(providers)
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -135,42 +137,6 @@ def doctor(config: ConfigFile = None, json: AsJson = False) -> None:
         table(["", "what", ""], [["ok" if f.ok else "!!", f.what, f.detail] for f in found], empty="")
     if not all(each.ok for each in found):
         raise typer.Exit(1)
-
-
-@app.command()
-@command
-def providers(config: ConfigFile = None, json: AsJson = False) -> None:
-    """Every provider with its models, and what is out with its reason."""
-    document = ask(config, lambda client: client.get("/offers"), market=True)
-    names = sorted({row["provider"] for part in ("offers", "out", "failing") for row in document[part]})
-    failing = {row["provider"]: row["reason"] for row in document["failing"]}
-    rows = [
-        {
-            "provider": name,
-            "models": [row["model"] for row in document["offers"] if row["provider"] == name],
-            "out": [row for row in document["out"] if row["provider"] == name],
-            "failing": failing.get(name),
-        }
-        for name in names
-    ]
-    if json:
-        as_json(rows)
-        return
-    shown = [
-        [
-            row["provider"],
-            ", ".join(row["models"]) or "-",
-            "; ".join(f"{o['model']}: {o['reason']}" for o in row["out"]),
-        ]
-        for row in rows
-    ]
-    shown = [[row["provider"], ", ".join(row["models"]) or "-", _reasons(row)] for row in rows]
-    table(["provider", "models", "out"], shown, empty="No providers: enable one in [arbstr] plugins")
-
-
-def _reasons(row: dict[str, Any]) -> str:
-    out = [f"{each['model']}: {each['reason']}" for each in row["out"]]
-    return "; ".join([row["failing"]] * bool(row["failing"]) + out)
 
 
 @app.command()

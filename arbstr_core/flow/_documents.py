@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from arbstr_core.dispatch import OfferState
 from arbstr_core.types import Excluded, FxRate, Listing, Plan, Quote
 from arbstr_core.vault import (
     AgentRecord,
@@ -169,6 +170,25 @@ def offer(listing: Listing, asked_ms: int) -> Json:
         "output_msat": price.output,
         "request_msat": price.request,
         "asked_ms": asked_ms,
+    }
+
+
+def offer_state(known: OfferState) -> Json:
+    """Whether an offer can be asked now, and how it has done."""
+    offer = known.offer
+    return {
+        "model": offer.model,
+        "node": offer.node,
+        "tier": offer.tier,
+        "breaker": known.breaker,
+        "failures": known.failures,
+        "until_ms": known.until_ms,
+        "last_failure": known.last_failure or None,
+        "success": round(known.success, 3),
+        "first_byte_ms": round(known.first_byte_ms),
+        "max_concurrent": offer.max_concurrent,
+        "open_calls": known.open_calls,
+        "waiting": known.waiting,
     }
 
 

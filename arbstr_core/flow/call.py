@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from arbstr_core.accounts import Accounts
+from arbstr_core.dispatch import OfferState
 from arbstr_core.flow._exchange import Exchange
 from arbstr_core.flow._refusal import lease_lost, vault_unavailable
 from arbstr_core.flow._retries import Retries
 from arbstr_core.flow._rooms import CallRooms, CallSummary
 from arbstr_core.journal import CallRow, Journal
 from arbstr_core.market import Market, Snapshot
-from arbstr_core.types import Caller, CallRefused, ChatCall, Plan, ShuttingDown, StorageError
+from arbstr_core.types import Caller, CallRefused, ChatCall, Offer, Plan, ShuttingDown, StorageError
 from arbstr_core.vault import LiveHolds
 
 _ANYONE = Caller()
@@ -39,6 +40,14 @@ class CallFlow:
     def market(self) -> Market:
         """Where that comes from."""
         return self._rooms.market
+
+    def state(self, offer: Offer) -> OfferState:
+        """Whether an offer can be asked now, and how it has done."""
+        return self._rooms.dispatch.state(offer)
+
+    def forgive(self, offer: Offer) -> None:
+        """Close the breaker of an offer."""
+        self._rooms.dispatch.forgive(offer)
 
     async def identify(self, authorization: str) -> Caller:
         """Who is calling; anyone where the vault is switched off."""

@@ -18,6 +18,7 @@ from arbstr_core.types import (
     Conflict,
     NotFound,
     NothingQualifies,
+    Offer,
     PolicyRefused,
     ProvidersUnavailable,
 )
@@ -58,6 +59,47 @@ class HouseFlow:
             ],
             "usd": documents.rate(market.rates.now(), market.rates.failures()),
         }
+
+    def providers(self) -> Json:
+        """Each provider: its offers with their breakers, what of it is out, and why it does not answer, where it does
+        not."""
+        failures, found = self._calls.market.failures, self._offers()
+        out: dict[str, list[Json]] = {}
+        for row in self._calls.snapshot.models.values():
+            for excluded in row.out:
+                if excluded.model == row.model:
+                    out.setdefault(excluded.provider, []).append(documents.out(excluded))
+        return {
+            "providers": [
+                {
+                    "provider": name,
+                    "failing": failures.get(name),
+                    "offers": [documents.offer_state(self._calls.state(offer)) for offer in found.get(name, ())],
+                    "out": out.get(name, []),
+                }
+                for name in sorted(found.keys() | out.keys() | failures.keys())
+            ]
+        }
+
+    def close_breakers(self, provider: str) -> Json:
+        """Ask a provider again that was mended. Raises NotFound, or Conflict where no server knows of breakers."""
+        offers = self._offers().get(provider)
+        if offers is None:
+            raise NotFound(f"There is no provider {provider!r} that offers anything; `arbstr providers` shows them")
+        if not self._serving:
+            raise Conflict("Breakers are the running server's: `arbstr serve` first")
+        for offer in offers:
+            self._calls.forgive(offer)
+        return next(row for row in self.providers()["providers"] if row["provider"] == provider)
+
+    def _offers(self) -> dict[str, list[Offer]]:
+        """What can be bought, by provider; under its canonical name it is no other offer."""
+        found: dict[str, list[Offer]] = {}
+        for row in self._calls.snapshot.models.values():
+            for listing in row.listings:
+                if listing.offer.model == row.model:
+                    found.setdefault(listing.offer.provider, []).append(listing.offer)
+        return found
 
     def route(self, call: ChatCall, caller: Caller = _ANYONE) -> Json:
         """What would happen to a call: its candidates with their cost, and who is out and why. Sends nothing."""

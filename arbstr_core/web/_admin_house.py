@@ -11,7 +11,13 @@ from pydantic import BaseModel
 from arbstr_core.flow import HouseFlow
 from arbstr_core.types import ChatCall
 from arbstr_core.web._fields import Id
-from arbstr_core.web._market_documents import CommandDocument, OffersDocument, PlanDocument
+from arbstr_core.web._market_documents import (
+    CommandDocument,
+    OffersDocument,
+    PlanDocument,
+    ProviderDocument,
+    ProvidersDocument,
+)
 
 Json = dict[str, Any]
 
@@ -31,6 +37,16 @@ def market_routes(router: APIRouter, house: HouseFlow, plan_call: Callable[[str,
     async def offers() -> Json:
         """Everything on offer, and what is out with its reason."""
         return house.offers()
+
+    @router.get("/providers", tags=["market"], response_model=ProvidersDocument)
+    async def providers() -> Json:
+        """Every provider, its breakers, and how it has done."""
+        return house.providers()
+
+    @router.post("/providers/{provider}/close", tags=["market"], response_model=ProviderDocument)
+    async def close(provider: Id) -> Json:
+        """Close the breakers of a provider that was mended."""
+        return house.close_breakers(provider)
 
     @router.post("/route", tags=["market"], response_model=PlanDocument)
     async def route(planned: Planned) -> Json:

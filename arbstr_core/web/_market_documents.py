@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -102,6 +102,38 @@ class OffersDocument(BaseModel):
     failing: list[FailingDocument]
     aliases: list[AliasDocument]
     usd: RateDocument
+
+
+class OfferStateDocument(BaseModel):
+    """Whether an offer can be asked now, and how it has done lately."""
+
+    model: str
+    node: str
+    tier: str
+    breaker: Literal["closed", "open", "half_open"]
+    failures: int = Field(description="in a row")
+    until_ms: int | None = Field(description="when an open breaker may be tried again")
+    last_failure: str | None
+    success: float = Field(description="a share of the calls, as a moving mean")
+    first_byte_ms: int = Field(description="a moving mean")
+    max_concurrent: int | None
+    open_calls: int = Field(description="counted where max_concurrent is set")
+    waiting: int
+
+
+class ProviderDocument(BaseModel):
+    """A provider, and why it does not say what it offers, where it does not."""
+
+    provider: str
+    failing: str | None
+    offers: list[OfferStateDocument]
+    out: list[OutDocument]
+
+
+class ProvidersDocument(BaseModel):
+    """All of them."""
+
+    providers: list[ProviderDocument]
 
 
 class ParamDocument(BaseModel):

@@ -89,6 +89,19 @@ def test_the_market(place: Setup) -> None:
     assert route["out"] == []
     for words in (("offers",), ("providers",), ("route", "--model", "m")):
         assert "providers_openai.x" in place.arbstr(*words)
+    assert provider["offers"][0]["breaker"] == "closed"
+    assert place.command("providers", "--close", "gone").returncode == 1
+
+
+@pytest.mark.parametrize("place", ["running"], indirect=True)
+def test_breakers_are_the_running_servers(place: Setup) -> None:
+    assert "closed" in place.arbstr("providers", "--close", "providers_openai.x")
+
+
+@pytest.mark.parametrize("place", ["alone"], indirect=True)
+def test_without_a_server_there_is_no_breaker_to_close(place: Setup) -> None:
+    refused = place.command("providers", "--close", "providers_openai.x")
+    assert (refused.returncode, "serve" in refused.stderr) == (1, True)
 
 
 def test_plugins_and_their_commands(place: Setup) -> None:

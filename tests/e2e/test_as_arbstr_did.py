@@ -1,0 +1,168 @@
+"""What the first arbstr's tests demand of circuits, costs and discovery, asked of this one from outside.
+
+docs/migrating-from-arbstr.md lists where this one differs. Names in brackets are those of its cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from house import Served, Setup, free_port, instance, run, serving, write
+from upstream import Act, Upstream
+
+BREAKER = "[dispatch.breaker]\nfailures = 3\nopen_seconds = 30\n"
+CHEAP, DEAR = (
+    f'[models.m]\ninput = "{given} sat"\noutput = "{output} sat"\nrequest = "{fee} sat"\n'
+    for given, output, fee in ((1000, 5000, 0), (10_000, 30_000, 2))
+)
+BROKEN = Act(how="status", status=500, body=b"{}")
+WRONG = Act(how="status", status=400, body=b'{"error":{"message":"no"}}')
+Told = Callable[[Served, Upstream, Upstream], Awaitable[None]]
+
+
+def told(folder: Path, story: Told) -> None:
+    """Two providers of one model, `cheap` and `dear`; a circuit opens after three failures, as it did."""
+
+    async def whole() -> None:
+        with Upstream() as cheap, Upstream() as dear:
+            tables = instance("cheap", cheap.url, CHEAP) + instance("dear", dear.url, DEAR) + BREAKER
+            async with serving(write(folder, tables)) as served:
+                await story(served, cheap, dear)
+
+    run(whole())
+
+
+async def circuit(served: Served, provider: str) -> dict[str, Any]:
+    rows = (await served.admin.get("/admin/providers")).json()["providers"]
+    (offer,) = next(row["offers"] for row in rows if row["provider"] == f"providers_openai.{provider}")
+    return dict(offer)
+
+
+async def called(served: Served, count: int, **fields: Any) -> list[httpx.Response]:
+    agent = await served.agent()
+    return [await served.call(agent, **fields) for _ in range(count)]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_open_circuit_is_not_asked_and_all_open_are_503(tmp_path: Path, stream: bool) -> None:
+    """[C1, C2, C3, C4, C9]"""
+
+    async def story(served: Served, cheap: Upstream, dear: Upstream) -> None:
+        cheap.script("m", BROKEN)
+        answers = await called(served, 4, stream=stream)
+        assert [answer.status_code for answer in answers] == [200] * 4
+        assert {answer.headers["x-arbstr-provider"] for answer in answers} == {"providers_openai.dear"}
+        assert [answer.headers["x-arbstr-attempts"] for answer in answers] == ["2", "2", "2", "1"]
+        assert (await circuit(served, "cheap"))["breaker"] == "open"
+        assert (cheap.hits(), dear.hits()) == (3, 4)
+        dear.script("m", BROKEN)
+        agent = await served.agent("b")
+        for _ in range(3):
+            assert (await served.call(agent, stream=stream)).status_code == 502
+        refused = await served.call(agent, stream=stream)
+        assert refused.status_code == 503
+        assert "open circuits" in refused.json()["error"]["message"]
+        assert refused.headers["x-request-id"].startswith("req_")
+        assert 0 < int(refused.headers["retry-after"]) <= 30
+        assert (cheap.hits(), dear.hits()) == (3, 7)
+
+    told(tmp_path, story)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_failures_of_the_provider_count_and_the_callers_do_not(tmp_path: Path, stream: bool) -> None:
+    """[C5, C6, C7, C8]; a 400 is passed on as it is, where arbstr made a 502 of it."""
+
+    async def story(served: Served, cheap: Upstream, dear: Upstream) -> None:
+        agent = await served.agent()
+        cheap.script("m", WRONG)
+        answer = await served.call(agent, stream=stream)
+        assert answer.status_code == 400
+        assert (await circuit(served, "cheap"))["failures"] == 0
+        cheap.script("m", BROKEN, BROKEN, Act())
+        dear.script("m", BROKEN)
+        for failures in (1, 2):
+            assert (await served.call(agent, stream=stream)).status_code != 200
+            assert (await circuit(served, "cheap"))["failures"] == failures
+        assert (await served.call(agent, stream=stream)).status_code == 200
+        found = await circuit(served, "cheap")
+        assert (found["failures"], found["breaker"]) == (0, "closed")
+
+    told(tmp_path, story)
+
+
+def test_the_operator_closes_what_was_mended(tmp_path: Path) -> None:
+    async def story(served: Served, cheap: Upstream, dear: Upstream) -> None:
+        agent = await served.agent()
+        cheap.script("m", BROKEN)
+        for _ in range(3):
+            await served.call(agent)
+        found = await circuit(served, "cheap")
+        assert (found["breaker"], found["last_failure"]) == ("open", "answered 500")
+        assert found["until_ms"] is not None
+        route = (await served.admin.post("/admin/route", json={"model": "m"})).json()
+        assert [row["provider"] for row in route["candidates"]] == ["providers_openai.dear"]
+        assert "its circuit is open until" in route["out"][0]["reason"]
+        cheap.script("m", Act())
+        closed = (await served.admin.post("/admin/providers/providers_openai.cheap/close")).json()
+        assert [offer["breaker"] for offer in closed["offers"]] == ["closed"]
+        assert (await served.call(agent)).headers["x-arbstr-provider"] == "providers_openai.cheap"
+        missing = await served.admin.post("/admin/providers/nobody/close")
+        assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")
+
+    told(tmp_path, story)
+
+
+def test_the_cheapest_is_chosen_and_the_rates_are_shown(tmp_path: Path) -> None:
+    """The cost cases, but by a call's expected tokens, and in msat."""
+
+    async def story(served: Served, cheap: Upstream, dear: Upstream) -> None:
+        route = (await served.admin.post("/admin/route", json={"model": "m", "prompt": "x" * 400})).json()
+        assert [row["provider"] for row in route["candidates"]] == ["providers_openai.cheap", "providers_openai.dear"]
+        offers = {row["provider"]: row for row in (await served.admin.get("/admin/offers")).json()["offers"]}
+        dear_one = offers["providers_openai.dear"]
+        assert (dear_one["input_msat"], dear_one["output_msat"], dear_one["request_msat"]) == (
+            10_000_000,
+            30_000_000,
+            2000,
+        )
+        unknown = await served.admin.post("/admin/route", json={"model": "gone"})
+        assert unknown.status_code == 404
+        anonymous = await served.http.get("/v1/models")
+        assert anonymous.status_code == 401
+
+    told(tmp_path, story)
+
+
+def discovering(url: str, *, discover: bool = True, models: str = "") -> str:
+    more = f"discover = {str(discover).lower()}\nfree = true"
+    return instance("x", url, models, more)
+
+
+def models_of(place: Setup) -> list[str]:
+    return sorted({offer["model"] for offer in place.json("offers")["offers"]})
+
+
+@pytest.mark.parametrize(
+    ("discover", "up", "models", "found"),
+    [
+        (True, True, "", ["listed-a", "listed-b"]),
+        (True, True, "[models.own]\nfree = true\n", ["listed-a", "listed-b", "own"]),
+        (True, False, "[models.own]\nfree = true\n", ["own"]),
+        (True, False, "", []),
+        (False, True, "[models.own]\nfree = true\n", ["own"]),
+        (False, True, "", []),
+    ],
+)
+def test_discovery(tmp_path: Path, discover: bool, up: bool, models: str, found: list[str]) -> None:
+    """What an endpoint lists is on offer; one that does not answer keeps its rows; no list is no wildcard."""
+    with Upstream() as upstream:
+        upstream.script("listed-a", Act())
+        upstream.script("listed-b", Act())
+        url = upstream.url if up else f"http://127.0.0.1:{free_port()}/v1"
+        place = write(tmp_path, discovering(url, discover=discover, models=models))
+        assert models_of(place) == found
