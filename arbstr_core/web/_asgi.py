@@ -12,6 +12,9 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 Headers = Iterable[tuple[str, str]]
 
+HANG_UP = "arbstr.hang_up"
+"""the extension of a scope that closes the client's connection at once, with what it has not taken"""
+
 
 _READ = frozenset(
     {b"authorization", b"content-encoding", b"content-length", b"x-request-id"}

@@ -10,10 +10,11 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 
 from arbstr_core.flow import CallFlow, Exchange
 from arbstr_core.types import Caller, CallRefused, Endpoint
-from arbstr_core.web._asgi import Message, Receive, Send, credential, header_map, respond
+from arbstr_core.web._asgi import HANG_UP, Message, Receive, Send, credential, header_map, respond
 from arbstr_core.web._body import ClientGone, read_body
 from arbstr_core.web._errors import answer
 from arbstr_core.web._line import Line, ids_of, refuse
@@ -22,6 +23,9 @@ from arbstr_core.web._watch import Watches
 from arbstr_core.wire import codec_of, read_call
 
 _log = logging.getLogger("arbstr.web")
+
+_MOST_AT_ONCE = 1_000_000
+"""A larger body is read in a thread, part by part, so that nobody else waits for all of it."""
 
 
 class CallDoor:
@@ -66,7 +70,8 @@ class CallDoor:
             caller = await self._flow.identify(credential(headers))
             key, tries = read_retry(headers)
             body = await read_body(headers, receive, self._max_body_bytes, "[server] max_body_bytes")
-            call = read_call(
+            read = partial(
+                read_call,
                 body,
                 call_id=call_id,
                 endpoint=endpoint,
@@ -75,6 +80,7 @@ class CallDoor:
                 idempotency_key=key,
                 tries=tries,
             )
+            call = read() if len(body) <= _MOST_AT_ONCE else await asyncio.to_thread(read)
             model = call.model
             exchange = self._flow.begin(call, caller)
         except ClientGone:
@@ -83,12 +89,14 @@ class CallDoor:
             status = await refuse(send, call_id, said, refused, endpoint)
             self._flow.refused(call_id, caller, model, status, refused)
             return
-        await self._serve(exchange, receive, send, said)
+        await self._serve(exchange, receive, send, said, scope.get("extensions", {}).get(HANG_UP))
 
-    async def _serve(self, exchange: Exchange, receive: Receive, send: Send, said: dict[str, str]) -> None:
+    async def _serve(
+        self, exchange: Exchange, receive: Receive, send: Send, said: dict[str, str], hang_up: Callable[[], None] | None
+    ) -> None:
         task = asyncio.current_task()
         assert task is not None, "a request is served by a task"
-        watch = self.watches.begin(receive, task, exchange.leave)
+        watch = self.watches.begin(receive, task, exchange.leave, hang_up)
         line = Line(exchange.call, send, said, watch)
         if exchange.call.stream and self._keep_alive is not None:
             watch.beat = line.kept_alive_with(self._keep_alive, lambda: exchange.used() is not None)

@@ -1,6 +1,12 @@
-"""HTTP as uvicorn speaks it, but for one thing: a response's head goes out with what follows it at once.
+"""HTTP as uvicorn speaks it, but for what clients and operators would notice.
 
-By itself it writes the head alone and then the body: two calls into the kernel, and two packets, for each answer.
+- A response's head goes out with what follows it at once. By itself uvicorn writes the head alone and then the body:
+  two calls into the kernel, and two packets, for each answer.
+- What is no HTTP is answered in OpenAI's shape, as everything else is.
+- A client that offers another protocol in each request, as Java's does, stays with HTTP/1.1 (RFC 9110, 7.8).
+  By itself uvicorn loses the body of such a request.
+- A client that connects and does not finish its request's head is not waited for, nor is a head of any size.
+- Who serves a request can hang up: what a client does not take would be kept for it for ever.
 """
 
 from __future__ import annotations
@@ -8,18 +14,117 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from arbstr_core.web._asgi import HANG_UP
+from arbstr_core.web._errors import error_body
 
 _MOST_JOINED = 64 * 1024
 """A larger body is not copied to save a call."""
+_MOST_OF_A_HEAD = 64 * 1024
 
 
 class HttpProtocol(HttpToolsProtocol):
     """For `uvicorn.Config(http=...)`."""
 
+    head_seconds = 30.0
+    """how long a client may take from its first byte, or from connecting, until its request's head is whole"""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected."""
         super().connection_made(_HeadWaits(transport))
+        self._extensions = {HANG_UP: transport.abort}
+        self._in_head = False
+        self._again = False
+        self._head_bytes = 0
+        self._patience: asyncio.TimerHandle | None = self.loop.call_later(self.head_seconds, self._too_slow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offered:
+            self._stay(data[offered.args[0] :])
+            return
+        except httptools.HttpParserError:
+            self._end(400, "What came is no HTTP/1.1 request", None)
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MOST_OF_A_HEAD:
+                self._end(431, f"The head of the request is larger than {_MOST_OF_A_HEAD} bytes", "head_too_large")
+            elif self._patience is None:
+                self._patience = self.loop.call_later(self.head_seconds, self._too_slow)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request is here."""
+        if not self._again:
+            super().on_message_begin()
+            self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]
+            self._in_head = True
+            self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is whole."""
+        if not self._again:
+            self._in_head = False
+            self._stop_waiting()
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The request is whole; one that offers another protocol is not, whatever its parser says."""
+        if self._again or not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def _stay(self, rest: bytes) -> None:
+        """Go on with HTTP/1.1 after a head that offers another protocol, at which its parser stops: `rest` is what came
+        after that head. Another parser is told how long the body is, and goes on from there."""
+        framing = [b"%s: %s\r\n" % row for row in self.headers if row[0] in (b"content-length", b"transfer-encoding")]
+        self.headers = []
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._again = True
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % b"".join(framing))
+        self._again = False
+        if rest:
+            self.data_received(rest)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing has come since the last response. What of that was not taken by now never will be."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        super().timeout_keep_alive_handler()
+
+    def _too_slow(self) -> None:
+        self._patience = None
+        if self._in_head:
+            self._end(408, f"The head of the request was not whole in {self.head_seconds:g} s", "request_timeout")
+        elif not self.transport.is_closing():
+            self.transport.close()
+
+    def _end(self, status: int, message: str, code: str | None) -> None:
+        """Say what is wrong, where that would not stand in the middle of another answer, and close."""
+        self._in_head = False
+        self._stop_waiting()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.abort()
+            return
+        body = error_body(message, "invalid_request_error", code=code)
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
 
 class _HeadWaits(asyncio.Transport):
@@ -67,6 +172,10 @@ class _HeadWaits(asyncio.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """What the real transport knows."""
         return self._inner.get_extra_info(name, default)
+
+    def get_write_buffer_size(self) -> int:
+        """How much of what was written the client has not taken."""
+        return self._inner.get_write_buffer_size()
 
     def pause_reading(self) -> None:
         """Take no more from the client."""

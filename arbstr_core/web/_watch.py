@@ -24,16 +24,19 @@ Leave = Callable[[asyncio.Task[Any]], bool]
 
 class Watch:
     """One client that is being served by `task`, which is cancelled once the client is gone, unless `leave` says that
-    it goes on."""
+    it goes on. `hang_up` closes its connection."""
 
     __slots__ = (
-        *("_deaf", "_leave", "_looking", "_receive", "beat", "beating", "begun", "gone", "sending_since"),
+        *("_deaf", "_hang_up", "_leave", "_looking", "_receive", "beat", "beating", "begun", "gone", "sending_since"),
         *("silent_since", "task"),
     )
 
-    def __init__(self, receive: Receive, task: asyncio.Task[Any], leave: Leave) -> None:
+    def __init__(
+        self, receive: Receive, task: asyncio.Task[Any], leave: Leave, hang_up: Callable[[], None] | None
+    ) -> None:
         self.task = task
         self._leave = leave
+        self._hang_up = hang_up
         self.gone = False
         self.sending_since = 0.0
         """when the client was last handed something that it has not taken yet; 0 for nothing"""
@@ -74,6 +77,9 @@ class Watch:
         goes_on = self._leave(self.task)
         if self.sending_since or not goes_on:
             self.task.cancel()
+        if self.sending_since and self._hang_up is not None:
+            # What it did not take would be kept for it, and its connection, until it does.
+            self._hang_up()
 
     def stop(self) -> None:
         """Listen no more; whether it takes what it is handed still counts."""
@@ -101,9 +107,11 @@ class Watches:
         self._keep_alive_seconds = keep_alive_seconds
         self._watches: set[Watch] = set()
 
-    def begin(self, receive: Receive, task: asyncio.Task[Any], leave: Leave) -> Watch:
+    def begin(
+        self, receive: Receive, task: asyncio.Task[Any], leave: Leave, hang_up: Callable[[], None] | None = None
+    ) -> Watch:
         """Watch the client that `task` serves, until `end`."""
-        watch = Watch(receive, task, leave)
+        watch = Watch(receive, task, leave, hang_up)
         self._watches.add(watch)
         return watch
 

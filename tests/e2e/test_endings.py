@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -293,6 +294,27 @@ def test_a_client_that_stopped_reading_is_charged_what_its_call_used(tmp_path: P
                 assert receipt["charged_msat"] == 11 + 400 * 4
                 assert upstream.left == 0
                 client.leave()
+
+    run(story())
+
+
+def test_shutdown_does_not_wait_for_a_client_that_stopped_reading(tmp_path: Path) -> None:
+    """What it has not taken is thrown away with its connection; else it would be waited for as long as for anybody."""
+
+    async def story() -> None:
+        with Upstream() as upstream:
+            upstream.script("m", Act(words=2000, filler=20_000, usage=None))
+            server = "client_stall_seconds = 0.4\nshutdown_grace_seconds = 100"
+            async with serving(setup(tmp_path, upstream, "[dispatch]\ndrain_seconds = 0\n", server=server)) as served:
+                agent = await served.agent()
+                client = RawClient(served, agent, receive_buffer=4096, stream=True)
+                await client.send()
+                await client.read_until(b"word")
+                await settled(served, agent, client.request_id(), "client_gone")
+                served.at_end.remove(client.leave)
+                ending = time.monotonic()
+            assert time.monotonic() - ending < 60, "the client was waited for"
+            client.leave()
 
     run(story())
 

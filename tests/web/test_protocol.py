@@ -1,11 +1,13 @@
-"""An answer's head and body reach the kernel in one call, and a head that nothing follows is not kept waiting."""
+"""HTTP as clients meet it: answers in one call to the kernel, errors in OpenAI's shape, no waiting for the silent."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
@@ -20,13 +22,20 @@ class _Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.writes: list[bytes] = []
-        self.closed = False
+        self.closed = self.aborted = False
+        self.untaken = 0
 
     def write(self, data: Any) -> None:
         self.writes.append(bytes(data))
 
     def close(self) -> None:
         self.closed = True
+
+    def abort(self) -> None:
+        self.closed = self.aborted = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.untaken
 
     def is_closing(self) -> bool:
         return self.closed
@@ -38,15 +47,25 @@ class _Wire(asyncio.Transport):
         pass
 
 
-def _answered(app: Callable[..., Awaitable[None]], ask: bytes = _ASK) -> _Wire:
+App = Callable[..., Awaitable[None]]
+
+
+def _connected(app: App, kind: type[HttpProtocol] = HttpProtocol) -> tuple[HttpProtocol, _Wire, ServerState]:
+    config = uvicorn.Config(app, http=HttpProtocol, ws="none", lifespan="off", interface="asgi3", log_config=None)
+    config.load()
+    state = ServerState()
+    protocol = kind(config=config, server_state=state, app_state={})
+    wire = _Wire()
+    protocol.connection_made(wire)
+    return protocol, wire, state
+
+
+def _answered(app: App, *packets: bytes) -> _Wire:
     async def run() -> _Wire:
-        config = uvicorn.Config(app, http=HttpProtocol, ws="none", lifespan="off", interface="asgi3", log_config=None)
-        config.load()
-        state = ServerState()
-        protocol = HttpProtocol(config=config, server_state=state, app_state={})
-        wire = _Wire()
-        protocol.connection_made(wire)
-        protocol.data_received(ask)
+        protocol, wire, state = _connected(app)
+        for packet in packets or (_ASK,):
+            if not wire.closed:
+                protocol.data_received(packet)
         while state.tasks:
             await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -105,3 +124,166 @@ def test_nothing_is_lost_where_the_connection_closes_at_once() -> None:
     wire = _answered(app)
     assert wire.closed
     assert b"".join(wire.writes).endswith(b"connection: close\r\n\r\n")
+
+
+# -- what comes in ---------------------------------------------------------------------------------------------------
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Answers with the request's body, after its path."""
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    said = scope["path"].encode() + b" " + bytes(body)
+    await send(_start((b"content-length", str(len(said)).encode())))
+    await send(_body(said))
+
+
+UPGRADE = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n"
+BODIES = {
+    "sized": b'content-length: 11\r\n\r\n{"a":"b\r\n"}',
+    "chunked": b'transfer-encoding: chunked\r\n\r\n3\r\n{"a\r\n8\r\n":"b\r\n"}\r\n0\r\n\r\n',
+    "none": b"\r\n",
+}
+
+
+@pytest.mark.parametrize("framing", BODIES)
+def test_a_client_that_offers_another_protocol_keeps_its_body(framing: str) -> None:
+    """As the HTTP client of Java does by itself, in each of its requests."""
+    ask = b"POST /x HTTP/1.1\r\nhost: here\r\n" + UPGRADE + BODIES[framing]
+    expected = b"/x " + (b"" if framing == "none" else b'{"a":"b\r\n"}')
+    for place in range(1, len(ask)):
+        wire = _answered(echo, ask[:place], ask[place:])
+        said = b"".join(wire.writes)
+        assert said.endswith(b"\r\n\r\n" + expected), place
+        assert b"connection: close" not in said
+    assert b"".join(_answered(echo, *(bytes([byte]) for byte in ask)).writes).endswith(expected)
+
+
+def test_requests_that_offer_another_protocol_one_after_the_other_on_one_connection() -> None:
+    ask = b"POST /x HTTP/1.1\r\nhost: here\r\n" + UPGRADE + BODIES["sized"]
+
+    async def run() -> _Wire:
+        protocol, wire, state = _connected(echo)
+        for each in (ask, ask, _ASK, ask):
+            protocol.data_received(each)
+            while state.tasks:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        protocol.connection_lost(None)
+        return wire
+
+    said = b"".join(asyncio.run(run()).writes)
+    assert said.count(b'/x {"a":"b') == 3
+    assert said.count(b"HTTP/1.1 200 OK") == 4
+
+
+def shown(wire: _Wire) -> tuple[int, Any]:
+    """(status, document) of the one answer."""
+    head, _, body = b"".join(wire.writes).partition(b"\r\n\r\n")
+    assert b"content-type: application/json\r\n" in head
+    assert b"\r\nconnection: close" in head
+    assert f"content-length: {len(body)}\r\n".encode() in head
+    return int(head.split(b" ")[1]), json.loads(body)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET \0 HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_answered_in_openais_shape(ask: bytes) -> None:
+    wire = _answered(echo, ask)
+    status, document = shown(wire)
+    assert (status, wire.closed) == (400, True)
+    assert set(document["error"]) == {"message", "type", "param", "code"}
+    assert document["error"]["type"] == "invalid_request_error"
+
+
+def test_a_head_without_end_is_refused() -> None:
+    wire = _answered(echo, b"GET / HTTP/1.1\r\nx: ", *[b"y" * 10_000] * 10)
+    status, document = shown(wire)
+    assert (status, document["error"]["code"]) == (431, "head_too_large")
+
+
+def test_rubble_in_the_middle_of_an_answer_is_not_answered() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(_start((b"content-length", b"8")))
+        await send(_body(b"half", more=True))
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async def run() -> _Wire:
+        protocol, wire, state = _connected(app)
+        protocol.data_received(_ASK)
+        while not wire.writes:
+            await asyncio.sleep(0)
+        protocol.data_received(b"\0\0 rubble")
+        assert wire.aborted
+        protocol.connection_lost(None)
+        while state.tasks:
+            await asyncio.sleep(0)
+        return wire
+
+    assert b"".join(asyncio.run(run()).writes).count(b"HTTP/1.1") == 1
+
+
+class Hurried(HttpProtocol):
+    head_seconds = 0.01
+
+
+async def _until_closed(wire: _Wire) -> None:
+    async with asyncio.timeout(60):
+        while not wire.closed:
+            await asyncio.sleep(0.001)
+
+
+def test_who_says_nothing_is_not_waited_for() -> None:
+    async def run() -> None:
+        _, wire, _ = _connected(echo, Hurried)
+        await _until_closed(wire)
+        assert wire.writes == []
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("before", [b"", _ASK])
+def test_who_does_not_end_a_head_is_not_waited_for(before: bytes) -> None:
+    async def run() -> None:
+        protocol, wire, state = _connected(echo, Hurried)
+        if before:
+            protocol.data_received(before)
+            while state.tasks:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
+            assert not wire.closed, "it waits for the next request"
+            wire.writes.clear()
+        protocol.data_received(b"POST /v1/chat/completions HTTP/1.1\r\nhost: he")
+        await _until_closed(wire)
+        status, document = shown(wire)
+        assert (status, document["error"]["code"]) == (408, "request_timeout")
+
+    asyncio.run(run())
+
+
+def test_what_was_not_taken_long_after_the_answer_is_thrown_away() -> None:
+    async def run() -> None:
+        protocol, wire, state = _connected(echo)
+        protocol.timeout_keep_alive = 0
+        wire.untaken = 100_000
+        protocol.data_received(_ASK)
+        while state.tasks:
+            await asyncio.sleep(0)
+        await _until_closed(wire)
+        assert wire.aborted
+
+    asyncio.run(run())
