@@ -100,10 +100,12 @@ def answer(error: CallRefused, endpoint: Endpoint = Endpoint.CHAT) -> Answer:
     if isinstance(error, InsufficientFunds):
         headers.append(("cache-control", "no-store"))
     if isinstance(error, UpstreamFailed):
+        wait = error.retry_after
         if error.rate_limited:
             status, kind, code = 429, "rate_limit_error", "rate_limit_exceeded"
-        if error.retry_after is not None:
-            headers.append(("retry-after", str(error.retry_after)))
+            wait = 1 if wait is None else wait
+        if wait is not None:
+            headers.append(("retry-after", str(wait)))
     said = {"message": str(error), "type": kind, "param": error.param, "code": code, **_more(error)}
     return status, headers, codec_of(endpoint).error_body(said, status=status)
 

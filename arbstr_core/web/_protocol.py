@@ -5,7 +5,7 @@
 - What is no HTTP is answered in OpenAI's shape, as everything else is.
 - A client that offers another protocol in each request, as Java's does, stays with HTTP/1.1 (RFC 9110, 7.8).
   By itself uvicorn loses the body of such a request.
-- A client that connects and does not finish its request's head is not waited for, nor is a head of any size.
+- A client that falls silent before its request is whole is not waited for, nor is a head of any size taken.
 - Who serves a request can hang up: what a client does not take would be kept for it for ever.
 """
 
@@ -15,7 +15,7 @@ import asyncio
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from arbstr_core.web._asgi import HANG_UP
 from arbstr_core.web._errors import error_body
@@ -28,17 +28,19 @@ _MOST_OF_A_HEAD = 64 * 1024
 class HttpProtocol(HttpToolsProtocol):
     """For `uvicorn.Config(http=...)`."""
 
-    head_seconds = 30.0
-    """how long a client may take from its first byte, or from connecting, until its request's head is whole"""
+    silent_seconds = 30.0
+    """how long a client may send nothing before its request is whole, the first one after it has connected"""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected."""
         super().connection_made(_HeadWaits(transport))
         self._extensions = {HANG_UP: transport.abort}
-        self._in_head = False
+        self._in_head = self._in_body = False
         self._again = False
         self._head_bytes = 0
-        self._patience: asyncio.TimerHandle | None = self.loop.call_later(self.head_seconds, self._too_slow)
+        self._heard = self.loop.time()
+        self._patience: asyncio.TimerHandle | None = None
+        self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
@@ -60,8 +62,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > _MOST_OF_A_HEAD:
                 self._end(431, f"The head of the request is larger than {_MOST_OF_A_HEAD} bytes", "head_too_large")
-            elif self._patience is None:
-                self._patience = self.loop.call_later(self.head_seconds, self._too_slow)
+                return
+        if self._in_head or self._in_body:
+            self._heard = self.loop.time()
+            if self._patience is None:
+                self._wait()
 
     def on_message_begin(self) -> None:
         """The first byte of a request is here."""
@@ -74,13 +79,14 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head of a request is whole."""
         if not self._again:
-            self._in_head = False
-            self._stop_waiting()
+            self._in_head, self._in_body = False, True
             super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The request is whole; one that offers another protocol is not, whatever its parser says."""
         if self._again or not self.parser.should_upgrade():
+            self._in_body = False
+            self._stop_waiting()
             super().on_message_complete()
 
     def _stay(self, rest: bytes) -> None:
@@ -93,8 +99,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._again = True
         self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % b"".join(framing))
         self._again = False
-        if rest:
-            self.data_received(rest)
+        self.data_received(rest)
 
     def timeout_keep_alive_handler(self) -> None:
         """Nothing has come since the last response. What of that was not taken by now never will be."""
@@ -102,24 +107,38 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.abort()
         super().timeout_keep_alive_handler()
 
-    def _too_slow(self) -> None:
+    def _wait(self) -> None:
+        self._patience = self.loop.call_at(self._heard + self.silent_seconds, self._waited)
+
+    def _waited(self) -> None:
+        """It may be over; a timer for each part that comes would cost more."""
         self._patience = None
-        if self._in_head:
-            self._end(408, f"The head of the request was not whole in {self.head_seconds:g} s", "request_timeout")
-        elif not self.transport.is_closing():
+        if self.flow.read_paused:
+            self._heard = self.loop.time()
+        if self._heard + self.silent_seconds > self.loop.time():
+            self._wait()
+        elif self._served() is None and not self._in_head:
             self.transport.close()
+        else:
+            self._end(408, f"Nothing came for {self.silent_seconds:g} s in the middle of a request", "request_timeout")
 
     def _end(self, status: int, message: str, code: str | None) -> None:
         """Say what is wrong, where that would not stand in the middle of another answer, and close."""
-        self._in_head = False
         self._stop_waiting()
-        if self.cycle is not None and not self.cycle.response_complete:
+        cycle = self._served()
+        over = cycle is None or (cycle.response_complete and not self._in_body)
+        if not over and not (self._in_body and cycle is not None and not cycle.response_started):
             self.transport.abort()
             return
         body = error_body(message, "invalid_request_error", code=code)
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self._in_head = self._in_body = False
         self.transport.write(STATUS_LINE[status] + head + body)
         self.transport.close()
+
+    def _served(self) -> RequestResponseCycle | None:
+        """The newest request of this connection."""
+        return self.cycle
 
     def _stop_waiting(self) -> None:
         if self._patience is not None:

@@ -183,7 +183,7 @@ def test_routes_that_are_not_there(tmp_path: Path) -> None:
                 assert (head.status_code, head.content) == (200, b"")
                 for path in ("/v1/models", "/models", "//v1/models/", "/v1//models"):
                     listed = (await http.get(path, headers=known)).json()
-                    assert [model["id"] for model in listed["data"]] == ["m"]
+                    assert [model["id"] for model in listed["data"] if not model["id"].startswith("auto")] == ["m"]
                 for path in ("/chat/completions", "//v1/chat/completions/"):
                     assert (await http.post(path, json=chat(), headers=known)).status_code == 200
 

@@ -238,7 +238,7 @@ def test_rubble_in_the_middle_of_an_answer_is_not_answered() -> None:
 
 
 class Hurried(HttpProtocol):
-    head_seconds = 0.01
+    silent_seconds = 0.01
 
 
 async def _until_closed(wire: _Wire) -> None:
@@ -273,6 +273,69 @@ def test_who_does_not_end_a_head_is_not_waited_for(before: bytes) -> None:
         assert (status, document["error"]["code"]) == (408, "request_timeout")
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("part", [b"", b"{"])
+def test_who_does_not_end_a_body_is_not_waited_for(part: bytes) -> None:
+    left: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (message := await receive())["type"] == "http.request":
+            assert message["more_body"]
+        left.append(message["type"])
+
+    async def run() -> None:
+        protocol, wire, state = _connected(app, Hurried)
+        protocol.data_received(b"POST / HTTP/1.1\r\nhost: here\r\ncontent-length: 9\r\n\r\n" + part)
+        await _until_closed(wire)
+        status, document = shown(wire)
+        assert (status, document["error"]["code"]) == (408, "request_timeout")
+        protocol.connection_lost(None)
+        while state.tasks:
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert left == ["http.disconnect"]
+
+
+def test_a_body_that_is_not_wanted_any_more_leaves_the_connection_alone() -> None:
+    """As where it is too large: it was answered before it was whole, and once it is, the next request may come."""
+
+    async def early(scope: Any, receive: Any, send: Any) -> None:
+        await send(_start((b"content-length", b"2")))
+        await send(_body(b"no"))
+
+    async def run() -> None:
+        protocol, wire, state = _connected(early, Hurried)
+        protocol.data_received(b"POST / HTTP/1.1\r\nhost: here\r\ncontent-length: 4\r\n\r\nab")
+        while state.tasks:
+            await asyncio.sleep(0)
+        protocol.data_received(b"cd")
+        await asyncio.sleep(0.05)
+        assert not wire.closed
+        protocol.data_received(_ASK)
+        while state.tasks:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert b"".join(wire.writes).count(b"HTTP/1.1 200 OK") == 2
+        protocol.connection_lost(None)
+
+    asyncio.run(run())
+
+
+def test_a_client_that_sends_slowly_is_heard_out() -> None:
+    async def run() -> _Wire:
+        protocol, wire, state = _connected(echo)
+        for byte in b"POST /x HTTP/1.1\r\nhost: here\r\ncontent-length: 4\r\n\r\nabcd":
+            # As if the time of the byte before were up: since then one has come.
+            protocol._waited()
+            protocol.data_received(bytes([byte]))
+        while state.tasks:
+            await asyncio.sleep(0)
+        protocol.connection_lost(None)
+        return wire
+
+    assert b"".join(asyncio.run(run()).writes).endswith(b"/x abcd")
 
 
 def test_what_was_not_taken_long_after_the_answer_is_thrown_away() -> None:
