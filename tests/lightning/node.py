@@ -81,6 +81,7 @@ class FakeLnd:
         self.preimages: dict[str, str] = {}
         self.port = 0
         self._server: grpc.aio.Server | None = None
+        self._left: list[grpc.aio.Server] = []
         self._changed = asyncio.Condition()
         self._stopping = False
 
@@ -106,9 +107,18 @@ class FakeLnd:
         """As in a power cut: every connection is gone."""
         await self._stop(None)
 
+    async def move(self) -> None:
+        """As behind a name that is given to another machine: a new address and certificate; calls that are open at the
+        old one go on there."""
+        if self._server is not None:
+            self._left.append(self._server)
+        self.port = 0
+        self.key, self.certificate = self_signed()
+        await self.start()
+
     async def _stop(self, grace: float | None) -> None:
-        server, self._server = self._server, None
-        if server is not None:
+        servers, self._server, self._left = [*self._left, *filter(None, [self._server])], None, []
+        for server in servers:
             await server.stop(grace)
 
     @property

@@ -75,8 +75,8 @@ async def other(ending: Ending) -> AsyncIterator[Lightning]:
 
 
 def table(node: FakeLnd, **more: Any) -> dict[str, Any]:
-    """`[plugins.wallet_lnd]` for a rail at `node`."""
-    return {
+    """`[plugins.wallet_lnd]` for a rail at `node`; None leaves a key out."""
+    said = {
         "address": node.address,
         "cert": CERTIFICATE,
         "macaroon": MACAROON,
@@ -84,6 +84,7 @@ def table(node: FakeLnd, **more: Any) -> dict[str, Any]:
         "wait_seconds": 0.3,
         **more,
     }
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def secrets_for(node: FakeLnd) -> dict[str, str | bytes]:

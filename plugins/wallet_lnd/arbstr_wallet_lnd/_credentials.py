@@ -54,8 +54,9 @@ class _Source:
         self._ref = ref
         self._what = what
         self._check = check
-        self._given = b""
+        self._given: bytes | None = None
         self._good: bytes | None = None
+        self._said = ""
 
     def read(self) -> bytes:
         try:
@@ -63,11 +64,14 @@ class _Source:
             if given is None:
                 raise ValueError("nothing is there")
             if given != self._given:
-                self._good, self._given = self._check(given), given
+                self._good, self._given, self._said = self._check(given), given, ""
         except (ArbstrError, ValueError) as bad:
+            said = f"the {self._what} {self._ref.ref} cannot be used: {bad}"
             if self._good is None:
-                raise CredentialsMissing(f"the {self._what} {self._ref.ref} cannot be used: {bad}") from None
-            self._tools.log.warning("the %s %s: %s; the last one is still used", self._what, self._ref.ref, bad)
+                raise CredentialsMissing(said) from None
+            if said != self._said:
+                self._said = said
+                self._tools.log.warning("%s; the last one still is", said)
         assert self._good is not None
         return self._good
 
@@ -75,8 +79,8 @@ class _Source:
 def _pem(given: bytes) -> bytes:
     """`given`, if it is certificates; ValueError where it is none, or cut short."""
     try:
-        ssl.create_default_context(cadata=given.decode("ascii"))
-    except (ssl.SSLError, UnicodeDecodeError):
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=given.decode("ascii"))
+    except (ssl.SSLError, ValueError):
         raise ValueError("it is no certificate in PEM") from None
     return given
 

@@ -58,9 +58,14 @@ def binary_macaroon(given: bytes) -> bytes:
     if given[:1] == bytes([_VERSION]):
         return given
     text = given.strip()
-    for decode in (binascii.unhexlify, base64.b64decode, base64.urlsafe_b64decode):
+    padded = text + b"=" * (-len(text) % 4)
+    for decode in (
+        lambda: binascii.unhexlify(text),
+        lambda: base64.b64decode(padded, validate=True),
+        lambda: base64.b64decode(padded, altchars=b"-_", validate=True),
+    ):
         try:
-            found = decode(text)
+            found = decode()
         except ValueError:
             continue
         if found[:1] == bytes([_VERSION]):
