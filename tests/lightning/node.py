@@ -56,6 +56,15 @@ class Fault:
     eof: bool = False
 
 
+class Answer(Exception):
+    """A call that is answered with a code and a text."""
+
+    def __init__(self, code: grpc.StatusCode, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
 Hook = Callable[[str, str, int], Awaitable[None]]
 """Called with a method's path, "before" or "after", and the number of the call, from 1."""
 
@@ -198,22 +207,31 @@ class FakeLnd:
     def _unary(self, path: str, request_type: Any, answer: Any) -> grpc.RpcMethodHandler:
         async def handle(request: Any, context: Any) -> Any:
             fault, number = await self._enter(path, request, context)
-            answered = await answer(request, context)
+            said: Any = None
+            try:
+                said = await answer(request)
+            except Answer as refusal:
+                said = refusal
             await self._leave(path, number, fault, context)
-            return answered
+            return await self._said(said, context)
 
         return grpc.unary_unary_rpc_method_handler(handle, request_type.FromString, _bytes)
 
     def _stream(self, path: str, request_type: Any, answer: Any) -> grpc.RpcMethodHandler:
         async def handle(request: Any, context: Any) -> AsyncIterator[Any]:
             fault, number = await self._enter(path, request, context)
-            async for each in answer(request, context):
-                yield each
-                if fault is not None and fault.when == "first":
-                    if fault.eof:
-                        return
-                    await self._broken(fault, context)
+            said: Any = None
+            try:
+                async for each in answer(request):
+                    yield each
+                    if fault is not None and fault.when == "first":
+                        if fault.eof:
+                            return
+                        await self._broken(fault, context)
+            except Answer as refusal:
+                said = refusal
             await self._leave(path, number, fault, context)
+            await self._said(said, context)
 
         return grpc.unary_stream_rpc_method_handler(handle, request_type.FromString, _bytes)
 
@@ -240,6 +258,11 @@ class FakeLnd:
         if fault is not None and fault.when == "after":
             await self._broken(fault, context)
 
+    async def _said(self, said: Any, context: Any) -> Any:
+        if isinstance(said, Answer):
+            await context.abort(said.code, said.text)
+        return said
+
     async def _broken(self, fault: Fault, context: Any) -> None:
         if fault.silent:
             await asyncio.Event().wait()
@@ -256,10 +279,10 @@ class FakeLnd:
 
     # --- what it answers ---
 
-    async def _get_state(self, request: Any, context: Any) -> Any:
+    async def _get_state(self, request: Any) -> Any:
         return pb.GetStateResponse(state=self.state)
 
-    async def _get_info(self, request: Any, context: Any) -> Any:
+    async def _get_info(self, request: Any) -> Any:
         chain = pb.Chain(network=self.network)
         return pb.GetInfoResponse(
             identity_pubkey=self.pubkey,
@@ -269,7 +292,7 @@ class FakeLnd:
             chains=[chain],
         )
 
-    async def _channel_balance(self, request: Any, context: Any) -> Any:
+    async def _channel_balance(self, request: Any) -> Any:
         held = self.book.in_flight_msat
         return pb.ChannelBalanceResponse(
             local_balance=pb.Amount(msat=self.book.balance_msat - held),
@@ -277,14 +300,14 @@ class FakeLnd:
             unsettled_local_balance=pb.Amount(msat=self.book.incoming_msat),
         )
 
-    async def _pending_channels(self, request: Any, context: Any) -> Any:
+    async def _pending_channels(self, request: Any) -> Any:
         return pb.PendingChannelsResponse(total_limbo_balance_sat=self.limbo_sat)
 
-    async def _decode(self, request: pb.PayReqString, context: Any) -> Any:
+    async def _decode(self, request: pb.PayReqString) -> Any:
         try:
             said = read_bolt11(request.pay_req)
         except ValueError as bad:
-            await context.abort(Code.UNKNOWN, f"invalid bolt11: {bad}")
+            raise Answer(Code.UNKNOWN, f"invalid bolt11: {bad}")
         return pb.PayReq(
             destination=said.payee or PAYEE,
             payment_hash=said.payment_hash,
@@ -293,10 +316,10 @@ class FakeLnd:
             num_msat=said.amount_msat or 0,
         )
 
-    async def _add_invoice(self, request: pb.Invoice, context: Any) -> Any:
+    async def _add_invoice(self, request: pb.Invoice) -> Any:
         payment_hash = hashlib.sha256(request.r_preimage).hexdigest()
         if payment_hash in self.book.invoices:
-            await context.abort(Code.UNKNOWN, "invoice with payment hash already exists")
+            raise Answer(Code.UNKNOWN, "invoice with payment hash already exists")
         made = pb.Invoice()
         made.CopyFrom(request)
         made.r_hash, made.creation_date = bytes.fromhex(payment_hash), self.clock.now_ms() // 1000
@@ -312,26 +335,26 @@ class FakeLnd:
         self.book.invoices[payment_hash] = made
         return pb.AddInvoiceResponse(r_hash=made.r_hash, payment_request=made.payment_request)
 
-    async def _lookup_invoice(self, request: pb.PaymentHash, context: Any) -> Any:
+    async def _lookup_invoice(self, request: pb.PaymentHash) -> Any:
         found = self.book.invoices.get(request.r_hash.hex())
         if found is None:
-            await context.abort(Code.NOT_FOUND, "unable to locate invoice")
+            raise Answer(Code.NOT_FOUND, "unable to locate invoice")
         return found
 
-    async def _cancel_invoice(self, request: pb.CancelInvoiceMsg, context: Any) -> Any:
+    async def _cancel_invoice(self, request: pb.CancelInvoiceMsg) -> Any:
         found = self.book.invoices.get(request.payment_hash.hex())
         if found is None:
-            await context.abort(Code.UNKNOWN, "unable to locate invoice")
+            raise Answer(Code.UNKNOWN, "unable to locate invoice")
         if found.state == records.SETTLED:
-            await context.abort(Code.UNKNOWN, "invoice already settled")
+            raise Answer(Code.UNKNOWN, "invoice already settled")
         found.state = records.CANCELED
         return pb.CancelInvoiceResp()
 
-    async def _list_payments(self, request: pb.ListPaymentsRequest, context: Any) -> Any:
+    async def _list_payments(self, request: pb.ListPaymentsRequest) -> Any:
         page = self.book.listed(request)
         return pb.ListPaymentsResponse(payments=page, last_index_offset=page[-1].payment_index if page else 0)
 
-    async def _subscribe_invoices(self, request: pb.InvoiceSubscription, context: Any) -> AsyncIterator[Any]:
+    async def _subscribe_invoices(self, request: pb.InvoiceSubscription) -> AsyncIterator[Any]:
         """After 0 only what is paid from now on; else also what was paid after that index."""
         seen = request.settle_index or self.book.settle_index
         while not self._stopping:
@@ -343,20 +366,20 @@ class FakeLnd:
                 if not self._stopping and self.book.settle_index <= seen:
                     await self._changed.wait()
 
-    async def _send_payment(self, request: pb.SendPaymentRequest, context: Any) -> AsyncIterator[Any]:
+    async def _send_payment(self, request: pb.SendPaymentRequest) -> AsyncIterator[Any]:
         try:
             said = read_bolt11(request.payment_request)
         except ValueError as bad:
-            await context.abort(Code.UNKNOWN, f"invalid bolt11: {bad}")
+            raise Answer(Code.UNKNOWN, f"invalid bolt11: {bad}")
         if said.expires_ms <= self.clock.now_ms():
-            await context.abort(Code.UNKNOWN, "invoice expired")
+            raise Answer(Code.UNKNOWN, "invoice expired")
         if said.payee == self.pubkey:
-            await context.abort(Code.UNKNOWN, "self-payments not allowed")
+            raise Answer(Code.UNKNOWN, "self-payments not allowed")
         known = self.book.payments.get(said.payment_hash)
         if known is not None and known.status != records.FAILED:
             ended = known.status == records.SUCCEEDED
             text = "invoice is already paid" if ended else "payment is in transition"
-            await context.abort(Code.ALREADY_EXISTS, text)
+            raise Answer(Code.ALREADY_EXISTS, text)
         self._carry_out(said.payment_hash, said.amount_msat or 0, request.fee_limit_msat)
         async for each in self._watched(said.payment_hash):
             yield each
@@ -373,10 +396,10 @@ class FakeLnd:
         elif way.end == "failed":
             self.book.end(payment_hash, None, way.reason)
 
-    async def _track_payment(self, request: pb.TrackPaymentRequest, context: Any) -> AsyncIterator[Any]:
+    async def _track_payment(self, request: pb.TrackPaymentRequest) -> AsyncIterator[Any]:
         payment_hash = request.payment_hash.hex()
         if payment_hash not in self.book.payments:
-            await context.abort(Code.NOT_FOUND, "payment isn't initiated")
+            raise Answer(Code.NOT_FOUND, "payment isn't initiated")
         async for each in self._watched(payment_hash):
             yield each
 

@@ -521,7 +521,7 @@ def test_what_the_node_does_not_take_is_not_sent() -> None:
 
 def test_what_the_node_reads_differently_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(stage: Stage) -> None:
-        async def lies(request: Any, context: Any) -> Any:
+        async def lies(request: Any) -> Any:
             return pb.PayReq(payment_hash=target.reference, num_msat=AMOUNT * 10)
 
         target = await stage.target()
