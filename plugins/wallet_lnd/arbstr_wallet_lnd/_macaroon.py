@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
 import msgspec
 from google.protobuf.message import DecodeError
@@ -59,17 +60,16 @@ def binary_macaroon(given: bytes) -> bytes:
         return given
     text = given.strip()
     padded = text + b"=" * (-len(text) % 4)
-    for decode in (
+    readers: tuple[Callable[[], bytes], ...] = (
         lambda: binascii.unhexlify(text),
         lambda: base64.b64decode(padded, validate=True),
         lambda: base64.b64decode(padded, altchars=b"-_", validate=True),
-    ):
-        try:
-            found = decode()
-        except ValueError:
-            continue
-        if found[:1] == bytes([_VERSION]):
-            return found
+    )
+    for read in readers:
+        with suppress(ValueError):
+            found = read()
+            if found[:1] == bytes([_VERSION]):
+                return found
     raise ValueError("it is no macaroon: neither LND's file, nor that in hex or base64")
 
 
