@@ -19,10 +19,12 @@ from arbstr_core.flow import (
     HouseFlow,
     Keys,
     Records,
+    StatsFlow,
     SyslogAnchor,
     UrlAnchor,
     WalletFlow,
 )
+from arbstr_core.journal import RequestLog
 from arbstr_core.rails import Rails
 from arbstr_core.storage import Database, Signer
 from arbstr_core.types import ConfigError, Problem
@@ -57,6 +59,7 @@ def control_flows(
         house=HouseFlow(calls, rails, commands, serving=serving),
         wallet=WalletFlow(calls, clock, history=history, keys=keys, records=records),
         audit=None if money is None or signer is None else audit_flow(settings, money, signer, clock),
+        stats=StatsFlow(calls, RequestLog(database), history, clock),
         billing=BillingFlow(money, history, accounts, clock, reservation_seconds=settings.vault.reservation_seconds),
     )
 

@@ -16,6 +16,7 @@ from arbstr_core.flow.billing import BillingFlow, Report
 from arbstr_core.flow.call import CallFlow
 from arbstr_core.flow.house import HouseFlow
 from arbstr_core.flow.notify import Notifier, Turn
+from arbstr_core.flow.stats import StatsFlow, Window
 from arbstr_core.flow.wallet import WalletFlow
 
 __all__ = [
@@ -37,10 +38,12 @@ __all__ = [
     "Notifier",
     "Records",
     "Report",
+    "StatsFlow",
     "SyslogAnchor",
     "Turn",
     "UrlAnchor",
     "WalletFlow",
+    "Window",
     "audit_signer",
     "keep_forgetting",
     "keep_sealing",

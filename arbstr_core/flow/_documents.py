@@ -76,11 +76,18 @@ def receipt(id: str, agent: str, state: HoldState, held_msat: int, charged_msat:
         "attempts": [],
         "reasons": [],
         "alternatives": [],
+        **_compared(said.get("alternatives") or []),
         **said,
         "state": state,
         "held_msat": held_msat,
         "charged_msat": charged_msat,
     }
+
+
+def _compared(others: list[Json]) -> Json:
+    """What the cheapest and the dearest of those that did not serve would have cost."""
+    by_cost = sorted(others, key=lambda each: int(each["cost_msat"]))
+    return {"second_cheapest": by_cost[0], "dearest": by_cost[-1]} if by_cost else {}
 
 
 def call(row: HoldRow) -> Json:

@@ -10,7 +10,7 @@ from typing import Any
 from arbstr_core.dispatch import OpenReply
 from arbstr_core.flow._closing import Closing
 from arbstr_core.flow._headers import reply_headers
-from arbstr_core.flow._receipt import Ending, billed, blamed, hold_request, write_receipt
+from arbstr_core.flow._receipt import Ending, billed, blamed, hold_request, summary, write_receipt
 from arbstr_core.flow._refusal import lease_lost, refusal, vault_unavailable, withheld
 from arbstr_core.flow._remedies import Outcome, Remedies, fit
 from arbstr_core.flow._retries import Again, Answer, Retries, may_come_again
@@ -218,7 +218,7 @@ class Exchange:
         if not stopped:
             self._rooms.dispatch.ended(opened, whole=complete)
         await self._durable(at_most=_SETTLE_SECONDS)
-        yield self._voice.last(complete=complete, stopped=stopped), True
+        yield self._voice.farewell(self._bill, complete=complete, stopped=stopped), True
 
     # -- the caller that leaves, and what is known meanwhile ------------------------------------------------------
 
@@ -376,13 +376,9 @@ class Exchange:
 
     def _summary(self) -> CallSummary:
         status, outcome = self._answer or (200 if self._opened else 0, self._ending.value)
-        return CallSummary(
-            status=status,
-            outcome=outcome,
-            provider=self._opened.quote.offer.provider if self._opened else "",
-            charged_msat=self._bill.charge_msat if self._bill else 0,
-            total_ms=int((self._rooms.clock.monotonic() - self._began) * 1000),
-        )
+        now, first = self._rooms.clock.monotonic() - self._began, self._first_byte_at - self._began
+        times = {"total_ms": int(now * 1000), "first_byte_ms": max(int(first * 1000), 0)}
+        return summary(self._opened, self._meter, self._bill, status=status, outcome=outcome, **times)
 
     def _receipt(self, quote: Quote | None, usage: Usage) -> bytes:
         now = self._rooms.clock.monotonic()

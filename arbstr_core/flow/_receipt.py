@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from arbstr_core.dispatch import OpenReply
+from arbstr_core.flow._rooms import CallSummary
 from arbstr_core.metering import Bill, Meter, bill
 from arbstr_core.routing import demands
 from arbstr_core.types import (
@@ -153,6 +154,19 @@ def facts_of(opened: OpenReply, call_id: str) -> CallFacts:
         return CallFacts()
 
 
+def summary(opened: OpenReply | None, meter: Meter, bill: Bill | None, *, status: int, **facts: Any) -> CallSummary:
+    """What the request log keeps of a call that ended; `facts` are those of CallSummary that need no working out."""
+    offer = None if opened is None else opened.quote.offer
+    return CallSummary(
+        status=status,
+        provider=offer.provider if offer else "",
+        tier=offer.tier if offer else "",
+        charged_msat=bill.charge_msat if bill else 0,
+        usage=bill.usage if bill else meter.usage(CallFacts()),
+        **facts,
+    )
+
+
 def _reasons(plan: Plan | None, bill: Bill | None) -> list[str]:
     said = list(plan.reasons) if plan else []
     if bill and bill.note:
@@ -161,14 +175,19 @@ def _reasons(plan: Plan | None, bill: Bill | None) -> list[str]:
 
 
 def _alternatives(plan: Plan | None, attempts: Sequence[Attempt], usage: Usage) -> list[dict[str, Any]]:
-    """What the others would have cost, for what was used; those that were tried are no alternative."""
+    """What the others would have cost, for what was used; those that were tried are no alternative. Of many the
+    cheapest and the dearest."""
     if plan is None or usage.source is UsageSource.NONE:
         return []
     tried = {attempt.provider for attempt in attempts}
     others = [quote for quote in (*plan.candidates, *plan.beaten) if quote.offer.provider not in tried]
-    return [
-        {"provider": quote.offer.provider, "cost_msat": _cost(quote, usage)} for quote in others[:_MOST_ALTERNATIVES]
+    costs: list[dict[str, Any]] = [
+        {"provider": quote.offer.provider, "cost_msat": _cost(quote, usage)} for quote in others
     ]
+    if len(costs) > _MOST_ALTERNATIVES:
+        costs.sort(key=lambda each: each["cost_msat"])
+        del costs[_MOST_ALTERNATIVES - 1 : -1]
+    return costs
 
 
 def _cost(quote: Quote, usage: Usage) -> int:

@@ -16,7 +16,7 @@ from arbstr_core.flow.approval import Approvals
 from arbstr_core.market import Market
 from arbstr_core.routing import Router
 from arbstr_core.storage import Cipher
-from arbstr_core.types import Caller, ChatCall, ModelNotFound, Plan
+from arbstr_core.types import Caller, ChatCall, ModelNotFound, Plan, Usage
 from arbstr_core.vault import Vault, body_digest
 from arbstr_core.wire import suffixed
 
@@ -81,3 +81,7 @@ class CallSummary(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     charged_msat: int
     total_ms: int
+    tier: str = ""
+    usage: Usage = Usage()
+    first_byte_ms: int = 0
+    """0 where none came"""

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from arbstr_core.metering import Meter, Seen
-from arbstr_core.types import ChatCall, Quote
+from arbstr_core.metering import Bill, Meter, Seen
+from arbstr_core.types import CallFacts, ChatCall, Quote
 from arbstr_core.wire import FromChat, Glimpse, codec_of, interpreter
+
+_RECEIPT = "x-arbstr-receipt"
 
 
 class Voice:
     """Passes one reply on, all of which `meter` counts first."""
 
-    __slots__ = ("_call", "_interpreter", "_meter")
+    __slots__ = ("_call", "_interpreter", "_meter", "_provider")
 
     def __init__(self, call: ChatCall, meter: Meter) -> None:
         self._call = call
         self._meter = meter
         self._interpreter: FromChat | None = None
+        self._provider = ""
 
     def begin(self, quote: Quote) -> None:
         """The reply is that of `quote`."""
+        self._provider = quote.offer.provider
         if quote.translated is not None:
             self._meter.listen(quote.translated)
             self._interpreter = interpreter(self._call.endpoint)
@@ -32,6 +36,20 @@ class Voice:
         """A reply that came as one body."""
         self._meter.see_body(shown)
         return body if self._interpreter is None else self._interpreter.whole(body)
+
+    def farewell(self, bill: Bill | None, *, complete: bool, stopped: bool) -> bytes:
+        """What ends a stream; before it, for a caller that asks for one, what the call cost, as an event."""
+        end = self.last(complete=complete, stopped=stopped)
+        if self._call.hints.get(_RECEIPT) != "event":
+            return end
+        usage = self._meter.usage(CallFacts()) if bill is None else bill.usage
+        said = {
+            "request_id": self._call.id,
+            "provider": self._provider,
+            "cost_msat": None if bill is None else bill.charge_msat,
+            "usage": usage,
+        }
+        return codec_of(self._call.endpoint).aside(self._call, said) + end
 
     def last(self, *, complete: bool = True, stopped: bool = False) -> bytes:
         """What ends a stream: the reply's own last event where it has one. `stopped` where arbstr may not pass it on

@@ -12,7 +12,7 @@ from arbstr_core.flow._retries import Retries
 from arbstr_core.flow._rooms import CallRooms, CallSummary
 from arbstr_core.journal import CallRow, Journal
 from arbstr_core.market import Market, Snapshot
-from arbstr_core.types import Caller, CallRefused, ChatCall, Offer, Plan, ShuttingDown, StorageError
+from arbstr_core.types import Caller, CallRefused, ChatCall, Offer, Plan, ShuttingDown, Standing, StorageError
 from arbstr_core.vault import LiveHolds
 
 _ANYONE = Caller()
@@ -68,6 +68,10 @@ class CallFlow:
         exchange = Exchange(self._rooms, self._rooms.understood(call), caller, self._closed, self._retries)
         self._open[exchange] = caller
         return exchange
+
+    def standing(self) -> Standing:
+        """How the offers do."""
+        return self._rooms.dispatch.standing()
 
     def plan(self, call: ChatCall, caller: Caller = _ANYONE) -> Plan:
         """What would happen to `call`, without doing it. Raises what the call would be refused with."""
@@ -130,5 +134,10 @@ class CallFlow:
                 outcome=summary.outcome,
                 charged_msat=summary.charged_msat,
                 total_ms=summary.total_ms,
+                tier=summary.tier,
+                stream=exchange.call.stream,
+                input_tokens=summary.usage.input_tokens,
+                output_tokens=summary.usage.output_tokens,
+                first_byte_ms=summary.first_byte_ms,
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -30,21 +31,34 @@ _WRITE_SECONDS = 0.5
 _MOST_WAITING = 10_000
 """Rows beyond this are dropped, and counted: the request log is not worth the memory."""
 
-_METADATA = sa.MetaData()
-_REQUESTS = narrow(
-    "request_log",
-    _METADATA,
-    sa.Column("id", TEXT, primary_key=True),
-    sa.Column("at_ms", INTEGER, nullable=False),
-    sa.Column("agent_id", TEXT, nullable=False),
-    sa.Column("model", TEXT, nullable=False),
-    sa.Column("provider", TEXT, nullable=False),
-    sa.Column("status", INTEGER, nullable=False),
-    sa.Column("outcome", TEXT, nullable=False),
-    sa.Column("charged_msat", INTEGER, nullable=False),
-    sa.Column("total_ms", INTEGER, nullable=False),
+
+def _columns() -> tuple[sa.Column[Any], ...]:
+    """Those of the first version."""
+    return (
+        sa.Column("id", TEXT, primary_key=True),
+        sa.Column("at_ms", INTEGER, nullable=False),
+        sa.Column("agent_id", TEXT, nullable=False),
+        sa.Column("model", TEXT, nullable=False),
+        sa.Column("provider", TEXT, nullable=False),
+        sa.Column("status", INTEGER, nullable=False),
+        sa.Column("outcome", TEXT, nullable=False),
+        sa.Column("charged_msat", INTEGER, nullable=False),
+        sa.Column("total_ms", INTEGER, nullable=False),
+    )
+
+
+_FIRST = narrow("request_log", sa.MetaData(), *_columns())
+_ADDED = (
+    *(("tier", TEXT, "''"), ("streamed", INTEGER, "0"), ("input_tokens", INTEGER, "0")),
+    *(("output_tokens", INTEGER, "0"), ("first_byte_ms", INTEGER, "0")),
 )
-_COLUMNS = ("id", "at_ms", "agent_id", "model", "provider", "status", "outcome", "charged_msat", "total_ms")
+REQUESTS = narrow(
+    "request_log",
+    sa.MetaData(),
+    *_columns(),
+    *(sa.Column(name, kind, nullable=False, server_default=sa.text(default)) for name, kind, default in _ADDED),
+)
+_COLUMNS = tuple(column.name for column in REQUESTS.columns)
 
 
 def schema() -> Schema:
@@ -52,10 +66,24 @@ def schema() -> Schema:
     first = Migration(
         version=1,
         name="request log",
-        sqlite=create(Dialect.SQLITE, _REQUESTS),
-        postgresql=create(Dialect.POSTGRESQL, _REQUESTS),
+        sqlite=create(Dialect.SQLITE, _FIRST),
+        postgresql=create(Dialect.POSTGRESQL, _FIRST),
     )
-    return Schema(room="journal", migrations=(first,))
+    second = Migration(
+        version=2,
+        name="tier, tokens and first byte of a call",
+        sqlite=_more(Dialect.SQLITE),
+        postgresql=_more(Dialect.POSTGRESQL),
+    )
+    return Schema(room="journal", migrations=(first, second))
+
+
+def _more(dialect: Dialect) -> tuple[str, ...]:
+    kinds = {TEXT: "TEXT", INTEGER: "INTEGER" if dialect is Dialect.SQLITE else "BIGINT"}
+    return tuple(
+        f"ALTER TABLE request_log ADD COLUMN {name} {kinds[kind]} NOT NULL DEFAULT {default}"
+        for name, kind, default in _ADDED
+    )
 
 
 class CallRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +97,12 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True):
     provider: str = ""
     charged_msat: int = 0
     total_ms: int = 0
+    tier: str = ""
+    stream: bool = False
+    input_tokens: int = 0
+    output_tokens: int = 0
+    first_byte_ms: int = 0
+    """0 where none came"""
 
 
 class Journal:
@@ -77,7 +111,7 @@ class Journal:
     def __init__(self, database: Database | None, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._insert = bulk_insert(_REQUESTS, _COLUMNS)
+        self._insert = bulk_insert(REQUESTS, _COLUMNS)
         self._rows: list[tuple[object, ...]] = []
         self.dropped = 0
 
@@ -89,7 +123,8 @@ class Journal:
             self.dropped += 1
             return
         facts = (row.agent, _storable(row.model), row.provider, row.status, row.outcome, row.charged_msat, row.total_ms)
-        self._rows.append((row.id, self._clock.now_ms(), *facts))
+        more = (row.tier, int(row.stream), row.input_tokens, row.output_tokens, row.first_byte_ms)
+        self._rows.append((row.id, self._clock.now_ms(), *facts, *more))
 
     async def run(self) -> None:
         """Write what was noted, for ever."""

@@ -20,7 +20,8 @@ _SLACK_TOKENS = 16
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
-    """What one served call costs: the agent (`charge_msat`), and us (`cost_msat`). `note` says what was clamped.
+    """What one served call costs: the agent (`charge_msat`), and us (`cost_msat`), for `usage`. `note` says what was
+    clamped.
 
     `overage_msat` is what it costs us beyond what the offer's limits, and the bytes seen, allow; 0 where it is little.
     """
@@ -29,6 +30,7 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     cost_msat: Msat
     note: str = ""
     overage_msat: Msat = Msat(0)
+    usage: Usage = Usage()
 
 
 def bill(quote: Quote, usage: Usage, facts: CallFacts, *, held_msat: int, text_bytes: int, stops: int) -> Bill:
@@ -56,6 +58,7 @@ def bill(quote: Quote, usage: Usage, facts: CallFacts, *, held_msat: int, text_b
         cost_msat=cost,
         note=_note(usage, believed, asked, held_msat),
         overage_msat=_overage(quote.cost_price, believed, cost),
+        usage=usage,
     )
 
 

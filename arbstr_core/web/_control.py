@@ -18,7 +18,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from arbstr_core.accounts import Internal, Operator
-from arbstr_core.flow import AdminFlow, AuditFlow, BillingFlow, HouseFlow, WalletFlow
+from arbstr_core.flow import AdminFlow, AuditFlow, BillingFlow, HouseFlow, StatsFlow, WalletFlow
 from arbstr_core.types import CallRefused, ChatCall, InsufficientFunds, StorageError, VaultUnavailable
 from arbstr_core.web._admin_agents import agent_routes, approval_routes, limit_routes
 from arbstr_core.web._admin_house import market_routes, plugin_routes
@@ -28,6 +28,7 @@ from arbstr_core.web._documents import ReadyDocument
 from arbstr_core.web._errors import answer, error_body, reserve_refused
 from arbstr_core.web._internal import billing_routes
 from arbstr_core.web._openapi import ERRORS, describe
+from arbstr_core.web._v1 import receipt_routes, stats_routes
 from arbstr_core.web._wallet import account_routes, key_routes
 
 _log = logging.getLogger("arbstr.web")
@@ -45,6 +46,7 @@ class ControlFlows:
     house: HouseFlow
     wallet: WalletFlow
     billing: BillingFlow
+    stats: StatsFlow
     audit: AuditFlow | None
     """None where the vault is switched off"""
 
@@ -63,11 +65,15 @@ def control_plane(
     """The application behind every path that is no OpenAI endpoint. `ids` makes request ids."""
     app = FastAPI(title="arbstr", version=version, docs_url=None, redoc_url=None)
     app.state.wallet = flows.wallet
+    app.state.operator = operator
     wallet = APIRouter(prefix="/wallet", responses=ERRORS)
     account_routes(wallet, flows.wallet, ids)
     key_routes(wallet, flows.wallet)
+    first = APIRouter(responses=ERRORS)
+    receipt_routes(first, flows.wallet)
+    stats_routes(first, flows.stats, ids)
     operators = _operators(flows, operator, plan_call, plugins, notices)
-    for router in (operators, wallet, _routers(flows.billing, internal)):
+    for router in (operators, wallet, _routers(flows.billing, internal), first):
         # They are whole: `include_router` would make each of them a second time.
         app.router.routes.extend(router.routes)
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 from arbstr_core.accounts import Internal, Operator
 from arbstr_core.flow import WalletFlow
-from arbstr_core.types import BadRequest, CallRefused, Endpoint
-from arbstr_core.web._asgi import Application, Message, Receive, Send, header_map, respond
+from arbstr_core.types import BadRequest, CallRefused, Endpoint, Unauthorized
+from arbstr_core.web._asgi import Application, Message, Receive, Send, credential, header_map, respond
 from arbstr_core.web._body import ClientGone, read_body
 from arbstr_core.web._calls import CallDoor
 from arbstr_core.web._errors import answer, error_body
@@ -19,6 +19,7 @@ _SLASHES = re.compile("/{2,}")
 _ADMIN = ("/admin", "/openapi.json")
 _INTERNAL = "/internal"
 _WALLET = "/wallet"
+_FIRST = ("/v1", "/providers", "/health")
 _CREDENTIALS = (b"authorization", b"x-internal-token")
 _MOST_OF_A_BODY = 1024 * 1024
 _WALLETS_METHODS = "GET, POST, PUT, PATCH, OPTIONS"
@@ -110,6 +111,14 @@ class Front:
                 _one_credential(scope)
                 await self._wallet.identify(headers.get("authorization", ""))
                 receive = await _read_first(headers, receive)
+            elif _below(path, *_FIRST):
+                scope["arbstr.operators"] = self._admin
+                if scope["method"] == "OPTIONS":
+                    await respond(send, 204, [("allow", _WALLETS_METHODS)], b"")
+                    return
+                if scope["method"] not in ("GET", "HEAD"):
+                    await self._known(credential(headers))
+                    receive = await _read_first(headers, receive)
         except CallRefused as refused:
             status, said, body = answer(refused)
             await respond(send, status, said, body)
@@ -117,6 +126,15 @@ class Front:
         except ClientGone:
             return
         await self._control(scope, receive, send)
+
+    async def _known(self, given: str) -> None:
+        """Raise Unauthorized for whoever is neither an agent nor the operator."""
+        try:
+            await self._wallet.identify(given)
+        except Unauthorized:
+            if not self._admin:
+                raise
+            self._operator.require(given)
 
     async def _not_that_way(self, method: str, allowed: str, send: Send) -> None:
         if method == "OPTIONS":

@@ -40,7 +40,7 @@ _KEYS = {
     "agent": {"type": "http", "scheme": "bearer", "description": "an agent's token, arb_..."},
     "internal": {"type": "apiKey", "in": "header", "name": "X-Internal-Token"},
 }
-_DOORS = {"/admin": "operator", "/wallet": "agent", "/internal": "internal", "/v1": "agent"}
+_DOORS = {"/admin": "operator", "/wallet": "agent", "/internal": "internal", "/v1": "agent", "/providers": "agent"}
 
 
 def describe(app: FastAPI) -> None:

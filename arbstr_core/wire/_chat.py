@@ -5,7 +5,7 @@ Source: OpenAI API reference, "Create chat completion", "Create completion" and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -55,6 +55,10 @@ class ChatCodec(Codec):
     def nothing(self, call: ChatCall) -> bytes:
         """A chunk whose delta is empty."""
         return _empty_chunk(call, "chat.completion.chunk", {"delta": {}})
+
+    def aside(self, call: ChatCall, said: Mapping[str, Any]) -> bytes:
+        """A chunk without choices."""
+        return _chunk(call, "chat.completion.chunk", [], arbstr=said)
 
     def asked(self, read: Reader) -> Asked:
         """What a chat request asks for."""
@@ -111,6 +115,10 @@ class CompletionsCodec(Codec):
     def nothing(self, call: ChatCall) -> bytes:
         """A chunk without text."""
         return _empty_chunk(call, "text_completion", {"text": "", "logprobs": None})
+
+    def aside(self, call: ChatCall, said: Mapping[str, Any]) -> bytes:
+        """A chunk without choices."""
+        return _chunk(call, "text_completion", [], arbstr=said)
 
     def asked(self, read: Reader) -> Asked:
         """What a completion request asks for: `n` choices of each prompt, of which `best_of` are made."""
@@ -176,15 +184,12 @@ def _glimpse_embeddings(data: bytes) -> Glimpse:
 
 
 def _empty_chunk(call: ChatCall, kind: str, said: dict[str, Any]) -> bytes:
-    choice = {"index": 0, **said, "finish_reason": None}
-    chunk = {
-        "id": call.id,
-        "object": kind,
-        "created": call.arrived_ms // 1000,
-        "model": call.model,
-        "choices": [choice],
-    }
-    return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+    return _chunk(call, kind, [{"index": 0, **said, "finish_reason": None}])
+
+
+def _chunk(call: ChatCall, kind: str, choices: list[Any], **more: Any) -> bytes:
+    head = {"id": call.id, "object": kind, "created": call.arrived_ms // 1000, "model": call.model}
+    return b"data: " + msgspec.json.encode({**head, "choices": choices, **more}) + b"\n\n"
 
 
 def _wants_usage(read: Reader) -> bool:

@@ -39,6 +39,11 @@ class Codec:
         """An event that says nothing; a comment where the endpoint has no such."""
         return self.comment
 
+    def aside(self, call: ChatCall, said: Mapping[str, Any]) -> bytes:
+        """An event in which arbstr itself says something; clients of the endpoint pass over it."""
+        document = {"type": "arbstr.receipt", "arbstr": said}
+        return b"event: arbstr.receipt\ndata: " + msgspec.json.encode(document) + b"\n\n"
+
     def asked(self, read: Reader) -> Asked:
         """What a request asks for. Raises BadRequest, which names the field."""
         raise NotImplementedError

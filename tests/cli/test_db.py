@@ -179,7 +179,7 @@ def test_check_looks_at_everything(place: Setup) -> None:
     found = {row["what"]: row for row in place.json("db", "check")}
     assert all(row["ok"] for row in found.values()), found
     assert {"disk", "version", "guards"} <= set(found)
-    assert found["version"]["detail"] == f"journal 1, storage 1, vault {len(schema().migrations)}"
+    assert found["version"]["detail"] == f"journal 2, storage 1, vault {len(schema().migrations)}"
     with process(place):
         assert all(row["ok"] for row in place.json("db", "check"))
 
@@ -206,6 +206,6 @@ def test_an_older_database_is_not_served(sqlite: Setup) -> None:
     assert "run arbstr db upgrade" in refused(sqlite, "agent", "list")
     assert "older than this program" in sqlite.command("db", "check").stdout
     done = sqlite.json("db", "upgrade")
-    assert done["steps"] == ["journal 1: request log"]
+    assert done["steps"] == ["journal 1: request log", "journal 2: tier, tokens and first byte of a call"]
     assert Path(done["kept"]).exists()
     assert set(agents(sqlite)) == {"one"}
