@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import statistics
+from pathlib import Path
+from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
+from benchmarks.savings.__main__ import main
 from benchmarks.savings.book import models
 from benchmarks.savings.mixes import EXACT, FAULT_RATES, MIXES, SEEDS, Fault, asks, fault
+from benchmarks.savings.replay import ARBSTR, replay
+from benchmarks.savings.report import GOALS, found, table
 from benchmarks.savings.rivals import paid
 
 
@@ -58,3 +64,40 @@ def test_requests_and_faults_are_the_same_each_time() -> None:
     assert wrong == [fault(11, 0.1, "m", "p", number, 0) for number in range(2000)]
     assert sum(each is not None for each in wrong) == 195
     assert {*wrong} == {None, *Fault}
+
+
+def test_arbstr_pays_what_was_computed_by_hand() -> None:
+    """Its own market, router and dispatch, asked for each model of the book: the same 25.4 % and 34.3 %."""
+    run = replay(models(), EXACT, SEEDS[0], 0.0, 1)
+    for model, each in run.models.items():
+        assert each.by[ARBSTR] == pytest.approx(each.by["clairvoyant"]), model
+    saved = [each.saving(ARBSTR) for each in run.models.values()]
+    assert round(100 * statistics.median(saved), 1) == 25.4
+    assert round(100 * statistics.fmean(saved), 1) == 34.3
+    assert run.unserved == 0
+
+
+@pytest.mark.parametrize("rate", FAULT_RATES)
+def test_with_faults_it_keeps_most_of_what_can_be_saved(rate: float) -> None:
+    run = replay(models()[::5], EXACT, SEEDS[0], rate, 20)
+    shown = found([run])
+    assert shown.kept >= GOALS[rate]
+    assert f"{rate:.0%} faults" in table(shown)
+    assert "reached" in table(shown)
+    assert all(each.by[ARBSTR] > 0 for each in run.models.values())
+
+
+def test_the_same_replay_comes_to_the_same_bills() -> None:
+    one, two = (replay(models()[::29], MIXES[0], SEEDS[1], 0.1, 10) for _ in range(2))
+    assert one == two
+
+
+def test_the_command_prints_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures, picture = tmp_path / "figures.json", tmp_path / "picture.svg"
+    words = ["--every", "60", "--requests", "3", "--seeds", "1", "--json", str(figures), "--svg", str(picture)]
+    assert main(words) in (0, 1)
+    printed = capsys.readouterr().out
+    assert printed.count("of what is saved by who knows everything") == 12
+    assert len(msgspec.json.decode(figures.read_bytes())) == 12
+    root = ElementTree.parse(picture).getroot()
+    assert len(root.findall("{http://www.w3.org/2000/svg}polyline")) == 6
