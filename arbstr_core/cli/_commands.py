@@ -24,6 +24,7 @@ from arbstr_core.cli._init import write_config
 from arbstr_core.cli._ledger import ledger
 from arbstr_core.cli._operator import part
 from arbstr_core.cli._providers import providers
+from arbstr_core.cli._savings import savings
 from arbstr_core.cli._serve import serve as serve_house
 from arbstr_core.cli._show import as_json, facts, moment, receipt_facts, sat, say, table, warn
 from arbstr_core.config import Address
@@ -42,6 +43,7 @@ app.add_typer(_audit.app, name="audit")
 
 app.command(name="ledger")(ledger)
 app.command(name="providers")(providers)
+app.command(name="savings")(savings)
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 

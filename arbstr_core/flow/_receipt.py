@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Sequence
+from statistics import fmean, median
 from typing import Any
 
 import msgspec
@@ -64,7 +65,7 @@ def write_receipt(
         "usage": usage,
         "attempts": attempts,
         "reasons": _reasons(plan, bill),
-        "alternatives": _alternatives(plan, attempts, usage),
+        **_alternatives(_others(plan, quote, attempts, usage), quote, usage),
         "first_byte_ms": first_byte_ms,
         "total_ms": total_ms,
     }
@@ -174,20 +175,32 @@ def _reasons(plan: Plan | None, bill: Bill | None) -> list[str]:
     return said
 
 
-def _alternatives(plan: Plan | None, attempts: Sequence[Attempt], usage: Usage) -> list[dict[str, Any]]:
-    """What the others would have cost, for what was used; those that were tried are no alternative. Of many the
-    cheapest and the dearest."""
-    if plan is None or usage.source is UsageSource.NONE:
+def _others(
+    plan: Plan | None, served: Quote | None, attempts: Sequence[Attempt], usage: Usage
+) -> list[dict[str, Any]]:
+    """What the others would have cost, for what was used; those that were tried are no alternative. Of another model,
+    where a name stands for several, that is said."""
+    if plan is None or served is None or usage.source is UsageSource.NONE:
         return []
-    tried = {attempt.provider for attempt in attempts}
+    tried, model = {attempt.provider for attempt in attempts}, served.offer.model
     others = [quote for quote in (*plan.candidates, *plan.beaten) if quote.offer.provider not in tried]
-    costs: list[dict[str, Any]] = [
-        {"provider": quote.offer.provider, "cost_msat": _cost(quote, usage)} for quote in others
+    return [
+        {"provider": quote.offer.provider, "cost_msat": _cost(quote, usage)}
+        if quote.offer.model == model
+        else {"provider": quote.offer.provider, "cost_msat": _cost(quote, usage), "model": quote.offer.model}
+        for quote in others
     ]
-    if len(costs) > _MOST_ALTERNATIVES:
-        costs.sort(key=lambda each: each["cost_msat"])
-        del costs[_MOST_ALTERNATIVES - 1 : -1]
-    return costs
+
+
+def _alternatives(others: list[dict[str, Any]], served: Quote | None, usage: Usage) -> dict[str, Any]:
+    """The others, and of many the cheapest and the dearest; then the mean and the median of all are told, too."""
+    if len(others) <= _MOST_ALTERNATIVES or served is None:
+        return {"alternatives": others}
+    costs = [each["cost_msat"] for each in others if "model" not in each] + [_cost(served, usage)]
+    others = sorted(others, key=lambda each: each["cost_msat"])
+    del others[_MOST_ALTERNATIVES - 1 : -1]
+    told = {"count": len(costs), "mean_msat": round(fmean(costs)), "median_msat": round(median(costs))}
+    return {"alternatives": others, "offers": told}
 
 
 def _cost(quote: Quote, usage: Usage) -> int:

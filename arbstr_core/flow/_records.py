@@ -8,6 +8,7 @@ import msgspec
 
 from arbstr_core.flow import _documents as documents
 from arbstr_core.flow import _paging as paging
+from arbstr_core.flow._savings import savings
 from arbstr_core.types import BadRequest
 from arbstr_core.vault import AgentRecord, Filter, History
 
@@ -85,6 +86,10 @@ class Records:
             most=paging.rows_of(asked.limit),
         )
         return paging.page(part, "agent", documents.agent)
+
+    async def savings(self, baseline: str, *, since_ms: int | None, until_ms: int | None) -> Json:
+        """What routing has saved."""
+        return await savings(self._history, baseline, since_ms=since_ms, until_ms=until_ms)
 
     async def _whose(self, agent: AgentRecord | None, asked: Asked) -> tuple[int | None, Filter]:
         since, until = asked.since_ms, asked.until_ms

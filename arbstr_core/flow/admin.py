@@ -146,6 +146,10 @@ class AdminFlow:
         """Rows of the audit, the newest first."""
         return await self._records.audit(asked, subject=subject, action=action)
 
+    async def savings(self, baseline: str, *, since_ms: int | None, until_ms: int | None) -> Json:
+        """What routing has saved against `baseline`: mean, median or list:PROVIDER."""
+        return await self._records.savings(baseline, since_ms=since_ms, until_ms=until_ms)
+
     async def receipt(self, request_id: str) -> Json:
         """What one call cost, who served it, why."""
         found = await self._vault.receipt(request_id)

@@ -13,9 +13,10 @@ from arbstr_core.web._documents import (
     HoldDocument,
     Page,
     ReceiptDocument,
+    SavingsDocument,
     TransferDocument,
 )
-from arbstr_core.web._fields import CallsAsked, HistoryAsked, Id, PageAsked, Wanted
+from arbstr_core.web._fields import CallsAsked, HistoryAsked, Id, PageAsked, Time, Wanted
 
 Json = dict[str, Any]
 
@@ -38,6 +39,12 @@ def record_routes(router: APIRouter, admin: AdminFlow) -> None:
     async def receipts(asked: CallsAsked, agent: Wanted = None) -> Json:
         """Calls, reservations and payouts, and what they cost, the newest first."""
         return await admin.receipts(asked, agent=agent)
+
+    @router.get("/savings", tags=["records"], response_model=SavingsDocument)
+    async def savings(baseline: Wanted = None, since_ms: Time = None, until_ms: Time = None) -> Json:
+        """What routing has saved against the mean of all who would have served the calls; or against `median`, or
+        `list:PROVIDER`."""
+        return await admin.savings(baseline or "mean", since_ms=since_ms, until_ms=until_ms)
 
     @router.get("/receipts/{request_id}", tags=["records"], response_model=ReceiptDocument)
     async def receipt(request_id: Id) -> Json:

@@ -144,6 +144,38 @@ class UsageDocument(BaseModel):
     source: str
 
 
+class SavedDocument(BaseModel):
+    """What some calls cost, and what they would have cost at the baseline."""
+
+    calls: int
+    charged_msat: int
+    baseline_msat: int
+    saved_msat: int
+    saved_share: float | None = Field(description="of the baseline; null where that is 0")
+
+
+class SavedModelDocument(SavedDocument):
+    """Of one model."""
+
+    model: str
+
+
+class SavedDayDocument(SavedDocument):
+    """Of one day, UTC."""
+
+    day: str
+
+
+class SavingsDocument(SavedDocument):
+    """What routing has saved."""
+
+    baseline: str
+    alone: int = Field(description="calls that nobody else would have served")
+    left_out: int = Field(description="calls that the baseline has no price for")
+    models: list[SavedModelDocument]
+    days: list[SavedDayDocument]
+
+
 class ReceiptDocument(BaseModel):
     """What one call cost, who served it, why; docs/receipts.md has all of it."""
 
