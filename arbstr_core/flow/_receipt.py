@@ -175,9 +175,7 @@ def _reasons(plan: Plan | None, bill: Bill | None) -> list[str]:
     return said
 
 
-def _others(
-    plan: Plan | None, served: Quote | None, attempts: Sequence[Attempt], usage: Usage
-) -> list[dict[str, Any]]:
+def _others(plan: Plan | None, served: Quote | None, attempts: Sequence[Attempt], usage: Usage) -> list[dict[str, Any]]:
     """What the others would have cost, for what was used; those that were tried are no alternative. Of another model,
     where a name stands for several, that is said."""
     if plan is None or served is None or usage.source is UsageSource.NONE:

@@ -1,0 +1,83 @@
+"""What receipts say of the others, and what that adds up to, where many sell a model."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from arbstr_core.flow._receipt import Ending, write_receipt
+from arbstr_core.flow._savings import Tally
+from arbstr_core.metering import Bill
+from arbstr_core.testing import a_call, a_quote, an_offer
+from arbstr_core.types import Attempt, Msat, MsatPrice, Outcome, Plan, Quote, Usage
+from arbstr_core.vault import HoldRow, HoldState
+
+USAGE = Usage(input_tokens=1000, output_tokens=1000)
+
+
+def quote(number: int, model: str = "model-a") -> Quote:
+    """Who costs `number` msat a token."""
+    price = MsatPrice(input=number * 10**6, cached_input=number * 10**6, output=number * 10**6)
+    return a_quote(an_offer(provider=f"p{number}", model=model, price=price))
+
+
+def receipt(quotes: list[Quote]) -> bytes:
+    """Of a call that the first of them served."""
+    plan = Plan(candidates=tuple(quotes[:3]), beaten=tuple(quotes[3:]), strategy="cheapest")
+    served = Attempt(provider=quotes[0].offer.provider, outcome=Outcome.SERVED, ms=1)
+    bill = Bill(charge_msat=Msat(2000), cost_msat=Msat(2000))
+    return write_receipt(
+        call=a_call(),
+        plan=plan,
+        quote=quotes[0],
+        usage=USAGE,
+        bill=bill,
+        attempts=[served],
+        ending=Ending.COMPLETE,
+        first_byte_ms=1,
+        total_ms=1,
+    )
+
+
+def tallied(baseline: str, receipt: bytes | None, **more: Any) -> dict[str, Any]:
+    tally = Tally(baseline)
+    row = HoldRow(
+        seq=1, id="req_1", agent="ag_a", account=1, kind="call", model="model-a", state=HoldState.SETTLED,
+        held_msat=9000, charged_msat=2000, created_ms=1_750_000_000_000, ended_ms=None, approval=None,
+        orphaned=False, body=receipt,
+    )  # fmt: skip
+    tally.add(msgspec.structs.replace(row, **more))
+    return dict(tally.document())
+
+
+def test_of_many_some_are_named_and_all_are_counted() -> None:
+    body = receipt([quote(number) for number in range(1, 25)])
+    said = json.loads(body)
+    assert [each["provider"] for each in said["alternatives"]] == [*(f"p{n}" for n in range(2, 11)), "p24"]
+    assert said["offers"] == {"count": 24, "mean_msat": 25_000, "median_msat": 25_000}
+    assert tallied("mean", body)["baseline_msat"] == tallied("median", body)["baseline_msat"] == 25_000
+    assert tallied("mean", body)["saved_share"] == 0.92
+    assert tallied("list:p24", body)["baseline_msat"] == 48_000
+    assert tallied("list:p15", body)["left_out"] == 1
+    assert "offers" not in json.loads(receipt([quote(number) for number in range(1, 12)]))
+
+
+@pytest.mark.parametrize("count", [3, 24])
+def test_another_model_is_no_price_of_this_one(count: int) -> None:
+    body = receipt([quote(1), quote(3), *(quote(number, "model-b") for number in range(4, 4 + count))])
+    said = json.loads(body)
+    assert {each.get("model") for each in said["alternatives"]} == {None, "model-b"}
+    assert tallied("mean", body)["baseline_msat"] == 4000
+
+
+def test_what_nobody_served_or_nobody_else_would_is_not_counted() -> None:
+    alone = receipt([quote(1)])
+    assert (tallied("mean", alone)["alone"], tallied("mean", alone)["calls"]) == (1, 0)
+    body = receipt([quote(1), quote(2)])
+    assert tallied("mean", body)["calls"] == 1
+    for more in ({"state": HoldState.RELEASED}, {"body": None}):
+        found = tallied("mean", body, **more)
+        assert (found["calls"], found["alone"], found["days"]) == (0, 0, [])
