@@ -17,17 +17,22 @@ from pathlib import Path
 from types import TracebackType
 
 import msgspec
-from arbstr_wallet_cashu._nutshell import Nutshell, Options, install
+from arbstr_wallet_cashu._nutshell import NoMint, Nutshell, Options, install
 
 ROOT = Path(__file__).parents[1]
 HOME = ROOT / ".nutshell"
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+TRIES = 3
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago, and no two the same."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 class Mints:
@@ -40,18 +45,30 @@ class Mints:
     def start(self, **wanted: Options) -> list[Nutshell]:
         """Those mints, side by side: most of a start is waiting."""
         environment = install(HOME)
-
-        def one(item: tuple[str, Options]) -> Nutshell:
-            name, options = item
-            if name not in self._running:
-                options = msgspec.structs.replace(options, management_port=free_port(), key=options.key or name)
-                mint = Nutshell(environment, Path(self._folder.name) / name, free_port(), options)
-                mint.start()
-                self._running[name] = mint
-            return self._running[name]
-
         with ThreadPoolExecutor() as pool:
-            return list(pool.map(one, wanted.items()))
+            started = [
+                pool.submit(self._started, environment, name, options)
+                for name, options in wanted.items()
+                if name not in self._running
+            ]
+            for each in started:
+                each.result()
+        return [self._running[name] for name in wanted]
+
+    def _started(self, environment: Path, name: str, options: Options) -> None:
+        """Start one; where somebody was faster to take a port of it, with others."""
+        for left in reversed(range(TRIES)):
+            port, management = free_ports(2)
+            options = msgspec.structs.replace(options, management_port=management, key=options.key or name)
+            mint = Nutshell(environment, Path(self._folder.name) / name, port, options)
+            try:
+                mint.start()
+            except NoMint:
+                if not left:
+                    raise
+                continue
+            self._running[name] = mint
+            return
 
     def stop(self) -> None:
         """End all."""
@@ -115,6 +132,19 @@ class Lossy:
     def keep(self) -> None:
         """Lose nothing any more."""
         self.loses = lambda method, path: False
+
+    def cut(self) -> None:
+        """Break every connection, and take none."""
+        self.refuses = True
+        asyncio.run_coroutine_threadsafe(self._break(), self._loop).result(60)
+
+    def mend(self) -> None:
+        """Take connections again."""
+        self.refuses = False
+
+    async def _break(self) -> None:
+        for link in self._links:
+            link.cancel()
 
     async def _open(self) -> None:
         self._server = await asyncio.start_server(self._link, "127.0.0.1", 0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import http.client
 import os
 import secrets
 import signal
@@ -138,11 +139,21 @@ class Nutshell:
                 raise NoMint(
                     f"the mint ended with {self._process.returncode} before it answered:\n{self._last_words()}"
                 )
-            # It listens once it is ready, and not before.
-            with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), timeout=1):
+            if self._answers():
                 return
             time.sleep(_PAUSE)
         raise NoMint(f"the mint does not answer within {_READY_SECONDS:g} s:\n{self._last_words()}")
+
+    def _answers(self) -> bool:
+        """Whether a Nutshell listens there: it does so once it is ready, and not before."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
+        try:
+            connection.request("GET", "/v1/info")
+            return b"Nutshell/" in connection.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def _last_words(self) -> str:
         return self.log.read_text(errors="replace")[-_TAIL:] if self.log.exists() else ""
