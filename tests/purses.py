@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import arbstr_wallet_cashu
@@ -16,6 +17,7 @@ from mints import Lossy
 
 from arbstr_core.api import InvoiceTarget, Msat, Paid, Payment, PaymentRef, PaymentTarget, Store, TokenTarget, Unknown
 from arbstr_core.plugins import LoopClock
+from arbstr_core.storage import Cipher, Database, PluginStore
 from arbstr_core.testing import KitTools, MemoryStore, configure, kit_tools
 
 SAT = 1000
@@ -42,7 +44,7 @@ class Wallet:
         self.rail = rail
         self.tools = tools
         self.store = tools.store
-        self.purse = rail._purse
+        self.purse = rail.purse
         self._keys = 0
 
     def key(self, what: str) -> str:
@@ -56,18 +58,18 @@ class Wallet:
         place = self.purse.places.all[mint]
         await place.ready()
         key = self.key("fund")
-        job = await self.rail._invoices._quote(place, sat, "", key)
-        await self.purse.book.change(lambda draft: self.rail._invoices._write(draft, f"invoice:{key}", job))
+        job = await self.rail.invoices._quote(place, sat, "", key)
+        await self.purse.book.change(lambda draft: self.rail.invoices._write(draft, f"invoice:{key}", job))
         await self.collect()
 
     async def collect(self) -> None:
         """Take the coins of every invoice that is paid."""
-        await self.rail._invoices.poll(all_now=True)
+        await self.rail.invoices.poll(all_now=True)
 
     async def round(self) -> None:
         """All that the watch does, once."""
         await self.purse.open()
-        await self.rail._watch.round()
+        await self.rail.watch.round()
 
     async def held(self, mint: int | None = None) -> int:
         """What it can spend, in sat."""
@@ -124,6 +126,20 @@ async def wallet(*mints: Nutshell | Lossy, store: Store | None = None, **more: A
         yield Wallet(CashuRail(config, tools), tools)
     finally:
         await tools.aclose()
+
+
+@asynccontextmanager
+async def shared(url: str, folder: Path) -> AsyncIterator[list[Store]]:
+    """One plugin's store in the database at `url`, as two processes have it."""
+    databases = []
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        databases.append(Database.open(url, data_dir=folder / name, clock=LoopClock()))
+    try:
+        yield [PluginStore(db, Cipher(bytes(range(32))), "wallet_cashu") for db in databases]
+    finally:
+        for db in databases:
+            await db.close()
 
 
 def worth(token: str) -> int:

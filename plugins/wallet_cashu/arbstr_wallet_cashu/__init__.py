@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from arbstr_core.api import Manifest, Tools, WalletRail, hookimpl
+from arbstr_core.api import Command, Manifest, Tools, WalletRail, hookimpl
+from arbstr_wallet_cashu._commands import commands
 from arbstr_wallet_cashu._config import STEM, Config
 from arbstr_wallet_cashu._rail import CashuRail
 
-__all__ = ["MANIFEST", "CashuRail", "Config", "arbstr_wallet_rails"]
+__all__ = ["MANIFEST", "CashuRail", "Config", "arbstr_commands", "arbstr_wallet_rails"]
 
 MANIFEST = Manifest(name=STEM, api=(1, 0), config=Config)
 
@@ -17,3 +18,9 @@ MANIFEST = Manifest(name=STEM, api=(1, 0), config=Config)
 def arbstr_wallet_rails(config: Config, tools: Tools) -> Iterable[WalletRail]:
     """One rail, over all mints of the configuration."""
     return [CashuRail(config, tools)]
+
+
+@hookimpl
+def arbstr_commands(config: Config, tools: Tools) -> Iterable[Command]:
+    """Looking at the purse, bringing it back, and a mint to play with."""
+    return commands(config, tools)

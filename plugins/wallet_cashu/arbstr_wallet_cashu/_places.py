@@ -135,7 +135,7 @@ class Place:
 
     async def _learn(self, row: KeysetRow) -> None:
         """Take over what the mint says of a keyset, if it can be true."""
-        ppk, expires = row.input_fee_ppk or 0, row.final_expiry or 0
+        ppk, expires = row.input_fee_ppk or 0, row.final_expiry
         known = self.keysets.get(row.id)
         try:
             if known is None:

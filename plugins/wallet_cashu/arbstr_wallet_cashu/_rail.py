@@ -69,15 +69,15 @@ class CashuRail(WalletRail):
         self.network: Network = config.network
         self._config = config
         self._tools = tools
-        self._purse = Purse(config, tools)
-        self._invoices = Invoices(self._purse)
-        self._sends = Sends(self._purse)
-        self._judging = Judging(self._purse)
-        self._takes = Takes(self._purse, self._judging)
-        self._planning = Planning(self._purse)
-        self._melts = Melts(self._purse, self._planning)
-        self._standing = Standing(self._purse)
-        self._watch = Watch(self._purse, self._invoices, self._sends, self._takes, Tidying(self._purse))
+        self.purse = Purse(config, tools)
+        self.invoices = Invoices(self.purse)
+        self._sends = Sends(self.purse)
+        self._judging = Judging(self.purse)
+        self._takes = Takes(self.purse, self._judging)
+        self._planning = Planning(self.purse)
+        self._melts = Melts(self.purse, self._planning)
+        self._standing = Standing(self.purse)
+        self.watch = Watch(self.purse, self.invoices, self._sends, self._takes, Tidying(self.purse))
         self._closed = asyncio.Event()
 
     async def start(self) -> None:
@@ -101,7 +101,7 @@ class CashuRail(WalletRail):
             raise BadRequest("the invoice names no amount; ask for one that does")
         if said.amount_msat % _SAT or said.amount_msat <= 0:
             raise BadRequest(f"the invoice is for {said.amount_msat} msat, and ecash pays whole sats; ask for another")
-        if said.expires_ms <= self._purse.clock.now_ms():
+        if said.expires_ms <= self.purse.clock.now_ms():
             raise BadRequest("the invoice has expired; ask for a new one")
         return InvoiceTarget(
             text=target.strip(),
@@ -117,7 +117,7 @@ class CashuRail(WalletRail):
     async def quote(self, target: PaymentTarget, amount: Msat) -> RailQuote:
         """The mint's fee reserve, and what it takes for the coins."""
         self._check(target, amount)
-        await self._purse.open()
+        await self.purse.open()
         if isinstance(target, InvoiceTarget):
             try:
                 plan = await self._planning.plan(target)
@@ -131,13 +131,13 @@ class CashuRail(WalletRail):
         """Have a mint pay an invoice, or issue a token."""
         self._check(target, amount)
         try:
-            await self._purse.open()
+            await self.purse.open()
             if isinstance(target, InvoiceTarget):
                 job: AnyJob = await self._melts.pay(target, fee_limit // _SAT, key)
             else:
                 job = await self._sends.send(target, fee_limit // _SAT, key)
         except Refusal as refusal:
-            job = await self._purse.book.change(partial(never, target=target, key=key, reason=str(refusal)))
+            job = await self.purse.book.change(partial(never, target=target, key=key, reason=str(refusal)))
         except RailUnavailable as unavailable:
             return Unknown(reason=str(unavailable))
         if target_of(job) != target:
@@ -147,20 +147,20 @@ class CashuRail(WalletRail):
     async def lookup(self, ref: PaymentRef) -> Payment:
         """By the purse's record, and the mint's word where that says more. A key without one never pays."""
         name = PREFIX + ref.key
-        job = await self._purse.book.job(name)
+        job = await self.purse.book.job(name)
         if job is None:
             why = "the purse was never asked to send it, and never will"
-            job = await self._purse.book.change(partial(never, target=ref.target, key=ref.key, reason=why))
+            job = await self.purse.book.change(partial(never, target=ref.target, key=ref.key, reason=why))
         if job.state.ended:
             return payment_of(job)
         try:
-            await self._purse.open()
+            await self.purse.open()
             if isinstance(job, MeltJob):
                 job = await self._melts.look(name, job)
             elif isinstance(job, SendJob):
                 job = await self._sends.resume(name)
         except Refusal:
-            job = await self._purse.book.job(name) or job
+            job = await self.purse.book.job(name) or job
         except RailUnavailable as unavailable:
             return Unknown(reason=str(unavailable))
         return payment_of(job)
@@ -171,17 +171,17 @@ class CashuRail(WalletRail):
             raise BadRequest(f"a mint makes invoices for whole sats, and {amount} msat are none", param="amount_msat")
         if amount // _SAT > self._config.largest:
             raise BadRequest(f"at most {self._config.largest} sat are asked for at a time", param="amount_msat")
-        await self._purse.open()
-        job = await self._invoices.ask(amount // _SAT, memo, key)
+        await self.purse.open()
+        job = await self.invoices.ask(amount // _SAT, memo, key)
         return Invoice(text=job.text, reference=job.reference, amount_msat=amount, expires_ms=job.expires_ms)
 
     async def appraise(self, token: str) -> TokenFacts:
         """Read a token; of the mints of the configuration, keysets may be asked for."""
-        await self._purse.open()
+        await self.purse.open()
         judged = await self._judging.judge(token)
         return TokenFacts(
             reference=judged.reference,
-            mint=self._purse.places.named(judged.mint).url,
+            mint=self.purse.places.named(judged.mint).url,
             amount_msat=_msat(judged.amount),
             fee_msat=_msat(judged.fee),
             locked=judged.locked,
@@ -189,47 +189,47 @@ class CashuRail(WalletRail):
 
     async def receive(self, token: str, *, key: str) -> Deposit:
         """Swap a token for coins of our own."""
-        await self._purse.open()
+        await self.purse.open()
         await self._takes.receive(token, key)
         return await self._deposit_of(DepositKind.TOKEN, key)
 
     async def reclaim(self, ref: PaymentRef, *, key: str) -> Deposit:
         """Swap our own token back, if nobody was faster."""
-        await self._purse.open()
-        sent = await self._purse.book.job(PREFIX + ref.key)
+        await self.purse.open()
+        sent = await self.purse.book.job(PREFIX + ref.key)
         if not isinstance(sent, SendJob) or not sent.token:
             raise BadRequest(f"no token was issued for the payment {ref.key!r}")
         try:
             await self._takes.reclaim(sent, key)
         except Conflict:
-            await self._purse.book.change(lambda draft: gone(draft, PREFIX + ref.key))
+            await self.purse.book.change(lambda draft: gone(draft, PREFIX + ref.key))
             raise
-        await self._purse.book.change(lambda draft: gone(draft, PREFIX + ref.key))
+        await self.purse.book.change(lambda draft: gone(draft, PREFIX + ref.key))
         return await self._deposit_of(DepositKind.RECLAIMED, key)
 
     async def ecash_request(self, amount: Msat, memo: str) -> str:
         """Asks for a token worth `amount` to us: the fee of redeeming it on top, where a mint takes one."""
         if amount <= 0 or amount % _SAT:
             raise BadRequest(f"a token is worth whole sats, and {amount} msat are none", param="amount_msat")
-        ppk = max((place.ppk(keyset) for place in self._purse.places.all for keyset in place.keysets), default=0)
+        ppk = max((place.ppk(keyset) for place in self.purse.places.all for keyset in place.keysets), default=0)
         sat = amount // _SAT
         sat += spending_fee([ppk] * sat.bit_length())
-        mints = [place.url for place in self._purse.places.all]
+        mints = [place.url for place in self.purse.places.all]
         return request(amount=sat, mints=mints, memo=memo, label="")
 
     async def deposits(self, since: str) -> AsyncIterator[Deposit]:
         """The book's lines of what came in, and those that are written from now on."""
         position = _position(since)
         while not self._closed.is_set():
-            for number, line in await self._purse.book.lines(DEPOSITS, DepositLine, position):
+            for number, line in await self.purse.book.lines(DEPOSITS, DepositLine, position):
                 yield _deposit(number, line)
                 position = number + 1
             await self._news()
 
     async def payments(self, since: str) -> AsyncIterator[Outgoing]:
         """The book's lines of what went out, with what is known of each now."""
-        for number, line in await self._purse.book.lines(PAYMENTS, PaymentLine, _position(since)):
-            job = await self._purse.book.job(line.job)
+        for number, line in await self.purse.book.lines(PAYMENTS, PaymentLine, _position(since)):
+            job = await self.purse.book.job(line.job)
             if isinstance(job, MeltJob | SendJob) and job.state is not State.FAILED:
                 known = payment_of(job)
                 assert not isinstance(known, Failed), "a job that has not failed did not fail"
@@ -243,7 +243,7 @@ class CashuRail(WalletRail):
 
     async def costs(self, since: str) -> AsyncIterator[RailCost]:
         """What the purse's own swaps cost."""
-        for number, line in await self._purse.book.lines(COSTS, CostLine, _position(since)):
+        for number, line in await self.purse.book.lines(COSTS, CostLine, _position(since)):
             yield RailCost(
                 reference=line.reference, amount_msat=_msat(line.amount), reason=line.reason, cursor=str(number + 1)
             )
@@ -252,8 +252,8 @@ class CashuRail(WalletRail):
         """The coins in the book, by mint; those that a job has are on their way."""
         places: dict[str, Msat] = {}
         on_the_way = 0
-        for place in self._purse.places.all:
-            coins = (await self._purse.book.coins(place.name)).values()
+        for place in self.purse.places.all:
+            coins = (await self.purse.book.coins(place.name)).values()
             places[place.url] = _msat(sum(coin.amount for coin in coins if not coin.job))
             on_the_way += sum(coin.amount for coin in coins if coin.job)
         return RailBalance(spendable_msat=Msat(sum(places.values())), in_flight_msat=_msat(on_the_way), places=places)
@@ -261,7 +261,7 @@ class CashuRail(WalletRail):
     async def limits(self) -> RailLimits:
         """Whole sats, up to what the configuration says."""
         bounds = Bounds(smallest_msat=Msat(_SAT), largest_msat=_msat(self._config.largest))
-        mints = tuple(place.url for place in self._purse.places.all)
+        mints = tuple(place.url for place in self.purse.places.all)
         return RailLimits(invoices=bounds, payments=bounds, tokens=bounds, mints=mints)
 
     async def status(self) -> RailStatus:
@@ -272,7 +272,7 @@ class CashuRail(WalletRail):
         """Wait until something may have come in: a change made here, or by another process a moment ago."""
         waits = [
             asyncio.ensure_future(wait)
-            for wait in (self._purse.book.heard(), self._purse.clock.sleep(self._config.poll_ms / 1000))
+            for wait in (self.purse.book.heard(), self.purse.clock.sleep(self._config.poll_ms / 1000))
         ]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -282,7 +282,7 @@ class CashuRail(WalletRail):
             await asyncio.gather(*waits, return_exceptions=True)
 
     async def _until_closed(self) -> None:
-        watching = asyncio.ensure_future(self._watch.run())
+        watching = asyncio.ensure_future(self.watch.run())
         closed = asyncio.ensure_future(self._closed.wait())
         try:
             await asyncio.wait((watching, closed), return_when=asyncio.FIRST_COMPLETED)
@@ -294,9 +294,9 @@ class CashuRail(WalletRail):
             await asyncio.gather(watching, closed, return_exceptions=True)
 
     async def _deposit_of(self, kind: DepositKind, key: str) -> Deposit:
-        number = await self._purse.book.store.get(f"came/{kind}/{key}")
+        number = await self.purse.book.store.get(f"came/{kind}/{key}")
         assert number is not None, f"{kind} {key} was written down"
-        [(at, line), *_] = await self._purse.book.lines(DEPOSITS, DepositLine, int(number))
+        [(at, line), *_] = await self.purse.book.lines(DEPOSITS, DepositLine, int(number))
         return _deposit(at, line)
 
     def _check(self, target: PaymentTarget, amount: Msat) -> None:

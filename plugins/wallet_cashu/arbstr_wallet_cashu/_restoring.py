@@ -33,8 +33,9 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 class Restoring:
     """Makes the purse anew from its seed, or newer where its records are older than the mints'."""
 
-    def __init__(self, purse: Purse) -> None:
+    def __init__(self, purse: Purse, gap: int = GAP) -> None:
         self._purse = purse
+        self._gap = gap
 
     async def restore(self, place: Place) -> Found:
         """Take every coin that is ours and not in the book; counters go on after the last one that was used. Jobs that
@@ -62,7 +63,7 @@ class Restoring:
     async def _scan(self, place: Place, keyset: str, space: Space) -> tuple[list[Coin], int]:
         """(the coins nobody has spent, the last counter that the mint knows or -1) of a keyset."""
         exchange, found, last, start, empty = self._purse.exchange, [], -1, 0, 0
-        while empty < GAP:
+        while empty < self._gap:
             counters = range(start, start + BATCH)
             outputs = exchange.ahead(space, keyset, counters)
             signed = await place.mint.restore(outputs)

@@ -20,6 +20,7 @@ from arbstr_wallet_cashu._tidying import Tidying
 _PROBED = 25
 _TOKENS = 200
 _TIDIES = 20
+_AHEAD_SECONDS = 5.0
 
 
 class Watch:
@@ -49,10 +50,16 @@ class Watch:
         await self._invoices.poll()
         await self.go_on()
         now = self._purse.clock.monotonic()
-        if self._tidied_at is None or now - self._tidied_at >= self._purse.config.tidy_seconds:
+        if self._tidied_at is None or now - self._tidied_at >= self._pause():
             self._tidied_at = now
             for place in self._purse.places.all:
                 await self.look_after(place)
+
+    def _pause(self) -> float:
+        """Seconds between two looks. An operator who makes old records new does not wait long for it to be seen."""
+        usual = self._purse.config.tidy_seconds
+        ahead = any(place.health is Health.AHEAD for place in self._purse.places.all)
+        return min(usual, _AHEAD_SECONDS) if ahead else usual
 
     async def go_on(self) -> None:
         """Go on with every job that was interrupted; payments of invoices end by `lookup` alone."""

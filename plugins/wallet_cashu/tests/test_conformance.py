@@ -127,17 +127,17 @@ class Funded(CashuRail):
         self._tokens = tokens
 
     async def start(self) -> None:
-        await self._purse.open()
-        place = self._purse.places.all[0]
+        await self.purse.open()
+        place = self.purse.places.all[0]
         await place.ready()
-        if not await self._purse.book.coins(place.name):
+        if not await self.purse.book.coins(place.name):
             for text in self._tokens:
                 coins = await self._judging.whole(place, read(text).coins)
-                await self._purse.book.change(lambda draft, coins=coins: self._keep(draft, place, coins))
+                await self.purse.book.change(lambda draft, coins=coins: self._keep(draft, place, coins))
         await super().start()
 
     async def _keep(self, draft: Any, place: Any, coins: Any) -> None:
-        self._purse.keep(draft, place, coins)
+        self.purse.keep(draft, place, coins)
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +217,7 @@ class CallsSilenceAFailure(Funded):
 
 class GivesUpLooking(Funded):
     async def lookup(self, ref: PaymentRef) -> Payment:
-        job = await self._purse.book.job(f"pay:{ref.key}")
+        job = await self.purse.book.job(f"pay:{ref.key}")
         if job is not None and not job.state.ended:
             return Failed(reason="it takes too long", evidence="none")
         return await super().lookup(ref)
@@ -241,7 +241,7 @@ class DropsChange(Funded):
         async def nothing(*given: Any) -> list[Any]:
             return []
 
-        self._purse.exchange.change = nothing  # type: ignore[method-assign]
+        self.purse.exchange.change = nothing  # type: ignore[method-assign]
 
 
 class KeepsWhatFailed(Funded):
@@ -251,7 +251,7 @@ class KeepsWhatFailed(Funded):
         async def nothing(*given: Any, **more: Any) -> None:
             return None
 
-        self._purse.release = nothing  # type: ignore[method-assign]
+        self.purse.release = nothing  # type: ignore[method-assign]
 
 
 class TellsDepositsTwice(Funded):
@@ -263,7 +263,7 @@ class TellsDepositsTwice(Funded):
 
 class CountsWhatItGaveAway(Funded):
     async def balance(self) -> RailBalance:
-        tokens = len(await self._purse.book.store.scan("issued/"))
+        tokens = len(await self.purse.book.store.scan("issued/"))
         found = await super().balance()
         return structs.replace(found, spendable_msat=Msat(found.spendable_msat + tokens * AMOUNT))
 
@@ -271,7 +271,7 @@ class CountsWhatItGaveAway(Funded):
 class TakesAnyToken(Funded):
     def __init__(self, config: Any, tools: KitTools, tokens: list[str]) -> None:
         super().__init__(config, tools, tokens)
-        self._judging._place = lambda token: self._purse.places.all[0]  # type: ignore[method-assign]
+        self._judging._place = lambda token: self.purse.places.all[0]  # type: ignore[method-assign]
 
 
 class TakesATokenForEachKey(Funded):
@@ -304,7 +304,7 @@ class HidesWhatLeft(Funded):
 
 
 async def _now(rail: CashuRail) -> AsyncIterator[Deposit]:
-    for number, line in await rail._purse.book.lines("deposit", DepositLine, 0):
+    for number, line in await rail.purse.book.lines("deposit", DepositLine, 0):
         yield _deposit(number, line)
 
 

@@ -166,8 +166,8 @@ async def tidy(scene: Scenario, mine: Wallet) -> None:
         place = mine.purse.places.all[0]
         await mine.purse.open()
         await place.ready()
-        await mine.rail._watch.go_on()
-        await mine.purse.quietly(place, lambda: mine.rail._watch._tidying.tidy(place))
+        await mine.rail.watch.go_on()
+        await mine.purse.quietly(place, lambda: mine.rail.watch._tidying.tidy(place))
         if await mine.purse.book.open_jobs():
             raise RailUnavailable("not yet")
 
@@ -301,7 +301,7 @@ def test_dead_at_every_step(both: tuple[Nutshell, Nutshell], operation: str, fee
                         await work(scene, mine)
                 async with wallet(mint, store=store, **more) as mine:
                     await mine.purse.open()
-                    await mine.rail._watch.go_on()
+                    await mine.rail.watch.go_on()
                     await work(scene, mine)
                     assert outstanding(mint) - before == await mine.held() + await hers.held()
                 if not death.died:

@@ -101,15 +101,24 @@ def test_nut01_keys_that_are_none(amount: int) -> None:
     [
         ("four", 100, 2059210353, "015ba18a8adcd02e715a58358eb618da4a4b3791151a4bee5e968bb88406ccf76a"),
         ("all", 0, 2059210353, "01ab6aa4ff30390da34986d84be5274b48ad7a74265d791095bfc39f4098d9764f"),
-        ("all", 0, 0, "012fbb01a4e200c76df911eeba3b8fe1831202914b24664f4bccbd25852a6708f8"),
+        ("all", 0, None, "012fbb01a4e200c76df911eeba3b8fe1831202914b24664f4bccbd25852a6708f8"),
     ],
 )
-def test_nut02_keyset_ids_v2(keys: str, ppk: int, expires: int, keyset: str) -> None:
+def test_nut02_keyset_ids_v2(keys: str, ppk: int, expires: int | None, keyset: str) -> None:
     assert id_v2(KEYS[keys], "sat", ppk, expires) == keyset
     known = Keyset(id=keyset, mint="m", keys=KEYS[keys], ppk=ppk, expires=expires)
     assert checked(known) is known
     with pytest.raises(BadKeyset, match="not what its id says"):
         checked(Keyset(id=keyset, mint="m", keys=KEYS[keys], ppk=ppk + 1, expires=expires))
+
+
+def test_an_expiry_of_0_may_stand_in_an_id() -> None:
+    """As Nutshell 0.21 writes it when it rotates."""
+    keyset = id_v2(KEYS["four"], "sat", 0, 0)
+    assert keyset != id_v2(KEYS["four"], "sat", 0, None)
+    checked(Keyset(id=keyset, mint="m", keys=KEYS["four"], expires=0))
+    with pytest.raises(BadKeyset):
+        checked(Keyset(id=keyset, mint="m", keys=KEYS["four"], expires=None))
 
 
 @pytest.mark.parametrize(("keys", "keyset"), [("four", "00456a94ab4e1c46"), ("all", "000f01df73ea149a")])
