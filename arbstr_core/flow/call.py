@@ -12,7 +12,7 @@ from arbstr_core.flow._retries import Retries
 from arbstr_core.flow._rooms import CallRooms, CallSummary
 from arbstr_core.journal import CallRow, Journal
 from arbstr_core.market import Market, Snapshot
-from arbstr_core.types import Caller, CallRefused, ChatCall, Offer, Plan, ShuttingDown, Standing, StorageError
+from arbstr_core.types import Caller, CallRefused, ChatCall, Offer, Plan, ShuttingDown, StorageError
 from arbstr_core.vault import LiveHolds
 
 _ANYONE = Caller()
@@ -68,10 +68,6 @@ class CallFlow:
         exchange = Exchange(self._rooms, self._rooms.understood(call), caller, self._closed, self._retries)
         self._open[exchange] = caller
         return exchange
-
-    def standing(self) -> Standing:
-        """How the offers do."""
-        return self._rooms.dispatch.standing()
 
     def plan(self, call: ChatCall, caller: Caller = _ANYONE) -> Plan:
         """What would happen to `call`, without doing it. Raises what the call would be refused with."""

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from arbstr_core.api import Clock
+from arbstr_core.dispatch import BreakerState
 from arbstr_core.flow._keys import switched_on
 from arbstr_core.flow.call import CallFlow
 from arbstr_core.journal import RequestFilter, RequestLog, RequestRow, Totals
@@ -23,6 +24,7 @@ Json = dict[str, Any]
 _RANGES = {"last_1h": 3_600, "last_24h": 86_400, "last_7d": 604_800, "last_30d": 2_592_000}
 _UNIT = "sats_per_1m_tokens"
 _NOTHING = Totals()
+_WORST = (BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED)
 _UNKNOWN = "unknown"
 
 
@@ -136,19 +138,19 @@ class StatsFlow:
 
     def health(self) -> Json:
         """The circuits of the providers, the best of each: one that answers for one model is not down."""
-        shut = self._calls.standing().shut
         found: dict[str, Json] = {}
         for row in self._calls.snapshot.models.values():
             for listing in row.listings:
-                offer = listing.offer
-                state = "open" if offer.key in shut else "closed"
-                known = found.setdefault(offer.provider, {"state": state, "failure_count": 0, "tier": offer.tier})
-                if state == "closed":
-                    known["state"] = state
+                state = self._calls.state(listing.offer)
+                one = {"state": state.breaker, "failure_count": state.failures, "tier": listing.offer.tier}
+                known = found.setdefault(listing.offer.provider, one)
+                if _WORST.index(one["state"]) > _WORST.index(known["state"]):
+                    known |= one
         states = [each["state"] for each in found.values()]
-        status = "ok" if all(state == "closed" for state in states) else "degraded"
-        if states and all(state == "open" for state in states):
+        if states and all(state is BreakerState.OPEN for state in states):
             status = "unhealthy"
+        else:
+            status = "ok" if all(state is BreakerState.CLOSED for state in states) else "degraded"
         return {"status": status, "providers": found}
 
     async def _wanted(self, caller: Caller | None, asked: Window) -> RequestFilter:

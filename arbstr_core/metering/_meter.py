@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 
 from arbstr_core.types import CallFacts, ChatCall, Usage, UsageSource, ceil_div
-from arbstr_core.wire import Glimpse, codec_of, event_data, events_in, sendable
+from arbstr_core.wire import Glimpse, Tidy, codec_of, event_data, events_in, sendable
 
 BYTES_PER_TOKEN = 4
 """How many bytes count as a token where nobody counted: in the agent's favour for text in most languages."""
@@ -25,7 +25,10 @@ class Seen(enum.Enum):
 class Meter:
     """Counts one reply to `call`, in the words of its endpoint."""
 
-    __slots__ = ("_call", "_codec", "_keeps_usage", "_look", "_text_at_usage", "_usage", "last", "stops", "text_bytes")
+    __slots__ = (
+        *("_call", "_codec", "_first", "_keeps_usage", "_look", "_text_at_usage", "_tidy", "_usage", "last", "stops"),
+        "text_bytes",
+    )
 
     def __init__(self, call: ChatCall) -> None:
         self.listen(call)
@@ -44,6 +47,8 @@ class Meter:
         self._codec = codec
         self._look = codec.glimpses()
         self._keeps_usage = call.include_usage or not codec.asks_usage
+        self._first = True
+        self._tidy: Tidy | None = None
 
     def sift(self, batch: bytes) -> tuple[bytes, Seen]:
         """Count events that came together: what of them goes to the caller, and whether the last one looked at passed,
@@ -52,14 +57,37 @@ class Meter:
         self.text_bytes += text_bytes
         if end == len(batch):
             return batch, Seen.PASS
-        kept = [batch[:end]]
-        for event in events_in(batch[end:]):
+        if not end and self._first:
+            # The first event says who speaks; those after it may be plain.
+            self._first = False
+            alone = batch.find(b"\n\n") + 2
+            if 2 < alone < len(batch) and b"\r" not in batch:
+                kept, seen = self._each(batch[:alone])
+                if seen is not Seen.PASS:
+                    return kept, seen
+                more, seen = self.sift(batch[alone:])
+                return kept + more, seen
+        more, seen = self._each(batch[end:])
+        return batch[:end] + more if end else more, seen
+
+    def _each(self, batch: bytes) -> tuple[bytes, Seen]:
+        """The same, event by event."""
+        kept: list[bytes] = []
+        for event in events_in(batch):
             seen = self.see_event(event)
             if seen is Seen.PASS:
-                kept.append(sendable(event))
+                kept.append(self._right(sendable(event)))
             elif seen is not Seen.DROP:
                 return b"".join(kept), seen
-        return b"".join(kept), Seen.PASS
+        return kept[0] if len(kept) == 1 else b"".join(kept), Seen.PASS
+
+    def _right(self, event: bytes) -> bytes:
+        """An event as it goes to the caller."""
+        if not self._codec.tidied:
+            return event
+        if self._tidy is None:
+            self._tidy = Tidy(self._call.choices)
+        return self._tidy(event)
 
     def see_event(self, event: bytes) -> Seen:
         """Count one event of a stream and say what to do with it."""

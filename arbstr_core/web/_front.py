@@ -90,6 +90,8 @@ class Front:
         path: str = scope["path"]
         headers = header_map(scope)
         send = _with_ids(send, self._ids(), headers.get("x-request-id"))
+        if scope["method"] == "HEAD":
+            scope, send = {**scope, "method": "GET"}, _without_body(send)
         try:
             if _below(path, *_ADMIN, _INTERNAL):
                 if not self._admin:
@@ -191,6 +193,19 @@ def _with_ids(send: Send, request_id: str, clients: str | None) -> Send:
         await send(message)
 
     return with_ids
+
+
+def _without_body(send: Send) -> Send:
+    """The head of an answer alone: what HEAD asks for."""
+
+    async def head_alone(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            if not message.get("more_body", False):
+                await send({"type": "http.response.body", "body": b""})
+        else:
+            await send(message)
+
+    return head_alone
 
 
 def _one_credential(scope: Message) -> None:

@@ -12,6 +12,7 @@ from arbstr_core.wire._json import DuplicateKey, MalformedJson, Span, members, s
 from arbstr_core.wire._knobs import suffixed
 from arbstr_core.wire._prefix import Mark, marks, shared_bytes
 from arbstr_core.wire._sse import DONE, EventTooLarge, SseFramer, broke_off, event_data, events_in, sendable
+from arbstr_core.wire._tidy import Tidy
 from arbstr_core.wire._to_chat import Untranslatable
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Mark",
     "Span",
     "SseFramer",
+    "Tidy",
     "Untranslatable",
     "broke_off",
     "codec_of",

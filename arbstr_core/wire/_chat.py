@@ -51,6 +51,7 @@ class ChatCodec(Codec):
     asks_usage = True
     done = DONE
     done_mark = True
+    tidied = True
 
     def nothing(self, call: ChatCall) -> bytes:
         """A chunk whose delta is empty."""

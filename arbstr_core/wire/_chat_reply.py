@@ -7,7 +7,7 @@ object". Groq has its usage in `x_groq`, Moonshot in the last choice.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -62,6 +62,7 @@ class _PlainText(msgspec.Struct, gc=False):
     """What shows content alone; anything else makes it another type."""
 
     content: str | None = None
+    role: None = None
     reasoning_content: _NoText = None
     reasoning: _NoText = None
     refusal: _NoText = None
@@ -73,6 +74,7 @@ class _PlainText(msgspec.Struct, gc=False):
 
 class _PlainChoice(msgspec.Struct, gc=False):
     delta: _PlainText
+    index: Literal[0] = 0
     message: None = None
     finish_reason: None = None
     usage: None = None

@@ -31,6 +31,8 @@ class Codec:
     """the event that ends a stream; empty where the reply's own last event does, and no other may stand in for it"""
     done_mark: ClassVar[bool] = False
     """True where that event is `data: [DONE]`"""
+    tidied: ClassVar[bool] = False
+    """True where the events of a stream are put right by Tidy"""
 
     comment: ClassVar[bytes] = b": keep-alive\n"
     """what a stream can be kept alive with: it ends in no blank line, so that it is part of the next event"""

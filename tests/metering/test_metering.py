@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from arbstr_core.metering import Meter, Seen, bill
 from arbstr_core.testing import a_call, a_quote, an_offer
 from arbstr_core.types import MAX_MSAT, CallFacts, Msat, MsatPrice, Usage, UsageSource, ceil_div
-from arbstr_core.wire import glimpse, sendable
+from arbstr_core.wire import glimpse
 
 COUNTS = st.integers(-5, 10**6) | st.sampled_from([2**31, 2**63, 2**64, 10**30, -(10**30)])
 USAGES = st.builds(Usage, input_tokens=COUNTS, cached_input_tokens=COUNTS, output_tokens=COUNTS)
@@ -190,11 +190,7 @@ def test_events_that_come_together_count_as_those_that_come_alone(
     call = msgspec.structs.replace(a_call(stream=True), include_usage=asked)
 
     def alone(meter: Meter, events: list[bytes]) -> tuple[bytes, Seen]:
-        for each in events:
-            seen = meter.see_event(each)
-            if seen is not Seen.DROP:
-                return (sendable(each), seen) if seen is Seen.PASS else (b"", seen)
-        return b"", Seen.PASS
+        return meter._each(b"".join(events))
 
     def sifted(batches: list[list[bytes]], *, together: bool) -> tuple[Any, ...]:
         meter, kept, seen = Meter(call), b"", Seen.PASS
