@@ -13,8 +13,13 @@ class Operator:
     def __init__(self, token: Secret) -> None:
         self._token = token
 
+    def knows(self, authorization: str) -> bool:
+        """True where the header carries the operator's token."""
+        scheme, _, token = authorization.partition(" ")
+        given, own = token.strip().encode(), self._token.reveal().encode()
+        return scheme.lower() == "bearer" and hmac.compare_digest(given, own)
+
     def require(self, authorization: str) -> None:
         """Raise Unauthorized unless the header carries the operator's token."""
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self._token.reveal().encode()):
+        if not self.knows(authorization):
             raise Unauthorized("The operator's token is needed: `Authorization: Bearer` and what admin.token holds")

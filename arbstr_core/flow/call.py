@@ -73,6 +73,13 @@ class CallFlow:
         """What would happen to `call`, without doing it. Raises what the call would be refused with."""
         return self._rooms.planned(self._rooms.understood(call), caller)
 
+    async def count_input(self, call: ChatCall, caller: Caller = _ANYONE) -> int:
+        """The tokens of input of `call` at its first candidate: counted there where that counts exactly, else as many
+        as are expected. Raises what the call would be refused with."""
+        quote = self.plan(call, caller).candidates[0]
+        counted = await self._rooms.dispatch.count_input(quote.translated or call, quote)
+        return quote.expected.input if counted is None else counted
+
     def refused(self, call_id: str, caller: Caller | None, model: str, status: int, error: CallRefused) -> None:
         """Note a call that was refused before it was begun, or while it was opened."""
         self._journal.note(

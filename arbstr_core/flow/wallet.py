@@ -105,6 +105,10 @@ class WalletFlow:
             raise NotFound(f"There is no receipt {request_id!r} of yours. It is the x-request-id of an answer")
         return documents.receipt(found.id, found.agent, found.state, found.held_msat, found.charged_msat, found.body)
 
+    async def count_input(self, caller: Caller, call: ChatCall) -> int:
+        """The tokens of input of `call`. Raises what it would be refused with."""
+        return await self._calls.count_input(call, caller)
+
     async def quote(self, caller: Caller, call: ChatCall) -> Json:
         """What `call` would be held for and is expected to cost, by candidate, and what would refuse it."""
         me = await self._me(caller)

@@ -25,10 +25,10 @@ from arbstr_core.web._admin_house import market_routes, plugin_routes
 from arbstr_core.web._admin_proof import proof_routes
 from arbstr_core.web._admin_records import record_routes
 from arbstr_core.web._documents import ReadyDocument
-from arbstr_core.web._errors import answer, error_body, reserve_refused
+from arbstr_core.web._errors import answer, error_body, reserve_refused, shape_of
 from arbstr_core.web._internal import billing_routes
 from arbstr_core.web._openapi import ERRORS, describe
-from arbstr_core.web._v1 import receipt_routes, stats_routes
+from arbstr_core.web._v1 import call_routes, stats_routes
 from arbstr_core.web._wallet import account_routes, key_routes
 
 _log = logging.getLogger("arbstr.web")
@@ -70,7 +70,7 @@ def control_plane(
     account_routes(wallet, flows.wallet, ids)
     key_routes(wallet, flows.wallet)
     first = APIRouter(responses=ERRORS)
-    receipt_routes(first, flows.wallet)
+    call_routes(first, flows.wallet, ids)
     stats_routes(first, flows.stats, ids)
     operators = _operators(flows, operator, plan_call, plugins, notices)
     for router in (operators, wallet, _routers(flows.billing, internal), first):
@@ -125,7 +125,7 @@ def _errors(app: FastAPI) -> None:
         if isinstance(error, InsufficientFunds) and request.url.path.startswith("/internal"):
             status, headers, body = reserve_refused(error)
         else:
-            status, headers, body = answer(error)
+            status, headers, body = answer(error, shape_of(request.url.path))
         return Response(body, status, dict(headers))
 
     @app.exception_handler(StorageError)
@@ -142,14 +142,18 @@ def _errors(app: FastAPI) -> None:
         json = first["type"] == "json_invalid"
         field = "" if json else ".".join(str(part) for part in first["loc"][1:])
         what = "is not JSON" if json else first["msg"]
-        body = error_body(f"{field or 'the body'}: {what}", "invalid_request_error", param=field or None)
+        shape = shape_of(request.url.path)
+        said = f"{field or 'the body'}: {what}"
+        body = error_body(said, "invalid_request_error", param=field or None, endpoint=shape, status=400)
         return Response(body, 400, _JSON)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
         message = f"{request.method} {request.url.path}: {error.detail}"
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code)
-        body = error_body(message, "invalid_request_error", code=code)
+        status = error.status_code
+        shape = shape_of(request.url.path)
+        body = error_body(message, "invalid_request_error", code=code, endpoint=shape, status=status)
         return Response(body, error.status_code, {**(error.headers or {}), **_JSON})
 
     @app.exception_handler(Exception)

@@ -80,9 +80,23 @@ Answer = tuple[int, list[tuple[str, str]], bytes]
 """(status, headers, body)"""
 
 
-def error_body(message: str, kind: str, *, code: str | None = None, param: str | None = None, **more: Any) -> bytes:
-    """An error in OpenAI's shape; `more` are fields of ours beside its four."""
-    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": code, **more}})
+def error_body(
+    message: str,
+    kind: str,
+    *,
+    code: str | None = None,
+    param: str | None = None,
+    endpoint: Endpoint = Endpoint.CHAT,
+    status: int = 500,
+) -> bytes:
+    """An error in the shape of the endpoint: OpenAI's, or Anthropic's."""
+    said = {"message": message, "type": kind, "param": param, "code": code}
+    return codec_of(endpoint).error_body(said, status=status)
+
+
+def shape_of(path: str) -> Endpoint:
+    """In whose shape the errors of a path are: Anthropic's below `/v1/messages`, else OpenAI's."""
+    return Endpoint.MESSAGES if path.startswith("/v1/messages") else Endpoint.CHAT
 
 
 def answer(error: CallRefused, endpoint: Endpoint = Endpoint.CHAT) -> Answer:

@@ -11,7 +11,8 @@ from arbstr_core.types import BadRequest, CallRefused, Endpoint, Unauthorized
 from arbstr_core.web._asgi import Application, Message, Receive, Send, credential, header_map, respond
 from arbstr_core.web._body import ClientGone, read_body
 from arbstr_core.web._calls import CallDoor
-from arbstr_core.web._errors import answer, error_body
+from arbstr_core.web._errors import answer, error_body, shape_of
+from arbstr_core.web._line import ids_of
 from arbstr_core.web._models import ModelsDoor
 
 _CALLS = {f"/{endpoint.value}": endpoint for endpoint in Endpoint}
@@ -20,6 +21,7 @@ _ADMIN = ("/admin", "/openapi.json")
 _INTERNAL = "/internal"
 _WALLET = "/wallet"
 _FIRST = ("/v1", "/providers", "/health")
+_WITH_BODY = frozenset({"/v1/cost", "/v1/route", "/v1/messages/count_tokens"})
 _CREDENTIALS = (b"authorization", b"x-internal-token")
 _MOST_OF_A_BODY = 1024 * 1024
 _WALLETS_METHODS = "GET, POST, PUT, PATCH, OPTIONS"
@@ -76,7 +78,7 @@ class Front:
             if method == "POST":
                 await self._chat(scope, receive, send, endpoint)
             else:
-                await self._not_that_way(method, "POST", send)
+                await self._not_that_way(method, "POST", send, endpoint)
         elif path == "/models" or path.startswith("/models/"):
             if method in ("GET", "HEAD"):
                 await self._models(scope, send, path[len("/models/") :] or None)
@@ -118,11 +120,11 @@ class Front:
                 if scope["method"] == "OPTIONS":
                     await respond(send, 204, [("allow", _WALLETS_METHODS)], b"")
                     return
-                if scope["method"] not in ("GET", "HEAD"):
+                if path in _WITH_BODY:
                     await self._known(credential(headers))
                     receive = await _read_first(headers, receive)
         except CallRefused as refused:
-            status, said, body = answer(refused)
+            status, said, body = answer(refused, shape_of(path))
             await respond(send, status, said, body)
             return
         except ClientGone:
@@ -133,18 +135,19 @@ class Front:
         """Raise Unauthorized for whoever is neither an agent nor the operator."""
         try:
             await self._wallet.identify(given)
-        except Unauthorized:
-            if not self._admin:
-                raise
-            self._operator.require(given)
+        except Unauthorized as unknown:
+            if not (self._admin and self._operator.knows(given)):
+                raise unknown from None
 
-    async def _not_that_way(self, method: str, allowed: str, send: Send) -> None:
+    async def _not_that_way(self, method: str, allowed: str, send: Send, endpoint: Endpoint = Endpoint.CHAT) -> None:
+        ids = ids_of(self._ids(), endpoint)
         if method == "OPTIONS":
-            await respond(send, 204, [("allow", f"{allowed}, OPTIONS")], b"")
+            await respond(send, 204, [("allow", f"{allowed}, OPTIONS"), *ids], b"")
             return
         message = f"{method} is not allowed here; use {allowed}"
-        body = error_body(message, "invalid_request_error", code="method_not_allowed")
-        await respond(send, 405, [("content-type", "application/json"), ("allow", allowed)], body)
+        body = error_body(message, "invalid_request_error", code="method_not_allowed", endpoint=endpoint, status=405)
+        headers = [("content-type", "application/json"), ("allow", allowed), *ids]
+        await respond(send, 405, headers, body, head=method == "HEAD")
 
     def _with_cors(self, scope: Message, send: Send) -> Send:
         origin = next((value for name, value in scope["headers"] if name == b"origin"), b"")

@@ -136,6 +136,12 @@ class RatesDocument(BaseModel):
     base_fee_sats: float
 
 
+class CountDocument(BaseModel):
+    """As Anthropic has it."""
+
+    input_tokens: int
+
+
 class CostDocument(BaseModel):
     """What a call is expected to cost."""
 

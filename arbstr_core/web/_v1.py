@@ -21,6 +21,7 @@ from arbstr_core.web._fields import Id
 from arbstr_core.web._request import hints_of
 from arbstr_core.web._stats_documents import (
     CostDocument,
+    CountDocument,
     HealthDocument,
     ProvidersDocument,
     RequestsAsked,
@@ -28,7 +29,7 @@ from arbstr_core.web._stats_documents import (
     StatsAsked,
     StatsDocument,
 )
-from arbstr_core.wire import read_call
+from arbstr_core.wire import members, read_call, splice
 
 Json = dict[str, Any]
 
@@ -40,25 +41,41 @@ _CHAT = {
 }
 
 
+_MESSAGES = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object", "required": ["model", "messages"]}}},
+    }
+}
+
+
+def with_a_limit(body: bytes) -> bytes:
+    """A body that is only counted, as one that asks for an answer: that needs a limit."""
+    try:
+        spans = members(body)
+    except ValueError:
+        return body  # what is wrong with it is said where it is read
+    return body if "max_tokens" in spans else splice(body, spans, {"max_tokens": b"1"})
+
+
 async def _whose(request: Request) -> Caller | None:
     """The agent that asks; None for the operator, who may see everything."""
     given = credential(header_map(request.scope))
     wallet: WalletFlow = request.app.state.wallet
     try:
         return await wallet.identify(given)
-    except Unauthorized:
-        if not request.scope.get("arbstr.operators", False):
-            raise
+    except Unauthorized as unknown:
         operator: Operator = request.app.state.operator
-        operator.require(given)
-        return None
+        if request.scope.get("arbstr.operators", False) and operator.knows(given):
+            return None
+        raise unknown from None
 
 
 Whose = Annotated[Caller | None, Depends(_whose)]
 
 
-def receipt_routes(router: APIRouter, wallet: WalletFlow) -> None:
-    """What a call cost, for whoever made it."""
+def call_routes(router: APIRouter, wallet: WalletFlow, ids: Callable[[], str]) -> None:
+    """What a call did cost, and how large one would be, for whoever makes it."""
 
     @router.get("/v1/receipts/{request_id}", tags=["openai"], response_model=ReceiptDocument)
     async def receipt(request: Request, request_id: Id) -> Json:
@@ -66,6 +83,20 @@ def receipt_routes(router: APIRouter, wallet: WalletFlow) -> None:
         `x-request-id`; a stream's receipt is there once the stream has ended."""
         caller = await wallet.identify(credential(header_map(request.scope)))
         return await wallet.receipt(caller, request_id)
+
+    @router.post("/v1/messages/count_tokens", tags=["openai"], response_model=CountDocument, openapi_extra=_MESSAGES)
+    async def count(request: Request) -> Json:
+        """How many tokens of input a message request has, where it would go: counted with the model's own tokenizer
+        where the provider offers that, else estimated by its bytes. Nothing is sent and nothing charged."""
+        caller = await wallet.identify(credential(header_map(request.scope)))
+        call = read_call(
+            with_a_limit(await request.body()),
+            call_id=ids(),
+            endpoint=Endpoint.MESSAGES,
+            hints=hints_of(header_map(request.scope)),
+            arrived_ms=time.time_ns() // 1_000_000,
+        )
+        return {"input_tokens": await wallet.count_input(caller, call)}
 
 
 def stats_routes(router: APIRouter, stats: StatsFlow, ids: Callable[[], str]) -> None:

@@ -250,3 +250,32 @@ def test_messages_reach_a_provider_that_speaks_chat_alone(tmp_path: Path) -> Non
             await served.verified()
 
     run(story())
+
+
+def test_paths_methods_and_counting(ready: Setup) -> None:
+    async def story() -> None:
+        async with serving(ready) as served:
+            agent = await served.agent("e")
+            key = {"x-api-key": agent["token"]}
+            asked = {key: value for key, value in BODIES["messages"].items() if key != "max_tokens"}
+            counted = await served.http.post("/v1/messages/count_tokens", json={"model": "m", **asked}, headers=key)
+            assert counted.json() == {"input_tokens": 3}
+            unknown = await served.http.post("/v1/messages/count_tokens", json={"model": "no", **asked}, headers=key)
+            assert (unknown.status_code, unknown.json()["type"]) == (404, "error")
+            for endpoint in BODIES:
+                for path in (f"/{endpoint}", f"//v1//{endpoint}/"):
+                    answer = await served.http.post(path, json={"model": "m", **BODIES[endpoint]}, headers=key)
+                    assert answer.status_code == 200, path
+                options = await served.http.options(f"/v1/{endpoint}")
+                assert (options.status_code, options.headers["allow"]) == (204, "POST, OPTIONS")
+                wrong = await served.http.get(f"/v1/{endpoint}")
+                assert (wrong.status_code, wrong.headers["x-request-id"][:4]) == (405, "req_")
+                assert wrong.json().get("type") == ("error" if endpoint == "messages" else None)
+            for path in ("/v1/models", "/v1/stats", "/health", "/readyz", "/v1/requests"):
+                head = await served.http.head(path, headers=key)
+                assert (head.status_code, head.content) == (200, b""), path
+                assert int(head.headers["content-length"]) > 2
+            assert (await served.http.options("/v1/receipts/x")).status_code == 204
+            await served.verified()
+
+    run(story())
