@@ -222,7 +222,7 @@ class FakeLnd:
             fault, number = await self._enter(path, request, context)
             said: Any = None
             try:
-                async for each in answer(request):
+                async for each in _until_the_deadline(answer(request), context):
                     yield each
                     if fault is not None and fault.when == "first":
                         if fault.eof:
@@ -418,6 +418,21 @@ class FakeLnd:
             async with self._changed:
                 if self.book.payments.get(payment_hash) == shown:
                     await self._changed.wait()
+
+
+async def _until_the_deadline(messages: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+    """LND ends a stream itself when the caller's time is up, a moment before the caller does."""
+    while True:
+        left = context.time_remaining()
+        try:
+            message = await asyncio.wait_for(anext(messages), None if left is None else left - 0.05)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise Answer(
+                Code.CANCELLED, "Stream removed (RST_STREAM (Received RST_STREAM with error code 8))"
+            ) from None
+        yield message
 
 
 def _bytes(message: Any) -> bytes:

@@ -31,6 +31,7 @@ _OPTIONS = (
     ("grpc.enable_retries", 0),
     ("grpc.enable_http_proxy", 0),
 )
+_TO_THE_DEADLINE = 0.5
 
 
 class _Line:
@@ -103,7 +104,9 @@ class Channel:
             try:
                 yield made
             except grpc.aio.AioRpcError as failed:
-                raise NodeError(method.path, failed.code(), failed.details() or "no reason given") from None
+                raise NodeError(
+                    method.path, _code(failed, made, seconds), failed.details() or "no reason given"
+                ) from None
             except asyncio.CancelledError:
                 # grpc also says so of a call whose channel was closed under it; then nobody cancelled us.
                 task = asyncio.current_task()
@@ -135,3 +138,11 @@ class Channel:
         self._retired = [line for line in self._retired if line.calls]
         for line in idle:
             await line.channel.close()
+
+
+def _code(failed: grpc.aio.AioRpcError, made: Any, seconds: float | None) -> grpc.StatusCode:
+    """How it ended. LND watches the deadline too, and where it is the first to act calls it CANCELLED."""
+    left = made.time_remaining()
+    if failed.code() is grpc.StatusCode.CANCELLED and seconds is not None and (left is None or left < _TO_THE_DEADLINE):
+        return grpc.StatusCode.DEADLINE_EXCEEDED
+    return failed.code()

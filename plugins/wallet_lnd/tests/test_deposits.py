@@ -399,3 +399,22 @@ def test_what_left_is_listed_in_pages() -> None:
             await anext(stage.rail.payments(""))
 
     play(scenario)
+
+
+def test_a_round_that_ends_in_time_is_no_outage(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """LND ends the stream when its time is up, and calls that cancelled."""
+    monkeypatch.setattr("arbstr_wallet_lnd._deposits._ROUND_SECONDS", 0.2)
+
+    async def scenario(stage: Stage) -> None:
+        made = [await an_invoice(stage, f"invoice-{at}") for at in range(2)]
+        await stage.node.pays(made[0].reference)
+        async with watched(stage) as came:
+            await next_of(came)
+            await listening(stage, 4)
+            await stage.node.pays(made[1].reference)
+            assert (await next_of(came)).reference == made[1].reference
+
+    play(scenario)
+    assert "deposits wait" not in caplog.text
