@@ -38,7 +38,7 @@ class Book:
     invoices: dict[str, pb.Invoice] = field(default_factory=dict)
     payments: dict[str, pb.Payment] = field(default_factory=dict)
     settle_index: int = 0
-    payment_index: int = 0
+    begun: int = 0
 
     def copy(self) -> Book:
         """The records as they are now."""
@@ -67,18 +67,21 @@ class Book:
         self.balance_msat, self.incoming_msat = self.balance_msat + self.incoming_msat, 0
 
     def begin(self, payment_hash: str, amount_msat: int, fee_msat: int, clock: Clock) -> pb.Payment:
-        """A payment goes out. One of the same hash that failed gives way to it."""
-        self.payment_index += 1
+        """A payment goes out. One of the same hash that failed gives way to it; the last one's number is free then, as
+        on SQLite."""
+        self.payments.pop(payment_hash, None)
+        self.begun += 1
+        index = max((each.payment_index for each in self.payments.values()), default=0) + 1
         made = pb.Payment(
             payment_hash=payment_hash,
             payment_preimage="0" * 64,
             value_msat=amount_msat,
             fee_msat=fee_msat,
             status=IN_FLIGHT,
-            creation_time_ns=clock.now_ms() * 1_000_000 + self.payment_index,
-            payment_index=self.payment_index,
+            creation_time_ns=clock.now_ms() * 1_000_000 + self.begun,
+            payment_index=index,
         )
-        made.htlcs.add(attempt_id=self.payment_index)
+        made.htlcs.add(attempt_id=self.begun)
         self.payments[payment_hash] = made
         return made
 

@@ -355,8 +355,12 @@ class FakeLnd:
         return pb.ListPaymentsResponse(payments=page, last_index_offset=page[-1].payment_index if page else 0)
 
     async def _subscribe_invoices(self, request: pb.InvoiceSubscription) -> AsyncIterator[Any]:
-        """After 0 only what is paid from now on; else also what was paid after that index."""
-        seen = request.settle_index or self.book.settle_index
+        """After 0 only what is paid from now on; else first what was paid after that index, in the order in which it
+        was made, as LND on SQL does."""
+        seen = self.book.settle_index
+        for each in [*self.book.invoices.values()] if request.settle_index else []:
+            if request.settle_index < each.settle_index <= seen:
+                yield each
         while not self._stopping:
             paid = [each for each in self.book.invoices.values() if each.settle_index > seen]
             for each in sorted(paid, key=lambda each: each.settle_index):

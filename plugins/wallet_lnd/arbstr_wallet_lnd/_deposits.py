@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import grpc
 
@@ -19,6 +20,7 @@ from arbstr_wallet_lnd._pin import Pin
 
 _ROUND_SECONDS = 60.0
 _FIRST_ROUND_SECONDS = 2.0
+_QUIET_SECONDS = 2.0
 _LEAST_BACKOFF, _MOST_BACKOFF = 0.5, 10.0
 
 
@@ -75,7 +77,7 @@ class Deposits:
                 # The node will not bring it any more: it counts again from where a backup of it was.
                 yield await self._deposit(shown, pin.cursor(index))
                 await self._invoices.note_settled(shown.r_hash.hex())
-        async with aclosing(self._listen(index, _ROUND_SECONDS)) as settled:
+        async with aclosing(self._in_order(index)) as settled:
             async for shown in settled:
                 if await self._counts(shown, pin):
                     await self._invoices.note_settled(shown.r_hash.hex())
@@ -107,6 +109,26 @@ class Deposits:
         if not paid:
             return None
         return next((each.r_hash.hex().encode() for each in paid if each.settle_index == 1), b"")
+
+    async def _in_order(self, index: int) -> AsyncGenerator[pb.Invoice]:
+        """Invoices paid after `index`, by theirs. LND on SQL repeats them in the order in which they were made: a cursor
+        taken from the first would skip the second. Indices have no gaps but those of invoices that are not shown."""
+        due, early = index + 1, dict[int, pb.Invoice]()
+        async with aclosing(self._listen(index, _ROUND_SECONDS)) as settled:
+            with suppress(TimeoutError):
+                while True:
+                    async with asyncio.timeout(_QUIET_SECONDS if early else None):
+                        shown = await anext(settled, None)
+                    if shown is None:
+                        break
+                    early[shown.settle_index] = shown
+                    for at in sorted(at for at in early if at < due):
+                        yield early.pop(at)
+                    while due in early:
+                        yield early.pop(due)
+                        due += 1
+        for at in sorted(early):
+            yield early[at]
 
     async def _listen(self, index: int, seconds: float) -> AsyncGenerator[pb.Invoice]:
         """Invoices paid after `index`, for `seconds`. Raises RailUnavailable where the stream ends before, however."""

@@ -418,3 +418,38 @@ def test_a_round_that_ends_in_time_is_no_outage(
 
     play(scenario)
     assert "deposits wait" not in caplog.text
+
+
+def test_what_the_node_repeats_in_another_order_comes_in_its_own() -> None:
+    """Paid 3, 2, 1; repeated as made, 1, 2, 3. Whoever dies after any of them gets the rest, and none twice."""
+
+    async def scenario(stage: Stage) -> None:
+        made = [await an_invoice(stage, f"invoice-{at}") for at in range(5)]
+        paid = [made[0], *reversed(made[1:])]
+        for each in paid:
+            await stage.node.pays(each.reference)
+        for alive in range(1, len(paid)):
+            async with watched(stage) as came:
+                first = [await next_of(came) for _ in range(alive)]
+            await stage.restart()
+            async with watched(stage, first[-1].cursor) as came:
+                rest = [await next_of(came) for _ in range(len(paid) - alive)]
+            assert [each.reference for each in [*first, *rest]] == [each.reference for each in paid]
+
+    play(scenario)
+
+
+def test_an_index_that_is_never_shown_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was paid to an AMP invoice takes an index, and is not told by it."""
+    monkeypatch.setattr("arbstr_wallet_lnd._deposits._QUIET_SECONDS", 0.2)
+
+    async def scenario(stage: Stage) -> None:
+        made = [await an_invoice(stage, f"invoice-{at}") for at in range(3)]
+        await stage.node.pays(made[0].reference)
+        stage.node.book.settle_index += 1
+        async with watched(stage) as came:
+            for each in made[1:]:
+                await stage.node.pays(each.reference)
+            assert [(await next_of(came)).cursor for _ in made] == ["1.1", "1.3", "1.4"]
+
+    play(scenario)

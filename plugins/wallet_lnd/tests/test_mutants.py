@@ -353,6 +353,14 @@ def misses_what_counts_from_below(patch: Patch) -> None:
     patch.setattr(_invoices.Invoices, "settled_unnoted", none)
 
 
+def trusts_the_order(patch: Patch) -> None:
+    async def in_order(self: Any, index: int) -> Any:
+        async for each in self._listen(index, 60):
+            yield each
+
+    patch.setattr(_deposits.Deposits, "_in_order", in_order)
+
+
 def counts_what_was_there_before(patch: Patch) -> None:
     async def counts(self: Any, shown: Any, pin: Any) -> bool:
         return True
@@ -379,6 +387,7 @@ DEPOSITS = {
     repeats_a_lost_invoice: "test_an_answer_that_is_lost_loses_no_invoice",
     misses_the_first: "test_the_very_first_is_seen_live_and_after_a_restart",
     misses_what_counts_from_below: "test_a_node_that_counts_again_from_below_misses_none_of_ours",
+    trusts_the_order: "test_what_the_node_repeats_in_another_order_comes_in_its_own",
     counts_what_was_there_before: "test_what_came_in_before_the_node_was_ours_is_not_counted",
 }
 ARGUMENTS = {asks_the_node_only: ("lnbcrt", "no Lightning"), repeats_a_lost_invoice: ("after",)}
