@@ -111,8 +111,8 @@ class Deposits:
         return next((each.r_hash.hex().encode() for each in paid if each.settle_index == 1), b"")
 
     async def _in_order(self, index: int) -> AsyncGenerator[pb.Invoice]:
-        """Invoices paid after `index`, by theirs. LND on SQL repeats them in the order in which they were made: a cursor
-        taken from the first would skip the second. Indices have no gaps but those of invoices that are not shown."""
+        """Invoices paid after `index`, by theirs. LND on SQL repeats them in the order in which they were made: a
+        cursor taken from the first would skip the second. What has no gaps is the index, but for what is not shown."""
         due, early = index + 1, dict[int, pb.Invoice]()
         async with aclosing(self._listen(index, _ROUND_SECONDS)) as settled:
             with suppress(TimeoutError):
