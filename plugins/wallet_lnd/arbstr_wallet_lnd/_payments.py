@@ -171,7 +171,10 @@ class Payments:
             judged = judge(record, shown, node=node, whole=sight.whole, now_ms=now_ms)
             if await self._journal.change(record, judged):
                 await self._note(record, judged, shown)
-                return judged, standing(judged, shown, node=node, now_ms=now_ms), shown
+                found = standing(judged, shown, node=node, now_ms=now_ms)
+                if isinstance(found, Unknown) and shown is None and not sight.whole:
+                    found = Unknown(reason=sight.says)
+                return judged, found, shown
             changed = await self._journal.read(record.key)
             assert changed is not None, "a record of a payment was removed"
             record = changed
