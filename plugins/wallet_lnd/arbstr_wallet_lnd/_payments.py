@@ -109,6 +109,7 @@ class Payments:
         except NodeError as failed:
             if failed.code not in _ANSWERS:
                 raise unavailable(failed) from None
+            await self._node.ready()  # a node that is locked or stopping also says UNKNOWN, whatever it is asked
             return Failed(reason=f"the node does not take the invoice: {failed.text}", evidence=f"LND: {failed}")
         if (read.payment_hash, read.num_msat) != (target.reference, target.amount_msat):
             said = f"{read.num_msat} msat for {read.payment_hash}"

@@ -519,6 +519,22 @@ def test_what_the_node_does_not_take_is_not_sent() -> None:
     play(scenario)
 
 
+def test_what_the_node_refuses_because_it_stops_may_be_sent_later() -> None:
+    async def scenario(stage: Stage) -> None:
+        async def hook(path: str, when: str, number: int) -> None:
+            if path == DECODE:
+                stage.node.state = pb.WALLET_RPC_ACTIVE
+
+        stage.node.hook = hook
+        target = await stage.target()
+        with pytest.raises(RailUnavailable, match="starting"):
+            await stage.pay(target)
+        stage.node.hook, stage.node.state = None, pb.WALLET_SERVER_ACTIVE
+        assert isinstance(await stage.pay(target), Paid)
+
+    play(scenario)
+
+
 def test_what_the_node_reads_differently_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(stage: Stage) -> None:
         async def lies(request: Any) -> Any:
