@@ -80,6 +80,42 @@ def test_splice_changes_that_and_no_more(written: tuple[bytes, list[tuple[str, A
         assert changed == body
 
 
+@given(keyed(), st.sets(KEYS, max_size=4), st.dictionaries(KEYS, VALUES, max_size=3))
+def test_what_is_taken_out_is_gone_and_the_rest_is_as_it_was(
+    written: tuple[bytes, list[tuple[str, Any]]], without: set[str], changes: dict[str, Any]
+) -> None:
+    body, pairs = written
+    names = [key for key, _ in pairs]
+    changes = {key: value for key, value in changes.items() if json.dumps(key) == f'"{key}"' and key not in without}
+    if len(set(names)) < len(names):
+        return
+    spans = members(body)
+    values = {key: json.dumps(value).encode() for key, value in changes.items()}
+    changed = splice(body, spans, values, without)
+    assert json.loads(changed) == {**{key: value for key, value in pairs if key not in without}, **changes}
+    after = members(changed)
+    kept = [key for key in spans if key not in without]
+    assert [changed[slice(*after[key])] for key in kept] == [values.get(key, body[slice(*spans[key])]) for key in kept]
+    if not (values or without & set(names)):
+        assert changed == body
+
+
+@pytest.mark.parametrize(
+    ("body", "without", "left"),
+    [
+        (b'{"a":1}', "a", b"{}"),
+        (b'{ "a" : 1 , "b" : 2 }', "a", b'{ "b" : 2 }'),
+        (b'{ "a" : 1 , "b" : 2 }', "b", b'{ "a" : 1 }'),
+        (b'{"a":1,"b":2,"c":3}', "bc", b'{"a":1}'),
+        (b'{"a":1,"b":2,"c":3}', "ac", b'{"b":2}'),
+        (b'{"a":1,"b":2,"c":3}', "abc", b"{}"),
+        (b'{"a":1e2,"b":[1, 2],"c":"\\u00e9"}', "b", b'{"a":1e2,"c":"\\u00e9"}'),
+    ],
+)
+def test_what_is_left_byte_for_byte(body: bytes, without: str, left: bytes) -> None:
+    assert splice(body, members(body), {}, without) == left
+
+
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_anything_else_is_malformed_or_a_duplicate(body: bytes) -> None:
     try:
