@@ -24,7 +24,7 @@ from arbstr_core.cli._operators import notifier, webhook
 from arbstr_core.config import Settings
 from arbstr_core.dispatch import BreakerRules, Dispatch, DispatchRules
 from arbstr_core.flow import Approvals, CallFlow, CallRooms, Heartbeat, Lease, Notifier, audit_signer
-from arbstr_core.journal import Journal
+from arbstr_core.journal import Experience, Journal
 from arbstr_core.market import Market, Rates
 from arbstr_core.net import Guard, UpstreamPools, control_client, origins_in
 from arbstr_core.plugins import Lives, LoopClock, PluginTools, Supervisor
@@ -211,6 +211,7 @@ def _call_rooms(settings: Settings, clock: Clock, made: Made, money: Vault | Non
         dispatch=Dispatch({provider.name: provider for provider in providers}, clock, _dispatch_rules(settings)),
         vault=money,
         clock=clock,
+        experience=Experience(cache_seconds=settings.routing.cache_seconds),
         approvals=None if money is None else Approvals(money, clock),
         body_key=cipher.derived(BODY_DIGEST_KEY),
         cipher=cipher,

@@ -378,7 +378,8 @@ class Exchange:
         status, outcome = self._answer or (200 if self._opened else 0, self._ending.value)
         now, first = self._rooms.clock.monotonic() - self._began, self._first_byte_at - self._began
         times = {"total_ms": int(now * 1000), "first_byte_ms": max(int(first * 1000), 0)}
-        return summary(self._opened, self._meter, self._bill, status=status, outcome=outcome, **times)
+        facts = {"status": status, "outcome": outcome, "whole": self._whole, **times}
+        return summary(self._opened, self._meter, self._bill, **facts)
 
     def _receipt(self, quote: Quote | None, usage: Usage) -> bytes:
         now = self._rooms.clock.monotonic()

@@ -155,15 +155,15 @@ def facts_of(opened: OpenReply, call_id: str) -> CallFacts:
         return CallFacts()
 
 
-def summary(opened: OpenReply | None, meter: Meter, bill: Bill | None, *, status: int, **facts: Any) -> CallSummary:
+def summary(opened: OpenReply | None, meter: Meter, bill: Bill | None, **facts: Any) -> CallSummary:
     """What the request log keeps of a call that ended; `facts` are those of CallSummary that need no working out."""
     offer = None if opened is None else opened.quote.offer
     return CallSummary(
-        status=status,
         provider=offer.provider if offer else "",
         tier=offer.tier if offer else "",
         charged_msat=bill.charge_msat if bill else 0,
         usage=bill.usage if bill else meter.usage(CallFacts()),
+        served=opened.quote if opened is not None and meter.output_seen else None,
         **facts,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -13,10 +13,11 @@ from arbstr_core.dispatch import Dispatch
 from arbstr_core.flow._caps import in_msat
 from arbstr_core.flow._lease import Lease
 from arbstr_core.flow.approval import Approvals
+from arbstr_core.journal import Experience
 from arbstr_core.market import Market
 from arbstr_core.routing import Router
 from arbstr_core.storage import Cipher
-from arbstr_core.types import Caller, ChatCall, ModelNotFound, Plan, Usage
+from arbstr_core.types import Caller, ChatCall, ModelNotFound, Plan, Quote, Usage
 from arbstr_core.vault import Vault, body_digest
 from arbstr_core.wire import suffixed
 
@@ -30,6 +31,7 @@ class CallRooms:
     dispatch: Dispatch
     vault: Vault | None
     clock: Clock
+    experience: Experience = field(default_factory=Experience)
     approvals: Approvals | None = None
     """who waits for an operator; None with the vault"""
     body_key: bytes = b""
@@ -65,7 +67,8 @@ class CallRooms:
         row = self.market.find(call.model)
         if row is None:
             raise ModelNotFound(f"The model {call.model!r} does not exist here; GET /v1/models lists those that do")
-        standing = msgspec.structs.replace(self.dispatch.standing(), tiers=row.tiers)
+        known = self.experience.habits(caller.agent)
+        standing = msgspec.structs.replace(self.dispatch.standing(), habits=known, tiers=row.tiers)
         return self.router.plan(call, caller, row.listings, row.out, standing)
 
     def digest(self, call: ChatCall) -> bytes:
@@ -85,3 +88,7 @@ class CallSummary(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage = Usage()
     first_byte_ms: int = 0
     """0 where none came"""
+    served: Quote | None = None
+    """who showed output; None where nobody did"""
+    whole: bool = False
+    """True where the reply came to its end"""

@@ -126,19 +126,28 @@ class CallFlow:
         return next((exchange for exchange in self._open if exchange.call.id == id), None)
 
     def _closed(self, exchange: Exchange, summary: CallSummary) -> None:
-        caller = self._open.pop(exchange)
+        caller, call = self._open.pop(exchange), exchange.call
+        if summary.served is not None:
+            self._rooms.experience.note(
+                caller.agent,
+                call,
+                summary.served,
+                summary.usage,
+                whole=summary.whole,
+                now_ms=self._rooms.clock.now_ms(),
+            )
         self._journal.note(
             CallRow(
-                id=exchange.call.id,
+                id=call.id,
                 agent=caller.agent,
-                model=exchange.call.model,
+                model=call.model,
                 provider=summary.provider,
                 status=summary.status,
                 outcome=summary.outcome,
                 charged_msat=summary.charged_msat,
                 total_ms=summary.total_ms,
                 tier=summary.tier,
-                stream=exchange.call.stream,
+                stream=call.stream,
                 input_tokens=summary.usage.input_tokens,
                 output_tokens=summary.usage.output_tokens,
                 first_byte_ms=summary.first_byte_ms,

@@ -1,6 +1,7 @@
-"""The request log: every call, refused ones too. Off the request path, and not money: it may lose its last second."""
+"""What happened and what was learned of it: the request log, written in the background, and habits in memory."""
 
+from arbstr_core.journal._experience import Experience
 from arbstr_core.journal._journal import CallRow, Journal, schema
 from arbstr_core.journal._requests import RequestFilter, RequestLog, RequestRow, Totals
 
-__all__ = ["CallRow", "Journal", "RequestFilter", "RequestLog", "RequestRow", "Totals", "schema"]
+__all__ = ["CallRow", "Experience", "Journal", "RequestFilter", "RequestLog", "RequestRow", "Totals", "schema"]

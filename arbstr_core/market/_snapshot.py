@@ -36,5 +36,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return self.aliases.get(name) or self.models.get(name)
 
     def sellable(self) -> list[ModelRow]:
-        """What can be asked for and bought now, by name."""
-        return [row for _, row in sorted({**self.models, **self.aliases}.items()) if row.listings]
+        """What can be asked for and bought now: the models by name, then the names that stand for several."""
+        models = [row for name, row in sorted(self.models.items()) if name not in self.aliases]
+        return [row for row in (*models, *(row for _, row in sorted(self.aliases.items()))) if row.listings]

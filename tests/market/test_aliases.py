@@ -114,10 +114,10 @@ def test_auto_looks_at_the_cheapest_few_of_each_model_that_can_do_the_same() -> 
     assert len(row_of(made, "m").listings) == 32
 
 
-def test_names_that_can_be_asked_for_are_listed_once() -> None:
+def test_names_that_can_be_asked_for_are_listed_once_and_models_first() -> None:
     offers = [an_offer(provider="a", model="m", canonical="the/m"), an_offer(provider="b", model="auto")]
     listed = [row.model for row in selling(offers, {"x": ["m"], "y": ["gone"]}).snapshot.sellable()]
-    assert listed == ["auto", "auto:standard", "m", "the/m", "x"]
+    assert listed == ["m", "the/m", "auto", "auto:standard", "x"]
 
 
 def test_what_cannot_be_bought_under_a_name_is_told_under_it() -> None:

@@ -1,0 +1,108 @@
+"""What calls that ended have taught: how much models say to whom, and who has whose prompts in its cache.
+
+All of it is in memory, bounded, and begins anew with the process: a wrong guess makes a plan a little dearer, and no
+call wrong.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, MutableMapping
+from typing import TypeVar
+
+from arbstr_core.types import ChatCall, Habit, Habits, Offer, Quote, Usage, UsageSource, Warm
+from arbstr_core.wire import marks, shared_bytes
+
+Key = tuple[str, str, str]
+K = TypeVar("K")
+V = TypeVar("V")
+
+_LEAST_WEIGHT = 0.05
+"""How much the newest call counts, once there were many."""
+_BYTES_PER_TOKEN = 4
+_HIT_WEIGHT = 0.2
+_AGENTS = 4_000
+_MODELS_OF_AN_AGENT = 32
+_OFFERS_OF_AN_AGENT = 4
+_MODELS = 5_000
+_OFFERS = 20_000
+
+
+class Experience:
+    """Learns from each call once, after it has ended. A plan is made without a pause, so it may look at `habits` as
+    they are."""
+
+    def __init__(
+        self, *, agents: int = _AGENTS, models: int = _MODELS, offers: int = _OFFERS, cache_seconds: float = 300.0
+    ) -> None:
+        self._agents: OrderedDict[str, _Agent] = OrderedDict()
+        self._everybodys: OrderedDict[str, Habit] = OrderedDict()
+        self._hits: OrderedDict[Key, float] = OrderedDict()
+        self._most = (agents, models, offers)
+        self._cache_ms = cache_seconds * 1000
+
+    def habits(self, agent: str) -> Habits:
+        """What is known of `agent`, and of everybody."""
+        known = self._agents.get(agent)
+        if known is None:
+            return Habits(everybodys=self._everybodys, hits=self._hits)
+        return Habits(mine=known.outputs, everybodys=self._everybodys, warm=known.warm, hits=self._hits)
+
+    def note(self, agent: str, call: ChatCall, quote: Quote, usage: Usage, *, whole: bool, now_ms: int) -> None:
+        """Learn from a call of `agent` that was served at `quote` and used `usage`; `whole` where the reply came to its
+        end."""
+        agents, models, offers = self._most
+        known = self._agents.get(agent) or _Agent()
+        _put(self._agents, agent, known, agents)
+        if whole:
+            model, said = quote.offer.model, usage.output_tokens / max(1, quote.choices)
+            cut = said >= quote.output_limit
+            _put(known.outputs, model, _learned(known.outputs, model, said, cut=cut), _MODELS_OF_AN_AGENT)
+            _put(self._everybodys, model, _learned(self._everybodys, model, said, cut=cut), models)
+        if quote.price.cached_input < quote.price.input:
+            prompt = call.prompt()
+            hit = self._hit(known.warm.get(quote.offer.key), quote.offer, prompt, usage, now_ms)
+            if hit is not None:
+                _put(self._hits, quote.offer.key, hit, offers)
+            _put(known.warm, quote.offer.key, Warm(now_ms, marks(prompt)), _OFFERS_OF_AN_AGENT)
+
+    def _hit(self, warm: Warm | None, offer: Offer, prompt: bytes, usage: Usage, now_ms: int) -> float | None:
+        """Which share of what the offer could have had in its cache it charges as cached, with what was known of that;
+        None where this call says nothing of it."""
+        if warm is None or usage.source is not UsageSource.PROVIDER or now_ms - warm.at_ms > self._cache_ms:
+            return None
+        could = shared_bytes(warm.marks, prompt) // _BYTES_PER_TOKEN
+        if not could:
+            return None
+        before = self._hits.get(offer.key, 1.0)
+        return before + _HIT_WEIGHT * (min(1.0, usage.cached_input_tokens / could) - before)
+
+
+class _Agent:
+    """What is known of one agent."""
+
+    __slots__ = ("outputs", "warm")
+
+    def __init__(self) -> None:
+        self.outputs: OrderedDict[str, Habit] = OrderedDict()
+        self.warm: OrderedDict[Key, Warm] = OrderedDict()
+
+
+def _learned(habits: Mapping[str, Habit], model: str, said: float, *, cut: bool) -> Habit:
+    """The habit with one call more. What was `cut` off would have been longer: it never makes a habit shorter."""
+    old = habits.get(model)
+    if old is None:
+        return Habit(1, said)
+    calls = old.calls + 1
+    if cut and said < old.output:
+        return old
+    return Habit(calls, old.output + max(1 / calls, _LEAST_WEIGHT) * (said - old.output))
+
+
+def _put(book: MutableMapping[K, V], key: K, value: V, most: int) -> None:
+    """Write down the newest; of more than `most` the one goes that was written down longest ago."""
+    assert isinstance(book, OrderedDict), "it has an order"
+    book[key] = value
+    book.move_to_end(key)
+    if len(book) > most:
+        book.popitem(last=False)
