@@ -1,5 +1,24 @@
-"""Drives wallet rails: which there are, and which realm's money they move. Holds no rows, never touches the ledger."""
+"""Drives wallet rails: which of them pays, where to, and what became of it. Holds no rows, never touches the ledger."""
 
-from arbstr_core.rails._rails import Rails
+from arbstr_core.rails._choice import AUTO, Rules, choose
+from arbstr_core.rails._destinations import read_address, read_invoice
+from arbstr_core.rails._drive import Believed, Raised, answered, look, pay
+from arbstr_core.rails._lnurl import Addresses, FetchedInvoice
+from arbstr_core.rails._rails import Rails, status_of
 
-__all__ = ["Rails"]
+__all__ = [
+    "AUTO",
+    "Addresses",
+    "Believed",
+    "FetchedInvoice",
+    "Rails",
+    "Raised",
+    "Rules",
+    "answered",
+    "choose",
+    "look",
+    "pay",
+    "read_address",
+    "read_invoice",
+    "status_of",
+]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
-from arbstr_core.api import Network, RailStatus, WalletRail
+from arbstr_core.api import Network, RailCapability, RailState, RailStatus, WalletRail
+from arbstr_core.rails._drive import Raised, answered
 from arbstr_core.types import BadRequest
+
+_STATUS_SECONDS = 10.0
 
 
 class Rails:
@@ -13,6 +17,27 @@ class Rails:
 
     def __init__(self, rails: Sequence[WalletRail]) -> None:
         self._rails = tuple(rails)
+
+    @property
+    def all(self) -> tuple[WalletRail, ...]:
+        """All of them."""
+        return self._rails
+
+    def find(self, name: str) -> WalletRail | None:
+        """The rail with this name."""
+        return next((rail for rail in self._rails if rail.name == name), None)
+
+    def named(self, name: str) -> WalletRail:
+        """The same; raises BadRequest where there is none."""
+        found = self.find(name)
+        if found is None:
+            names = ", ".join(rail.name for rail in self._rails) or "none"
+            raise BadRequest(f"There is no rail {name!r}; rails here: {names}", param="rail")
+        return found
+
+    def realms(self) -> list[str]:
+        """The realms whose money is moved here, in order."""
+        return list(dict.fromkeys(rail.network.value for rail in self._rails))
 
     def default_realm(self) -> str:
         """Where a new agent's money lives if nobody says: `sim` if a simulated rail is there, else the one network.
@@ -36,9 +61,20 @@ class Rails:
         networks = _listed({rail.network for rail in self._rails}) or "none"
         raise BadRequest(f"No enabled rail moves money of realm {realm!r}; realms here: {networks}", param="realm")
 
+    def within(self, realm: str, *needed: RailCapability) -> tuple[WalletRail, ...]:
+        """The rails that move money of `realm` and can do all that is needed."""
+        return tuple(rail for rail in self._rails if rail.network.value == realm and rail.capabilities >= set(needed))
+
     async def status(self) -> dict[str, RailStatus]:
         """Every rail's state, by name."""
-        return {rail.name: await rail.status() for rail in self._rails}
+        found = await asyncio.gather(*(status_of(rail) for rail in self._rails))
+        return {rail.name: status for rail, status in zip(self._rails, found, strict=True)}
+
+
+async def status_of(rail: WalletRail) -> RailStatus:
+    """A rail's state; one that does not say is down."""
+    said = await answered(rail.status(), seconds=_STATUS_SECONDS)
+    return RailStatus(state=RailState.DOWN, detail=said.what) if isinstance(said, Raised) else said
 
 
 def _listed(networks: set[Network]) -> str:

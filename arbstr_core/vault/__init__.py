@@ -5,15 +5,39 @@ MONEY.md is its law. The way in is `Vault`; `schema` is what the database needs 
 
 from arbstr_core.vault._body import BODY_DIGEST_KEY, body_digest
 from arbstr_core.vault._checkpoints import Checkpoint, Mark
+from arbstr_core.vault._credits import Place
+from arbstr_core.vault._ending import FailedEnd, PaidEnd
 from arbstr_core.vault._guarded import unguarded
 from arbstr_core.vault._history import History
-from arbstr_core.vault._jobs import Job
+from arbstr_core.vault._jobs import Job, LostTurn
 from arbstr_core.vault._migrations import schema
 from arbstr_core.vault._pages import AuditRow, Filter, HoldRow, Left, LimitsRow, Part, TransferRow
+from arbstr_core.vault._rail_values import (
+    DepositRecord,
+    Freeze,
+    Known,
+    NewPayment,
+    NewRequest,
+    Over,
+    Owed,
+    PaymentKind,
+    PaymentRecord,
+    PaymentState,
+    Purpose,
+    RequestKind,
+    RequestRecord,
+    RequestState,
+    SellerRecord,
+    Sent,
+    SolvencyRecord,
+    Turn,
+    Waits,
+)
 from arbstr_core.vault._records import ApprovalRecord, ApprovalState, EventName, OutboxRecord
 from arbstr_core.vault._reservations import BILLING
 from arbstr_core.vault._statements import Statement
 from arbstr_core.vault._terms import check_limits
+from arbstr_core.vault._treasury import Requests, Treasury
 from arbstr_core.vault._values import (
     AgentRecord,
     ApprovalNeeded,
@@ -28,7 +52,6 @@ from arbstr_core.vault._values import (
     Limits,
     LiveHolds,
     NewAgent,
-    PaidOut,
     ProviderCost,
     ReceiptRecord,
     RefusalReason,
@@ -52,34 +75,58 @@ __all__ = [
     "Claim",
     "Claimed",
     "Closed",
+    "DepositRecord",
     "EventName",
+    "FailedEnd",
     "Filter",
+    "Freeze",
     "Granted",
     "History",
     "HoldRequest",
     "HoldRow",
     "HoldState",
     "Job",
+    "Known",
     "KnownCheckpoint",
     "Left",
     "Limits",
     "LimitsRow",
     "LiveHolds",
+    "LostTurn",
     "Mark",
     "NewAgent",
+    "NewPayment",
+    "NewRequest",
     "OutboxRecord",
-    "PaidOut",
+    "Over",
+    "Owed",
+    "PaidEnd",
     "Part",
+    "PaymentKind",
+    "PaymentRecord",
+    "PaymentState",
+    "Place",
     "ProviderCost",
+    "Purpose",
     "ReceiptRecord",
     "RefusalReason",
     "Refused",
+    "RequestKind",
+    "RequestRecord",
+    "RequestState",
+    "Requests",
+    "SellerRecord",
     "SellerShare",
+    "Sent",
     "Settlement",
+    "SolvencyRecord",
     "Statement",
     "TransferRow",
+    "Treasury",
+    "Turn",
     "Vault",
     "Verification",
+    "Waits",
     "body_digest",
     "check_limits",
     "schema",

@@ -80,15 +80,20 @@ class CreateAgent(VaultOperation[None]):
             )
         account = book.open_account(f"agent:{agent.id}", agent.realm, "agent").id if parent is None else parent.account
         depth = 1 if parent is None else parent.depth + 1
-        fixed = (agent.id, agent.name, agent.realm, account, agent.parent, depth)
-        book.tx.bulk(_INSERT_AGENT, [(*fixed, 1, book.now_ms)])
-        book.note("agent.create", agent.id, _audit.canonical(*fixed, book.now_ms), actor=agent.actor)
-        _add_token(book, agent.id, agent.token_hash, agent.actor)
         node = Node(agent.id, agent.parent, agent.realm, account, depth, 1, None, None, None, None, None)
-        book.nodes[node.id] = node
+        add_agent(book, node, agent.name, agent.actor)
+        _add_token(book, agent.id, agent.token_hash, agent.actor)
         write_limits(book, node, agent.limits, agent.actor)
         if agent.fund_msat:
             _fund(book, node, agent.fund_msat, agent.rail, f"create:{agent.id}")
+
+
+def add_agent(book: Book, node: Node, name: str, actor: str) -> None:
+    """Write a new agent down; its account is there."""
+    fixed = (node.id, name, node.realm, node.account, node.parent, node.depth)
+    book.tx.bulk(_INSERT_AGENT, [(*fixed, 1, book.now_ms)])
+    book.note("agent.create", node.id, _audit.canonical(*fixed, book.now_ms), actor=actor)
+    book.nodes[node.id] = node
 
 
 class SetLimits(VaultOperation[int]):
@@ -156,11 +161,15 @@ class SetEnabled(VaultOperation[None]):
 
     def change(self, book: Book) -> None:
         """Switch it; what it already is changes nothing."""
-        node = known_node(book, self.agents[0])
-        if node.enabled != self._enabled:
-            node.enabled = self._enabled
-            book.tx.run(_ENABLE, {"agent": node.id, "on": self._enabled})
-            book.note("agent.enabled", node.id, _audit.canonical(node.id, self._enabled), actor=self._actor)
+        switch(book, known_node(book, self.agents[0]), self._enabled, self._actor)
+
+
+def switch(book: Book, node: Node, enabled: int, actor: str) -> None:
+    """Switch an agent on or off, unless it is so already."""
+    if node.enabled != enabled:
+        node.enabled = enabled
+        book.tx.run(_ENABLE, {"agent": node.id, "on": enabled})
+        book.note("agent.enabled", node.id, _audit.canonical(node.id, enabled), actor=actor)
 
 
 class RotateToken(VaultOperation[None]):

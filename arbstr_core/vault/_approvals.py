@@ -15,9 +15,10 @@ import sqlalchemy as sa
 
 from arbstr_core.storage import Statement, bulk_insert
 from arbstr_core.types import NotFound
-from arbstr_core.vault import _audit, _outbox
+from arbstr_core.vault import _audit, _outbox, _payments
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._book import Book, Chart, VaultOperation, plain_text
+from arbstr_core.vault._rail_values import PaymentState
 from arbstr_core.vault._records import ApprovalRecord, ApprovalState, EventName
 from arbstr_core.vault._rows import Node
 from arbstr_core.vault._terms import PAYOUT
@@ -163,7 +164,11 @@ def _let_go(book: Book, found: Approval, receipt: str) -> None:
         return
     book.load_holds([found.hold_id])
     hold = book.holds[found.hold_id]
-    if hold.state == HoldState.HELD:
+    payment = _payments.find(book.tx, found.hold_id)
+    if payment is not None and payment.state is PaymentState.CREATED:
+        reason = msgspec.json.decode(receipt)["reasons"][0]
+        _payments.change(book, payment, state=PaymentState.REJECTED, reason=reason, ended_ms=book.now_ms)
+    if hold.state == HoldState.HELD and (payment is None or not payment.state.sent):
         book.end_hold(hold, "release", 0, (), receipt)
 
 
@@ -227,6 +232,10 @@ class Decide(VaultOperation[bool]):
         _tell(book, event, found, decided_by=self._actor)
         if not self._grant:
             _let_go(book, found, _DENIED)
+        elif found.kind == PAYOUT and found.hold_id is not None:
+            payment = _payments.find(book.tx, found.hold_id)
+            if payment is not None and payment.state is PaymentState.CREATED:
+                _payments.change(book, payment, actor=self._actor, state=PaymentState.RESERVED, due_ms=now)
 
 
 class ExpireApprovals(VaultOperation[int]):

@@ -26,7 +26,7 @@ Entry = tuple[Account, str, int]
 """(account, "debit" or "credit", msat)"""
 
 _DEBIT_NORMAL = frozenset({"asset", "cost"})
-_CONSTRAINED = frozenset({"agent", "seller", "temp", "asset", "equity"})
+_CONSTRAINED = frozenset({"agent", "seller", "temp", "asset", "equity", "suspense"})
 _NOBODY = "arbstr"
 """The actor of what the ledger does by itself"""
 
@@ -282,8 +282,9 @@ class Book:
 
     def end_hold(
         self, hold: Held, kind: str, charge: int, entries: Sequence[Entry], receipt: str, *, memo: str = ""
-    ) -> None:
-        """End a hold once: its outcome, its entries, its receipt, and the rest back to balance and limits."""
+    ) -> int:
+        """End a hold once: its outcome, its entries, its receipt, and the rest back to balance and limits. The number
+        of the transfer."""
         if hold.state != "held" or not 0 <= charge <= hold.amount:
             raise AssertionError(
                 f"hold {hold.id} of {hold.amount} msat is {hold.state}: a charge of {charge} msat is wrong"
@@ -299,6 +300,7 @@ class Book:
         self._receipts.append((hold.seq, receipt, self.now_ms))
         transfer = self.post(kind, hold.realm, charge, entries, hold_seq=hold.seq, receipt=receipt, memo=memo)
         self.ends[hold.seq] = (transfer, memo)
+        return transfer
 
     def _end_approval(self, hold: Held) -> None:
         """A settle uses the grant up; a release gives it back, but that of a payout is over."""

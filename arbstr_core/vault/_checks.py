@@ -7,7 +7,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from arbstr_core.storage import Dialect
-from arbstr_core.vault._tables import METADATA
+from arbstr_core.vault._rail_tables import METADATA
 
 Check = Callable[[sa.Connection], str | None]
 """The first thing that is wrong, or None"""
@@ -115,6 +115,28 @@ _SENTENCES = (
         """SELECT a.name, a.held_msat, coalesce(sum(h.amount_msat), 0) FROM account a
         LEFT JOIN hold h ON h.account_id = a.id AND h.state = 'held' GROUP BY a.id, a.name, a.held_msat
         HAVING a.held_msat <> coalesce(sum(h.amount_msat), 0)""",
+    ),
+    (
+        "payment {0} is {1}, and the hold for it is {2}",
+        """SELECT p.id, p.state, coalesce(h.state, 'not there') FROM payment p LEFT JOIN hold h ON h.id = p.id
+        WHERE p.kind = 'payout' AND coalesce(h.state, 'none') <> CASE WHEN p.state = 'succeeded' THEN 'settled'
+        WHEN p.state IN ('failed', 'rejected', 'cancelled') THEN 'released' ELSE 'held' END""",
+    ),
+    (
+        "payment {0} of {1} msat is held for with {2} msat",
+        """SELECT p.id, p.amount_msat + p.fee_held_msat, h.amount_msat FROM payment p JOIN hold h ON h.id = p.id
+        WHERE p.kind = 'payout' AND h.amount_msat <> p.amount_msat + p.fee_held_msat""",
+    ),
+    (
+        "payment {0} has left, and no transfer says so",
+        """SELECT p.id, p.state FROM payment p LEFT JOIN transfer x ON x.key = 'payment:' || p.id || ':0'
+        WHERE p.kind <> 'payout' AND p.state = 'succeeded' AND x.seq IS NULL""",
+    ),
+    (
+        "deposit {0} of {1} msat is not what its transfer says",
+        """SELECT d.rail || ' ' || d.reference, d.amount_msat FROM deposit d LEFT JOIN transfer x
+        ON x.seq = d.transfer_seq WHERE x.realm IS DISTINCT FROM d.realm OR NOT EXISTS (SELECT 1 FROM entry e
+        WHERE e.transfer_seq = d.transfer_seq AND e.side = 'credit' AND e.amount_msat >= d.amount_msat)""",
     ),
 )
 

@@ -30,6 +30,16 @@ def rail(name: str) -> Account:
     return f"asset:{name}", "asset"
 
 
+def suspended(name: str) -> Account:
+    """What has left a rail, and nobody knows why."""
+    return f"asset:suspense:{name}", "asset"
+
+
+def seller(name: str) -> Account:
+    """What a seller has earned."""
+    return f"seller:{name}", "seller"
+
+
 def prepaid(node: str) -> Account:
     """What is held at a provider's node."""
     return f"asset:prepaid:{node}", "asset"
@@ -99,6 +109,45 @@ class Deposit(Event, frozen=True, kw_only=True):
         return ("debit", rail(self.rail), came), ("credit", owner, came)
 
 
+class Assigned(Event, frozen=True, kw_only=True):
+    """An operator has found out whose a deposit was that nobody was known for."""
+
+    agent: str
+    msat: int
+
+    def legs(self) -> tuple[Leg, ...]:
+        """The entries."""
+        return ("debit", SUSPENSE, self.msat), ("credit", agent(self.agent), self.msat)
+
+
+class LeftUnasked(Event, frozen=True, kw_only=True):
+    """A rail's records show a payment that the ledger knows nothing of: made by somebody else, or after the backup that
+    the ledger is."""
+
+    rail: str
+    msat: int
+    fee_msat: int
+
+    def legs(self) -> tuple[Leg, ...]:
+        """The entries."""
+        spent = self.msat + self.fee_msat
+        return ("debit", suspended(self.rail), spent), ("credit", rail(self.rail), spent)
+
+
+class SellerPaid(Event, frozen=True, kw_only=True):
+    """A seller was paid out what it has earned; it bears the fee."""
+
+    rail: str
+    seller: str
+    msat: int
+    fee_msat: int
+
+    def legs(self) -> tuple[Leg, ...]:
+        """The entries."""
+        spent = self.msat + self.fee_msat
+        return ("debit", seller(self.seller), spent), ("credit", rail(self.rail), spent)
+
+
 class AgentTransfer(Event, frozen=True, kw_only=True):
     """One agent paid another."""
 
@@ -123,120 +172,6 @@ class Reclaimed(Event, frozen=True, kw_only=True):
         """The entries."""
         back = self.msat - self.fee_msat
         return ("debit", rail(self.rail), back), ("credit", agent(self.agent), back)
-
-
-class TopUp(Event, frozen=True, kw_only=True):
-    """A node's invoice was paid."""
-
-    rail: str
-    node: str
-    msat: int
-    fee_msat: int
-
-    def legs(self) -> tuple[Leg, ...]:
-        """The entries."""
-        spent = self.msat + self.fee_msat
-        return (
-            ("debit", prepaid(self.node), self.msat),
-            ("debit", RAIL_FEE, self.fee_msat),
-            ("credit", rail(self.rail), spent),
-        )
-
-
-class TokenSent(Event, frozen=True, kw_only=True):
-    """A token was made for a node; it is on its way."""
-
-    rail: str
-    node: str
-    msat: int
-    fee_msat: int
-
-    def legs(self) -> tuple[Leg, ...]:
-        """The entries."""
-        spent = self.msat + self.fee_msat
-        return (
-            ("debit", transit(self.node), self.msat),
-            ("debit", RAIL_FEE, self.fee_msat),
-            ("credit", rail(self.rail), spent),
-        )
-
-
-class TokenRedeemed(Event, frozen=True, kw_only=True):
-    """A node took a token of `msat` and credited `credited_msat` for it."""
-
-    node: str
-    msat: int
-    credited_msat: int
-
-    def legs(self) -> tuple[Leg, ...]:
-        """The entries."""
-        return (
-            ("debit", prepaid(self.node), self.credited_msat),
-            ("debit", RAIL_FEE, self.msat - self.credited_msat),
-            ("credit", transit(self.node), self.msat),
-        )
-
-
-class TokenReturned(Event, frozen=True, kw_only=True):
-    """A token that was on its way to or from a node is ours again, less a fee."""
-
-    rail: str
-    node: str
-    msat: int
-    fee_msat: int
-
-    def legs(self) -> tuple[Leg, ...]:
-        """The entries."""
-        return (
-            ("debit", rail(self.rail), self.msat - self.fee_msat),
-            ("debit", RAIL_FEE, self.fee_msat),
-            ("credit", transit(self.node), self.msat),
-        )
-
-
-class TokenDisputed(Event, frozen=True, kw_only=True):
-    """A node has a token and says that it has not."""
-
-    node: str
-    msat: int
-
-    def legs(self) -> tuple[Leg, ...]:
-        """The entries."""
-        return ("debit", claim(self.node), self.msat), ("credit", transit(self.node), self.msat)
-
-
-class NodeSwept(Event, frozen=True, kw_only=True):
-    """A node gave back its balance as a token; what no token can be made of is dust."""
-
-    node: str
-    balance_msat: int
-    token_msat: int
-
-    def legs(self) -> tuple[Leg, ...]:
-        """The entries."""
-        return (
-            ("debit", transit(self.node), self.token_msat),
-            ("debit", ("cost:dust", "cost"), self.balance_msat - self.token_msat),
-            ("credit", prepaid(self.node), self.balance_msat),
-        )
-
-
-class NodeVariance(Event, frozen=True, kw_only=True):
-    """A node's balance at rest is not what the ledger says: less of it is missing, more of it was found."""
-
-    node: str
-    missing_msat: int = 0
-    found_msat: int = 0
-
-    def legs(self) -> tuple[Leg, ...]:
-        """The entries."""
-        variance = ("cost:variance", "cost")
-        return (
-            ("debit", variance, self.missing_msat),
-            ("credit", prepaid(self.node), self.missing_msat),
-            ("debit", prepaid(self.node), self.found_msat),
-            ("credit", variance, self.found_msat),
-        )
 
 
 class RailCost(Event, frozen=True, kw_only=True):
@@ -285,15 +220,17 @@ class TokenOfCall(Event, frozen=True, kw_only=True):
 
 
 class ChangeOfCall(Event, frozen=True, kw_only=True):
-    """The rest of a single call's token went back as a token of whole sats."""
+    """The rest of a single call's token went back as a token of whole sats; making it took a fee."""
 
     rail: str
     key: str
     msat: int
+    fee_msat: int = 0
 
     def legs(self) -> tuple[Leg, ...]:
         """The entries."""
-        return ("debit", temp(self.key), self.msat), ("credit", rail(self.rail), self.msat)
+        spent = self.msat + self.fee_msat
+        return ("debit", temp(self.key), spent), ("credit", rail(self.rail), spent)
 
 
 class DustKept(Event, frozen=True, kw_only=True):

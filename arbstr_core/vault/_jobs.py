@@ -11,7 +11,9 @@ import enum
 import sqlalchemy as sa
 
 from arbstr_core.storage import INTEGER, TEXT, Operation, Statement, Transaction, constant
+from arbstr_core.types import ArbstrError
 from arbstr_core.vault import _tables as t
+from arbstr_core.vault._rail_values import Turn
 
 
 class Job(enum.StrEnum):
@@ -23,6 +25,12 @@ class Job(enum.StrEnum):
     """ends the holds of processes that are gone"""
     SENDER = "sender"
     """delivers the outbox"""
+    TREASURY = "treasury"
+    """moves money over rails: answers requests, credits deposits, sends payments, compares rails with the ledger"""
+
+
+class LostTurn(ArbstrError):
+    """Another process does the job now: what this one wants to write for it is refused."""
 
 
 _NAME = sa.bindparam("name", type_=TEXT)
@@ -69,6 +77,12 @@ def has(tx: Transaction, job: Job, boot_id: str, fence: int) -> bool:
     take it."""
     found = tx.one(_FIND, {"name": job.value})
     return found is not None and (found[0], found[2]) == (boot_id, fence) and found[1] > tx.now_ms
+
+
+def must_have(tx: Transaction, job: Job, turn: Turn) -> None:
+    """Raises LostTurn unless the job is still that of `turn`."""
+    if not has(tx, job, turn.boot, turn.fence):
+        raise LostTurn(f"the {job.value} of another process is at work: {turn.boot} has lost turn {turn.fence}")
 
 
 class TakeJob(Operation[int | None]):

@@ -6,7 +6,9 @@ import msgspec
 import sqlalchemy as sa
 
 from arbstr_core.storage import Dialect, Guard, Migration, Schema, append_only, create, fixed, kept
+from arbstr_core.vault import _rail_tables as r
 from arbstr_core.vault import _tables as t
+from arbstr_core.vault._rail_guards import rail_guards
 
 _IN_ORDER = (
     *(t.ACCOUNT, t.AGENT, t.TOKEN, t.LIMITS, t.BUCKET, t.HOLD, t.HOLD_WINDOW, t.TRANSFER, t.ENTRY, t.RECEIPT),
@@ -19,6 +21,11 @@ _INDEXES = (
 _APPEND_ONLY = (t.LIMITS, t.HOLD_WINDOW, t.TRANSFER, t.ENTRY, t.RECEIPT, t.AUDIT, t.CHECKPOINT)
 _APPEND_ONLY_SINCE = {2: (t.AUDIT_KEY,)}
 """by the migration that made them"""
+_RAIL_TABLES = (r.REQUEST, r.DEPOSIT, r.PAYMENT, r.PLACE, r.FROZEN, r.SOLVENCY, r.SELLER)
+_RAIL_INDEXES = (
+    *(r.REQUEST_REFERENCE, r.OPEN_REQUEST, r.REQUEST_OF_AGENT, r.DEPOSIT_OF_AGENT, r.PAYMENT_REFERENCE),
+    *(r.PAYMENT_KEY, r.DUE_PAYMENT, r.PAYMENT_OF_OWNER),
+)
 _KEPT = (t.ACCOUNT, t.AGENT, t.TOKEN, t.BUCKET, t.HOLD, t.APPROVAL)
 
 # Columns that never change, of rows that do.
@@ -56,7 +63,13 @@ def schema() -> Schema:
         sqlite=(*create(Dialect.SQLITE, t.AUDIT_KEY), *_put_up(Dialect.SQLITE, 2)),
         postgresql=(*create(Dialect.POSTGRESQL, t.AUDIT_KEY), *_put_up(Dialect.POSTGRESQL, 2)),
     )
-    return Schema(room="vault", migrations=(first, second))
+    third = Migration(
+        version=3,
+        name="requests, deposits, payments",
+        sqlite=(*create(Dialect.SQLITE, *_RAIL_TABLES, *_RAIL_INDEXES), *_put_up(Dialect.SQLITE, 3)),
+        postgresql=(*create(Dialect.POSTGRESQL, *_RAIL_TABLES, *_RAIL_INDEXES), *_put_up(Dialect.POSTGRESQL, 3)),
+    )
+    return Schema(room="vault", migrations=(first, second, third))
 
 
 def _put_up(dialect: Dialect, version: int = 1) -> tuple[str, ...]:
@@ -66,10 +79,12 @@ def _put_up(dialect: Dialect, version: int = 1) -> tuple[str, ...]:
 
 def guards(dialect: Dialect) -> tuple[Guard, ...]:
     """Every guard; `verify` looks for each, word for word."""
-    return (*_first_guards(dialect), *(guard for version in _APPEND_ONLY_SINCE for guard in _later_guards(version)))
+    return (*_first_guards(dialect), *(guard for version in (2, 3) for guard in _later_guards(version)))
 
 
 def _later_guards(version: int) -> tuple[Guard, ...]:
+    if version == 3:
+        return rail_guards()
     return tuple(guard for table in _APPEND_ONLY_SINCE[version] for guard in append_only(table))
 
 

@@ -1,50 +1,172 @@
-"""The end of a payout that was held for: the agent pays the amount and the real fee, never more than was held."""
+"""How payments begin: an agent's payout with the hold for it, and what the operator owes or wants at a node."""
 
 from __future__ import annotations
 
-from arbstr_core.types import MAX_MSAT, Conflict
-from arbstr_core.vault import _approvals, _events, _rows
-from arbstr_core.vault._book import Book, Chart, Entry, VaultOperation, plain_text
-from arbstr_core.vault._holds import closed, known_hold
-from arbstr_core.vault._records import ApprovalState
-from arbstr_core.vault._values import Closed, HoldState, PaidOut
+import sqlalchemy as sa
+
+from arbstr_core.storage import Statement, constant
+from arbstr_core.types import MAX_MSAT, Conflict, IdempotencyConflict, InsufficientFunds
+from arbstr_core.vault import _events, _payments, _single_calls
+from arbstr_core.vault import _rail_tables as r
+from arbstr_core.vault import _tables as t
+from arbstr_core.vault._agents import known_node
+from arbstr_core.vault._book import Book, Chart, VaultOperation, plain_text
+from arbstr_core.vault._holds import OpenHold
+from arbstr_core.vault._node_events import OUT_OF_REACH
+from arbstr_core.vault._rail_values import Known, NewPayment, PaymentKind, PaymentState
+from arbstr_core.vault._values import ApprovalNeeded, Claimed, Granted, HoldRequest, Refused
+
+PPM = 1_000_000
+_PAYMENT = r.PAYMENT.c
+_MAY_HAVE_LEFT = ("created", "reserved", "dispatching", "in_flight", "unknown", "succeeded")
+_UNDER_WAY = _MAY_HAVE_LEFT[:-1]
+
+_SAME = Statement(
+    sa.select(_PAYMENT.id, _PAYMENT.state).where(
+        _PAYMENT.realm == sa.bindparam("realm"),
+        _PAYMENT.reference == sa.bindparam("reference"),
+        _PAYMENT.state.in_([constant(state) for state in _MAY_HAVE_LEFT]),
+    )
+)
+_BY_KEY = Statement(
+    sa.select(_PAYMENT.id, _PAYMENT.destination, _PAYMENT.amount_msat).where(
+        _PAYMENT.owner == sa.bindparam("owner"), _PAYMENT.key == sa.bindparam("key")
+    )
+)
+_OF_OWNER = Statement(
+    sa.select(_PAYMENT.id).where(
+        _PAYMENT.owner == sa.bindparam("owner"),
+        _PAYMENT.kind == sa.bindparam("kind"),
+        _PAYMENT.realm == sa.bindparam("realm"),
+        _PAYMENT.state.in_([constant(state) for state in _UNDER_WAY]),
+    )
+)
+_TOPUPS = Statement(
+    sa.select(sa.func.coalesce(sa.func.sum(_PAYMENT.amount_msat + _PAYMENT.fee_held_msat), constant(0))).where(
+        _PAYMENT.kind == constant(PaymentKind.TOPUP.value),
+        _PAYMENT.realm == sa.bindparam("realm"),
+        _PAYMENT.state.in_([constant(state) for state in _UNDER_WAY]),
+    )
+)
+_BALANCES = Statement(
+    sa.select(t.ACCOUNT.c.name, t.ACCOUNT.c.kind, t.ACCOUNT.c.posted_msat).where(
+        t.ACCOUNT.c.realm == sa.bindparam("realm"), t.ACCOUNT.c.constrained == constant(1)
+    )
+)
+_OWED = ("agent", "seller", "temp", "suspense")
 
 
-class EndPayout(VaultOperation[Closed]):
-    """A payout has left over a rail: what it took, and the rest back.
+def _checked(new: NewPayment) -> None:
+    if not 0 < new.amount_msat <= MAX_MSAT or not 0 <= new.fee_msat <= MAX_MSAT - new.amount_msat:
+        raise ValueError(f"payment {new.id}: {new.amount_msat} msat and {new.fee_msat} msat are no amounts")
+    if not new.rails or not new.reference:
+        raise ValueError(f"payment {new.id}: it needs a rail and a reference")
+    plain_text("a payment", new.id, new.owner, new.destination, new.target.decode(), new.reference, new.key or "")
 
-    A fee above the hold is a rail that broke its word: the agent pays what was held, the operator the rest.
+
+def _refuse_second(book: Book, new: NewPayment) -> None:
+    """One destination is paid once, unless the first payment has failed."""
+    same = book.tx.one(_SAME, {"realm": new.realm, "reference": new.reference})
+    if same is not None and same[0] != new.id:
+        state = "paid" if same[1] == PaymentState.SUCCEEDED else f"being paid ({same[1]})"
+        raise Conflict(f"this destination is {state} already, as {same[0]}: ask for a new invoice to pay again")
+
+
+class OpenPayout(OpenHold):
+    """An agent's payout: the hold for its amount and the most that its fee may be, and the payment, all or nothing.
+
+    Without an operator's approval, where it needs one, it is created and no more.
     """
 
-    must = True
+    def __init__(self, chart: Chart, new: NewPayment, request: HoldRequest, boot_id: str) -> None:
+        super().__init__(chart, request, boot_id)
+        _checked(new)
+        if new.id != request.id or new.amount_msat + new.fee_msat != request.ceilings[0]:
+            raise ValueError(f"payout {new.id}: what is held is not what it is for")
+        self._new = new
 
-    def __init__(self, chart: Chart, paid: PaidOut) -> None:
+    def change(self, book: Book) -> Granted | Refused | Claimed | ApprovalNeeded | Known:  # type: ignore[override]
+        """Hold, and write it down."""
+        new = self._new
+        chain = book.chain(self._request.agent)
+        owner = chain[-1].id if chain else self._request.agent
+        before = None if new.key is None else book.tx.one(_BY_KEY, {"owner": owner, "key": new.key})
+        if before is not None:
+            if (before[1], before[2]) != (new.destination, new.amount_msat):
+                raise IdempotencyConflict(
+                    f"the key {new.key!r} was used for another payout, {before[0]}: use a new one"
+                )
+            return Known(id=before[0])
+        _refuse_second(book, new)
+        again = new.id in book.holds
+        outcome = super().change(book)
+        if again or not isinstance(outcome, Granted | ApprovalNeeded):
+            return outcome
+        state = PaymentState.RESERVED if isinstance(outcome, Granted) else PaymentState.CREATED
+        _payments.insert(book, new, owner, state=state, actor=self._request.agent)
+        return outcome
+
+
+class OpenPayment(VaultOperation[str]):
+    """A payment that no agent asked for: a seller's earnings, money for a node, the change of a single call; its id.
+
+    One at a time of each owner. Raises InsufficientFunds, or Conflict where one is under way.
+    """
+
+    def __init__(self, chart: Chart, new: NewPayment, *, working_ppm: int = 0) -> None:
         super().__init__(chart)
-        if not (0 <= paid.amount_msat <= MAX_MSAT and 0 <= paid.fee_msat <= MAX_MSAT):
-            raise ValueError(f"payout {paid.id}: {paid.amount_msat} msat and {paid.fee_msat} msat are no amounts")
-        self._paid = paid
-        self._receipt = paid.receipt.decode()
-        plain_text(f"the payout {paid.id}", self._receipt, paid.rail)
-        self.holds = (paid.id,)
-        self.accounts = (_events.rail(paid.rail)[0],)
+        _checked(new)
+        if new.kind is PaymentKind.PAYOUT:
+            raise ValueError(f"payment {new.id}: an agent's payout has a hold")
+        self._new = new
+        self._working_ppm = working_ppm
+        if new.kind is PaymentKind.CHANGE:
+            self.agents = (_single_calls.agent_of(new.owner),)
+        elif new.kind is PaymentKind.SELLER:
+            self.accounts = (_events.seller(new.owner)[0],)
 
-    def change(self, book: Book) -> Closed:
-        """End it, or give the outcome there is already."""
-        hold = known_hold(book, self._paid.id)
-        if hold.state != HoldState.HELD:
-            return closed(hold, first=False)
-        if hold.kind != "payout":
-            raise ValueError(f"{hold.id} is held for a {hold.kind}, not for a payout")
-        asked = None if hold.approval is None else _approvals.find(book, hold.approval)
-        if asked is not None and asked.state == ApprovalState.PENDING:
-            raise Conflict(f"payout {hold.id} waits for an operator: nothing may have left for it")
-        left = self._paid.amount_msat + self._paid.fee_msat
-        charge = min(left, hold.amount)
-        name, kind = _events.rail(self._paid.rail)
-        asset = book.account(name, hold.realm, kind)
-        payer = _rows.Account(hold.account, "agent", 1)
-        entries: list[Entry] = [(payer, "debit", charge), (asset, "credit", left)]
-        if left > charge:
-            entries.append((book.account(_events.RAIL_FEE[0], hold.realm, _events.RAIL_FEE[1]), "debit", left - charge))
-        book.end_hold(hold, "settle", charge, entries, self._receipt)
-        return closed(hold, first=True)
+    def change(self, book: Book) -> str:
+        """Write it down."""
+        new = self._new
+        if _payments.find(book.tx, new.id) is not None:
+            return new.id
+        owned = {"owner": new.owner, "kind": new.kind.value, "realm": new.realm}
+        other = book.tx.one(_OF_OWNER, owned)
+        if other is not None:
+            raise Conflict(f"{other[0]} is under way to {new.owner}: the next one waits for its end")
+        _refuse_second(book, new)
+        self._affordable(book)
+        _payments.insert(book, new, new.owner, state=PaymentState.RESERVED, actor="arbstr")
+        return new.id
+
+    def _affordable(self, book: Book) -> None:
+        new = self._new
+        needed = new.amount_msat + new.fee_msat
+        if new.kind is PaymentKind.CHANGE:
+            node = known_node(book, self.agents[0])
+            purse = book.purse(node.account)
+            if purse.held:
+                raise Conflict(f"the call of {new.owner} has not ended yet")
+            _single_calls.close_single(book, node)
+            left = purse.posted
+        elif new.kind is PaymentKind.SELLER:
+            account = book.find_account(_events.seller(new.owner)[0], new.realm)
+            left = 0 if account is None else book.available(account)
+        else:
+            left = self._for_nodes(book)
+        if needed > left:
+            raise InsufficientFunds(
+                f"{new.kind} of {new.owner}: {needed} msat are needed, and {left} may be spent",
+                needed_msat=needed,
+                available_msat=left,
+            )
+
+    def _for_nodes(self, book: Book) -> int:
+        """What may yet be put out of reach at nodes: it stays within the operator's equity, and the share of what is
+        owed that the operator lets work."""
+        rows = book.tx.all(_BALANCES, {"realm": self._new.realm})
+        equity = sum(row[2] for row in rows if row[1] == "equity")
+        owed = sum(row[2] for row in rows if row[1] in _OWED)
+        away = sum(row[2] for row in rows if row[0].startswith(OUT_OF_REACH))
+        under_way = book.tx.one(_TOPUPS, {"realm": self._new.realm})
+        return int(equity + owed * self._working_ppm // PPM - away - (under_way[0] if under_way else 0))

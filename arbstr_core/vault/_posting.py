@@ -15,37 +15,56 @@ class Post(VaultOperation[int]):
 
     def __init__(self, chart: Chart, event: Event, *, realm: str, key: str) -> None:
         super().__init__(chart)
-        legs = event.legs()
-        if any(not 0 <= msat <= MAX_MSAT for _, _, msat in legs) or not any(msat for _, _, msat in legs):
-            raise ValueError(f"{event} moves nothing, or what is no amount")
-        self._memo = msgspec.json.encode(event).decode()
-        plain_text("an event", realm, key, self._memo)
+        checked(event)
+        plain_text("an event", realm, key, memo_of(event))
         self._event = event
         self._realm = realm
         self._key = key
-        self.accounts = tuple(name for _, (name, _), _ in legs)
+        self.accounts = accounts_of(event)
 
     def change(self, book: Book) -> int:
         """Post it."""
-        before = book.posted(self._key)
-        if before is not None:
-            if before[2] != self._memo:
-                raise Conflict(f"key {self._key!r} was used for something else: {before[2]}")
-            return before[0]
-        entries = [(self._account(book, *name), side, msat) for side, name, msat in self._event.legs() if msat]
-        _suffices(book, entries, self._event)
-        return book.post(
-            self._event.kind, self._realm, self._event.amount_msat, entries, key=self._key, memo=self._memo
-        )
+        return post_event(book, self._event, realm=self._realm, key=self._key)
 
-    def _account(self, book: Book, name: str, kind: str) -> _rows.Account:
-        if kind != "agent":
-            return book.account(name, self._realm, kind)
-        # An agent's account is made with the agent: a name that is none has been misspelt.
-        found = book.find_account(name, self._realm)
-        if found is None:
-            raise NotFound(f"there is no {name.replace(':', ' ')} in realm {self._realm}")
-        return found
+
+def checked(event: Event) -> None:
+    """Raises ValueError for what moves nothing, or what is no amount."""
+    legs = event.legs()
+    if any(not 0 <= msat <= MAX_MSAT for _, _, msat in legs) or not any(msat for _, _, msat in legs):
+        raise ValueError(f"{event} moves nothing, or what is no amount")
+
+
+def accounts_of(event: Event) -> tuple[str, ...]:
+    """The accounts that an event moves, by name."""
+    return tuple(name for _, (name, _), _ in event.legs())
+
+
+def memo_of(event: Event) -> str:
+    """What a transfer says of the event that made it."""
+    return msgspec.json.encode(event).decode()
+
+
+def post_event(book: Book, event: Event, *, realm: str, key: str) -> int:
+    """See `Post`."""
+    memo = memo_of(event)
+    before = book.posted(key)
+    if before is not None:
+        if before[2] != memo:
+            raise Conflict(f"key {key!r} was used for something else: {before[2]}")
+        return before[0]
+    entries = [(_account(book, realm, *name), side, msat) for side, name, msat in event.legs() if msat]
+    _suffices(book, entries, event)
+    return book.post(event.kind, realm, event.amount_msat, entries, key=key, memo=memo)
+
+
+def _account(book: Book, realm: str, name: str, kind: str) -> _rows.Account:
+    if kind != "agent":
+        return book.account(name, realm, kind)
+    # An agent's account is made with the agent: a name that is none has been misspelt.
+    found = book.find_account(name, realm)
+    if found is None:
+        raise NotFound(f"there is no {name.replace(':', ' ')} in realm {realm}")
+    return found
 
 
 def _suffices(book: Book, entries: list[Entry], event: Event) -> None:

@@ -31,6 +31,9 @@ _AGENT = sa.select(
     t.AGENT.c.depth,
 ).select_from(t.AGENT.join(t.ACCOUNT, t.ACCOUNT.c.id == t.AGENT.c.account_id).outerjoin(t.LIMITS, latest_limits()))
 
+_LASTING = t.ACCOUNT.c.kind != "temp"
+"""What pays a single call is nobody's agent"""
+
 
 def agent(connection: sa.Connection, id_or_name: str) -> AgentRecord | None:
     """The agent with this id, else with this name."""
@@ -43,12 +46,13 @@ def agent(connection: sa.Connection, id_or_name: str) -> AgentRecord | None:
 
 def agents(connection: sa.Connection) -> list[AgentRecord]:
     """All agents, by name."""
-    return [_record(row) for row in connection.execute(_AGENT.order_by(t.AGENT.c.created_ms, t.AGENT.c.id))]
+    query = _AGENT.where(_LASTING).order_by(t.AGENT.c.created_ms, t.AGENT.c.id)
+    return [_record(row) for row in connection.execute(query)]
 
 
 def agents_after(connection: sa.Connection, parent: str | None, after: str | None, most: int) -> list[AgentRecord]:
     """Agents from the id `after` on, or the child keys of one. Ids begin with the time, so the oldest come first."""
-    query = _AGENT.order_by(t.AGENT.c.id).limit(most)
+    query = _AGENT.where(_LASTING).order_by(t.AGENT.c.id).limit(most)
     if parent is not None:
         query = query.where(t.AGENT.c.parent_id == parent)
     if after is not None:

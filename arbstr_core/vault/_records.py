@@ -53,6 +53,17 @@ class EventName(enum.StrEnum):
     APPROVAL_DENIED = "approval_denied"
     APPROVAL_EXPIRED = "approval_expired"
     BALANCE_ALERT = "balance_alert"
+    DEPOSIT_UNKNOWN = "deposit_unknown"
+    """money came in that nobody was known for"""
+    LEFT_UNASKED = "left_unasked"
+    """a rail's records show a payment that the ledger knows nothing of"""
+    PAYMENT_FAILED = "payment_failed"
+    PAYMENT_UNKNOWN = "payment_unknown"
+    """a rail did not say what became of a payment"""
+    RAIL_BROKE_ITS_WORD = "rail_broke_its_word"
+    """it took more than it was allowed, or showed a proof that is none: nothing more leaves over it"""
+    FROZEN = "frozen"
+    THAWED = "thawed"
 
 
 class OutboxRecord(msgspec.Struct, frozen=True, kw_only=True):

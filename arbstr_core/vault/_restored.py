@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from arbstr_core.storage import Dialect
+from arbstr_core.storage import Dialect, Statement, Transaction, constant
 from arbstr_core.vault import _audit
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._book import Book, Chart, VaultOperation, plain_text
@@ -28,6 +28,25 @@ class MarkRestored(VaultOperation[None]):
     def change(self, book: Book) -> None:
         """Say it."""
         book.note(RESTORED, SUBJECT, _audit.canonical(self._source), actor="operator")
+
+
+_LAST = Statement(
+    sa.select(sa.func.max(t.AUDIT.c.at_ms)).where(
+        t.AUDIT.c.subject == constant(SUBJECT), t.AUDIT.c.action == constant(RESTORED)
+    )
+)
+_LAST_PENDING = Statement(
+    sa.select(sa.func.max(t.AUDIT_PENDING.c.at_ms)).where(
+        t.AUDIT_PENDING.c.subject == constant(SUBJECT), t.AUDIT_PENDING.c.action == constant(RESTORED)
+    )
+)
+
+
+def in_transaction(tx: Transaction) -> int | None:
+    """The same as `restored_ms`."""
+    asked = [_LAST, _LAST_PENDING] if tx.dialect is Dialect.POSTGRESQL else [_LAST]
+    found = [row[0] for each in asked if (row := tx.one(each, {})) is not None and row[0] is not None]
+    return max(found, default=None)
 
 
 def restored_ms(connection: sa.Connection) -> int | None:

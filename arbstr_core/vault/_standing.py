@@ -1,5 +1,5 @@
 """What the audit says of rows that change in place: agents and their switches, accounts, tokens, limits, approvals,
-keys."""
+keys, and what moves over rails."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from arbstr_core.vault import _audit
+from arbstr_core.vault import _audit, _rail_standing
 from arbstr_core.vault import _tables as t
+from arbstr_core.vault._rail_standing import RailStanding
 
 _Row = tuple[Any, ...]
 
@@ -34,6 +35,7 @@ class Standing:
         self._limits: dict[tuple[str, int], _Row] = {}
         self._approvals: dict[str, list[Any]] = {}
         self._keys: list[_Row] = []
+        self._rails = RailStanding()
         self.terms: dict[str, list[Terms]] = {}
 
     def note(self, place: int, action: str, data: str) -> None:
@@ -51,6 +53,8 @@ class Standing:
             self.terms.setdefault(members[0], []).append(Terms(place, members[2], members[3], members[5]))
         elif kind == "approval":
             self._of_approval(what, members)
+        elif kind in _rail_standing.KINDS:
+            self._rails.note(action, members)
         elif kind == "key":
             self._keys.append(tuple(members))
 
@@ -93,6 +97,8 @@ class Standing:
         last = [approval.expires_ms, approval.hold_id, approval.decided_ms, approval.decided_by]
         yield from _compare(connection, "approval {0}", [*first, *more, *last], self._approvals.values(), bytes.hex)
         yield from _compare(connection, "audit key {0}", list(t.AUDIT_KEY.c), self._keys, bytes.hex)
+        for name, own, said in self._rails.tables():
+            yield from _compare(connection, name, own, said)
 
 
 def _compare(connection: sa.Connection, name: str, columns: list[Any], said: Any, shown: Any = None) -> Iterator[str]:

@@ -221,16 +221,6 @@ class SellerShare(msgspec.Struct, frozen=True, kw_only=True):
     msat: int
 
 
-class PaidOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A payout, held for as `id`, has left over a rail, and the fee that it took. `receipt` is JSON."""
-
-    id: str
-    rail: str
-    amount_msat: int
-    fee_msat: int
-    receipt: bytes
-
-
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """The end of the hold `id`: what the agent is charged, what it cost us, and the receipt (JSON)."""
 

@@ -20,13 +20,13 @@ from arbstr_core.vault._events import Event
 from arbstr_core.vault._holds import OpenHold, Release, Settle
 from arbstr_core.vault._jobs import Job, LoseJob, TakeJob
 from arbstr_core.vault._orphans import Correct, SweepOrphans
-from arbstr_core.vault._payouts import EndPayout
 from arbstr_core.vault._posting import Post
 from arbstr_core.vault._records import ApprovalRecord, ApprovalState, OutboxRecord
 from arbstr_core.vault._reservations import EndOldReservations
 from arbstr_core.vault._restored import MarkRestored, restored_ms
 from arbstr_core.vault._seal import FULL, Seal
 from arbstr_core.vault._statements import Statement, statement
+from arbstr_core.vault._terms import PAYOUT
 from arbstr_core.vault._values import (
     AgentRecord,
     ApprovalNeeded,
@@ -39,7 +39,6 @@ from arbstr_core.vault._values import (
     Limits,
     LiveHolds,
     NewAgent,
-    PaidOut,
     ReceiptRecord,
     Refused,
     Settlement,
@@ -70,6 +69,8 @@ class Vault:
 
         Claimed where the request is a retry of another call, ApprovalNeeded where an operator has to decide first.
         """
+        if request.kind == PAYOUT:
+            raise ValueError(f"{request.id}: a payout is held for with its payment, by the treasury")
         return self._db.submit(OpenHold(self._chart, request, self._boot_id))
 
     def settle(self, settlement: Settlement) -> asyncio.Future[Closed]:
@@ -83,10 +84,6 @@ class Vault:
     async def post(self, event: Event, *, realm: str, key: str) -> int:
         """Post what happened to money, once for each `key`; the number of the transfer. Raises InsufficientFunds."""
         return await self._db.submit(Post(self._chart, event, realm=realm, key=key))
-
-    def paid_out(self, paid: PaidOut) -> asyncio.Future[Closed]:
-        """End the hold of a payout that has left. One that did not leave is released."""
-        return self._db.submit(EndPayout(self._chart, paid))
 
     async def replay(self, hold_id: str) -> bytes | None:
         """The sealed answer of a call that ended in the last ten minutes, where it was kept."""

@@ -66,7 +66,8 @@ HOLD = st.tuples(
 )
 SETTLE = st.tuples(st.just("settle"), picks, st.integers(0, 300) | amounts, st.just(()) | costs, st.none() | amounts)
 RELEASE = st.tuples(st.just("release"), picks)
-PAID = st.tuples(st.just("paid"), picks, amounts, st.integers(0, 20))
+PAID = st.tuples(st.just("paid"), picks, st.integers(0, 30))
+CANCEL = st.tuples(st.just("cancel"), picks)
 POST = st.one_of(
     st.tuples(st.just("deposit"), st.none() | picks, st.integers(2, 1_200), st.just(0) | st.integers(0, 1)),
     st.tuples(st.just("agent_transfer"), picks, picks, some),
@@ -81,7 +82,7 @@ FUND = st.tuples(st.just("fund"), picks, some)
 CHILD = st.tuples(st.just("child"), picks, roomy | limits)
 AGAIN = st.tuples(st.just("again"), picks)
 CLASH = st.tuples(st.just("clash"), picks, some)
-ONE = st.one_of(HOLD, HOLD, SETTLE, RELEASE, PAID, CORRECT, POST, SWITCH, LIMIT, CHILD, AGAIN, AGAIN, CLASH)
+ONE = st.one_of(HOLD, HOLD, SETTLE, RELEASE, PAID, CANCEL, CORRECT, POST, SWITCH, LIMIT, CHILD, AGAIN, AGAIN, CLASH)
 
 
 class Machine(RuleBasedStateMachine):
@@ -137,7 +138,7 @@ class Machine(RuleBasedStateMachine):
         self.play([self.meant(raw) for raw in raws])
 
     @precondition(lambda self: self.model.holds)
-    @rule(raws=st.lists(SETTLE | RELEASE | PAID, min_size=1, max_size=4))
+    @rule(raws=st.lists(SETTLE | RELEASE | PAID | CANCEL, min_size=1, max_size=4))
     def end(self, raws):
         self.play([self.meant(raw) for raw in raws])
 
@@ -170,9 +171,10 @@ class Machine(RuleBasedStateMachine):
         asked = list(self.model.grants)[-1 - pick % 3 % len(self.model.grants)]
         step = next(step for step, _ in self.done if step[:2] == ("hold", asked.partition("/")[0]))
         _, _, agent, ceilings, *rest = step
-        first = max(0, ceilings[0] + less)
+        least = int(rest[1] == "payout")
+        first = max(least, ceilings[0] + less)
         again = ("hold", self.new("hold"), agent, (first, *ceilings[1:]), *rest[:2], min(rest[2], first), *rest[3:5])
-        self.do((*again, min(rest[5], first)))
+        self.do((*again, min(rest[5], first - least)))
 
     @rule(by=st.sampled_from([1, SLOT - 1, SLOT, MINUTE - SLOT, MINUTE, HOUR, HOUR + MINUTE]) | st.integers(0, HOUR))
     def wait(self, by):
@@ -224,7 +226,9 @@ class Machine(RuleBasedStateMachine):
         if name == "release":
             return "release", self.some_hold(*details)
         if name == "paid":
-            return self._payout(*details)
+            return "paid", self.some_hold(details[0]), details[1]
+        if name == "cancel":
+            return "cancel", self.some_hold(*details)
         if name == "fund":
             return "fund", self.new("fund"), self.agent(details[0]), details[1]
         if name == "child":
@@ -238,7 +242,8 @@ class Machine(RuleBasedStateMachine):
     def _call(self, pick, ceilings, model, kind, seen, sent, digest, fee):
         agent = self.agent(pick) if pick else "nobody"
         if kind == "payout":
-            ceilings, model, digest = ceilings[:1], "", b"payout" + digest
+            ceilings, model, digest = (max(1, ceilings[0]),), "", b"payout" + digest
+            fee = min(fee, ceilings[0] - 1)
         first = ceilings[0]
         return "hold", self.new("hold"), agent, ceilings, model, kind, min(seen, first), sent, digest, min(fee, first)
 
@@ -247,12 +252,6 @@ class Machine(RuleBasedStateMachine):
         seen = tuple((id, msat) for id, msat in named.items() if id in self.model.holds)
         lost = {self.some_hold(pick) for pick in forgotten} - set(named)
         return "beat", seen, tuple(sorted(lost))
-
-    def _payout(self, pick, amount, fee):
-        held = self.some_hold(pick)
-        hold = self.model.holds.get(held)
-        there = 0 if hold is None else self.model.balances[self.model.realm(hold["agent"]), "asset:lnd"]
-        return ("paid", held, amount, fee) if amount + fee <= there else None
 
     def _child(self, pick, own):
         if len(self.model.agents) >= MOST_AGENTS:
@@ -276,7 +275,7 @@ class Machine(RuleBasedStateMachine):
         # What was done lately is likelier to matter.
         latest = self.done if pick % 3 == 0 else self.done[-9:]
         step = latest[pick % len(latest)][0]
-        if step[0] not in ("hold", "settle", "release", "paid", "correct", "post", "create"):
+        if step[0] not in ("hold", "settle", "release", "paid", "cancel", "correct", "post", "create"):
             return None
         if name == "clash" and step[0] == "hold":
             return *step[:3], (step[3][0] + by, *step[3][1:]), *step[4:]

@@ -101,14 +101,14 @@ class Model:
                 grant = grant or self.ask(id, agent, ceilings, model, payout, digest, waits)
                 if fresh and payout:
                     grant["hold"] = id
-                    self.open_hold(id, asked, needed, 1, seen, sent, grant)
+                    self.open_hold(id, asked, needed, 1, seen, sent, grant, fee)
                 return needs(grant, needed, tight[0][2])
             grant |= {"state": "held", "hold": id}
         lefts = [bound[2] for bound in bounds if grant is None or bound[0] != "max_charge"]
         room = min(lefts if grant is None else [*lefts, grant["ceiling"]])
         covered = next((n for n, ceiling in enumerate(ceilings) if ceiling > room), len(ceilings))
         attempts = [left for left in map(self.attempts, self.chain(agent)) if left is not None]
-        self.open_hold(id, asked, max(ceilings[:covered]), covered, seen, sent, grant)
+        self.open_hold(id, asked, max(ceilings[:covered]), covered, seen, sent, grant, fee)
         return "granted", max(ceilings[:covered]), covered, min(attempts, default=None)
 
     def again(self, hold, asked, ceilings):
@@ -120,7 +120,7 @@ class Model:
             return "granted", hold["amount"], hold["covered"], None
         return refused("conflict", asked[0], 0, None, 0)
 
-    def open_hold(self, id, asked, amount, covered, seen, sent, grant):
+    def open_hold(self, id, asked, amount, covered, seen, sent, grant, fee):
         self.holds[id] = {
             "agent": asked[0],
             "asked": asked,
@@ -128,6 +128,8 @@ class Model:
             "covered": covered,
             "boot": self.boot,
             "payout": asked[2] == "payout",
+            "fee": fee,
+            "cancelled": False,
             "windows": list(self.windows(*asked[::2])),
             "grant": grant,
             "state": "held",
@@ -245,9 +247,22 @@ class Model:
         if id not in self.holds:
             return "NotFound"
         hold = self.holds[id]
-        return self.end(hold, "released", 0) if hold["state"] == "held" else self.late(hold, id, 0, ())
+        if hold["state"] != "held":
+            return self.late(hold, id, 0, ())
+        return "ValueError" if hold["payout"] else self.end(hold, "released", 0)
 
-    def paid(self, id, amount, fee):
+    def cancel(self, id):
+        """Before it was sent, a payout may be given up."""
+        hold = self.holds.get(id)
+        if hold is None or not hold["payout"]:
+            return "NotFound"
+        if hold["state"] != "held":
+            return "cancelled" if hold["cancelled"] else "Conflict"
+        hold["cancelled"] = True
+        self.end(hold, "released", 0)
+        return "cancelled"
+
+    def paid(self, id, fee):
         if id not in self.holds:
             return "NotFound"
         hold = self.holds[id]
@@ -257,9 +272,15 @@ class Model:
             return "ValueError"
         if hold["grant"] is not None and hold["grant"]["state"] == "pending":
             return "Conflict"
-        realm, charge = self.realm(hold["agent"]), min(amount + fee, hold["amount"])
+        realm = self.realm(hold["agent"])
+        there = self.balances[realm, "asset:lnd"]
+        if there < hold["amount"] or not all(self.agents[name]["enabled"] for name in self.chain(hold["agent"])):
+            return "Conflict"
+        left = hold["amount"] - hold["fee"] + fee
+        charge, found = min(left, hold["amount"]), max(0, left - there)
         agent = f"agent:{self.root(hold['agent'])}"
-        self.book(realm, {agent: charge, "cost:rail_fee": amount + fee - charge, "asset:lnd": -amount - fee})
+        moved = {agent: charge, "cost:rail_fee": left - charge, "asset:lnd": found - left, "suspense": -found}
+        self.book(realm, moved)
         return self.end(hold, "settled", charge)
 
     def end(self, hold, state, charge, *, swept=False):

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 from limiting import PLENTY, agent, asked, granted, later, refused, story_of
 from msgspec.structs import replace
+from vault import paying
 
 from arbstr_core.types import Conflict, NotFound
-from arbstr_core.vault import ApprovalNeeded, ApprovalState, Granted, PaidOut, RefusalReason, _events, body_digest
+from arbstr_core.vault import ApprovalNeeded, ApprovalState, Granted, RefusalReason, _events, body_digest
 
 LIMITS = {"max_charge_msat": 1_000, "approval_seconds": 60}
 BODY = b"a body's digest"
@@ -408,7 +409,8 @@ def test_lists_are_paged(any_bench):
 
 
 async def payout(bench, vault, msat, **more):
-    return await vault.hold(asked(bench, msat, kind="payout", model="lnd", **({"body_digest": BODY} | more)))
+    request = asked(bench, msat, kind="payout", model="lnd", **({"body_digest": BODY} | more))
+    return await paying.hold_payout(vault, request)
 
 
 def test_a_payout_is_held_for_while_it_waits(any_bench):
@@ -423,7 +425,7 @@ def test_a_payout_is_held_for_while_it_waits(any_bench):
         assert (await payout(any_bench, vault, 600, id="po_2")).reason is RefusalReason.CONFLICT
         await vault.decide(answer.id, grant=True, actor="operator")
         assert isinstance(await payout(any_bench, vault, 600, id="po_1", fee_msat=10), Granted)
-        await vault.paid_out(PaidOut(id="po_1", rail="lnd", amount_msat=590, fee_msat=3, receipt=b"{}"))
+        await paying.paid(vault, "po_1", 3)
         assert await state(vault, answer.id) is ApprovalState.USED
         assert (await vault.agent("alice")).available_msat == 10_000 - 593
 
@@ -440,7 +442,7 @@ def test_a_payout_that_is_not_approved_frees_its_money(any_bench, how):
             later(any_bench, 86_400_000)
             assert await vault.expire_approvals(any_bench.clock.ms) == 1
         else:
-            await vault.release("po_1", b"{}")
+            await paying.cancel(vault, "po_1")
         assert await state(vault, answer.id) is (ApprovalState.DENIED if how == "denied" else ApprovalState.EXPIRED)
         assert (await vault.agent("alice")).available_msat == 10_000
         with pytest.raises(Conflict, match=answer.id):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from vault import paying
 
 from arbstr_core.types import Conflict, InsufficientFunds, NotFound
-from arbstr_core.vault import ApprovalNeeded, HoldRequest, Limits, PaidOut, SellerShare, _events
+from arbstr_core.vault import ApprovalNeeded, HoldRequest, Limits, SellerShare, _events, _node_events
 from arbstr_core.vault._values import ProviderCost, Settlement
 
 TABLE = [
@@ -17,34 +19,37 @@ TABLE = [
     (_events.Deposit(rail="lnd", msat=9, agent="ag_alice"), ["D asset:lnd 9", "C agent:ag_alice 9"]),
     (_events.Deposit(rail="lnd", msat=9, agent=None), ["D asset:lnd 9", "C suspense 9"]),
     (_events.Deposit(rail="cashu", msat=9, agent="ag_alice", fee_msat=2), ["D asset:cashu 7", "C agent:ag_alice 7"]),
+    (_events.Assigned(agent="ag_alice", msat=9), ["D suspense 9", "C agent:ag_alice 9"]),
+    (_events.LeftUnasked(rail="lnd", msat=9, fee_msat=2), ["D asset:suspense:lnd 11", "C asset:lnd 11"]),
+    (_events.SellerPaid(rail="lnd", seller="dave", msat=9, fee_msat=2), ["D seller:dave 11", "C asset:lnd 11"]),
     (_events.AgentTransfer(payer="ag_alice", payee="ag_bob", msat=9), ["D agent:ag_alice 9", "C agent:ag_bob 9"]),
     (
         _events.Reclaimed(rail="cashu", agent="ag_alice", msat=9, fee_msat=2),
         ["D asset:cashu 7", "C agent:ag_alice 7"],
     ),
     (
-        _events.TopUp(rail="lnd", node="n", msat=9, fee_msat=2),
+        _node_events.TopUp(rail="lnd", node="n", msat=9, fee_msat=2),
         ["D asset:prepaid:n 9", "D cost:rail_fee 2", "C asset:lnd 11"],
     ),
     (
-        _events.TokenSent(rail="cashu", node="n", msat=9, fee_msat=2),
+        _node_events.TokenSent(rail="cashu", node="n", msat=9, fee_msat=2),
         ["D asset:transit:n 9", "D cost:rail_fee 2", "C asset:cashu 11"],
     ),
     (
-        _events.TokenRedeemed(node="n", msat=9, credited_msat=8),
+        _node_events.TokenRedeemed(node="n", msat=9, credited_msat=8),
         ["D asset:prepaid:n 8", "D cost:rail_fee 1", "C asset:transit:n 9"],
     ),
     (
-        _events.TokenReturned(rail="cashu", node="n", msat=9, fee_msat=2),
+        _node_events.TokenReturned(rail="cashu", node="n", msat=9, fee_msat=2),
         ["D asset:cashu 7", "D cost:rail_fee 2", "C asset:transit:n 9"],
     ),
-    (_events.TokenDisputed(node="n", msat=9), ["D asset:claim:n 9", "C asset:transit:n 9"]),
+    (_node_events.TokenDisputed(node="n", msat=9), ["D asset:claim:n 9", "C asset:transit:n 9"]),
     (
-        _events.NodeSwept(node="n", balance_msat=9, token_msat=7),
+        _node_events.NodeSwept(node="n", balance_msat=9, token_msat=7),
         ["D asset:transit:n 7", "D cost:dust 2", "C asset:prepaid:n 9"],
     ),
-    (_events.NodeVariance(node="n", missing_msat=9), ["D cost:variance 9", "C asset:prepaid:n 9"]),
-    (_events.NodeVariance(node="n", found_msat=9), ["D asset:prepaid:n 9", "C cost:variance 9"]),
+    (_node_events.NodeVariance(node="n", missing_msat=9), ["D cost:variance 9", "C asset:prepaid:n 9"]),
+    (_node_events.NodeVariance(node="n", found_msat=9), ["D asset:prepaid:n 9", "C cost:variance 9"]),
     (_events.RailCost(rail="cashu", msat=9), ["D cost:rail_fee 9", "C asset:cashu 9"]),
     (
         _events.BillPaid(provider="groq", owed_msat=9, paid_msat=11, rail="lnd"),
@@ -56,6 +61,7 @@ TABLE = [
     ),
     (_events.TokenOfCall(rail="cashu", key="k", msat=9, fee_msat=2), ["D asset:cashu 7", "C temp:k 7"]),
     (_events.ChangeOfCall(rail="cashu", key="k", msat=9), ["D temp:k 9", "C asset:cashu 9"]),
+    (_events.ChangeOfCall(rail="cashu", key="k", msat=9, fee_msat=2), ["D temp:k 11", "C asset:cashu 11"]),
     (_events.DustKept(key="k", msat=9), ["D temp:k 9", "C income:dust 9"]),
     (_events.Loss(asset="prepaid:n", msat=9), ["D cost:loss 9", "C asset:prepaid:n 9"]),
 ]
@@ -63,9 +69,10 @@ TABLE = [
 FILLED = (
     _events.Capital(rail="lnd", msat=1_000),
     _events.Capital(rail="cashu", msat=1_000),
-    _events.TopUp(rail="lnd", node="n", msat=100, fee_msat=1),
-    _events.TokenSent(rail="cashu", node="n", msat=100, fee_msat=1),
+    _node_events.TopUp(rail="lnd", node="n", msat=100, fee_msat=1),
+    _node_events.TokenSent(rail="cashu", node="n", msat=100, fee_msat=1),
     _events.TokenOfCall(rail="cashu", key="k", msat=100, fee_msat=1),
+    _events.Deposit(rail="lnd", msat=100, agent=None),
 )
 ENTRIES = (
     "SELECT CASE e.side WHEN 'debit' THEN 'D ' ELSE 'C ' END || a.name || ' ' || e.amount_msat FROM entry e "
@@ -73,11 +80,21 @@ ENTRIES = (
 )
 
 
+async def sold(bench, vault):
+    """A seller has earned something."""
+    await bench.agent(vault, "carol", fund=100)
+    request = msgspec.structs.replace(bench.request(100), agent="ag_carol")
+    await vault.hold(request)
+    share = SellerShare(seller="dave", msat=90)
+    await vault.settle(Settlement(id=request.id, charge_msat=100, costs=(), receipt=b"{}", seller=share))
+
+
 def told(bench, story, **more):
     async def whole():
         async with bench.vault() as vault:
             await bench.agent(vault, **more)
             await bench.agent(vault, "bob", fund=0)
+            await sold(bench, vault)
             for number, event in enumerate(FILLED):
                 await vault.post(event, realm="sim", key=f"filled:{number}")
             result = await story(vault)
@@ -110,11 +127,11 @@ def test_every_event_is_in_the_table():
     "event",
     [
         _events.AgentTransfer(payer="ag_alice", payee="ag_bob", msat=10_001),
-        _events.TopUp(rail="lnd", node="n", msat=899, fee_msat=1),
-        _events.NodeSwept(node="n", balance_msat=101, token_msat=101),
+        _node_events.TopUp(rail="lnd", node="n", msat=999, fee_msat=1),
+        _node_events.NodeSwept(node="n", balance_msat=101, token_msat=101),
         _events.Loss(asset="cashu", msat=10_000),
         _events.ChangeOfCall(rail="cashu", key="k", msat=100),
-        _events.BillPaid(provider="groq", owed_msat=1, paid_msat=900, rail="lnd"),
+        _events.BillPaid(provider="groq", owed_msat=1, paid_msat=1_000, rail="lnd"),
     ],
     ids=lambda event: event.kind,
 )
@@ -132,7 +149,7 @@ def test_what_is_no_event_is_refused(bench):
             _events.Capital(rail="lnd", msat=0),
             _events.Capital(rail="lnd", msat=-1),
             _events.Deposit(rail="lnd", msat=1, agent=None, fee_msat=2),
-            _events.TokenRedeemed(node="n", msat=1, credited_msat=2),
+            _node_events.TokenRedeemed(node="n", msat=1, credited_msat=2),
             _events.Capital(rail="lnd", msat=2**63),
         ):
             with pytest.raises(ValueError, match="moves nothing, or what is no amount"):
@@ -148,9 +165,16 @@ def test_what_is_no_event_is_refused(bench):
 async def payout(vault, amount, *, id="po_1"):
     await vault.set_limits("ag_alice", Limits(max_charge_msat=5_000, daily_msat=8_000, payouts_unapproved_msat=5_000))
     request = HoldRequest(
-        id=id, agent="ag_alice", ceilings=(amount,), candidates=b"{}", model="", kind="payout", body_digest=b"po"
+        id=id,
+        agent="ag_alice",
+        ceilings=(amount,),
+        candidates=b"{}",
+        model="",
+        kind="payout",
+        body_digest=b"po",
+        fee_msat=10,
     )
-    return await vault.hold(request)
+    return await paying.hold_payout(vault, request)
 
 
 @pytest.mark.parametrize(
@@ -164,10 +188,8 @@ async def payout(vault, amount, *, id="po_1"):
 def test_a_payout_takes_the_real_fee_and_never_more_than_was_held(bench, fee, entries, left):
     async def story(vault):
         await payout(vault, 110)
-        paid = PaidOut(id="po_1", rail="lnd", amount_msat=100, fee_msat=fee, receipt=b"{}")
-        first, again = await vault.paid_out(paid), await vault.paid_out(paid)
-        assert (first.first, again.first) == (True, False)
-        assert first.charged_msat == again.charged_msat == 10_000 - left
+        await paying.paid(vault, "po_1", fee)
+        assert (await vault.receipt("po_1")).charged_msat == 10_000 - left
         assert (await vault.agent("alice")).available_msat == left
 
     told(bench, story)
@@ -180,20 +202,25 @@ def test_a_payout_waits_for_an_operator_where_the_limits_say_nothing(bench):
         request = HoldRequest(
             id="po_1", agent="ag_alice", ceilings=(1,), candidates=b"{}", model="", kind="payout", body_digest=b"po"
         )
-        answer = await vault.hold(request)
+        answer = await paying.hold_payout(vault, request)
         assert isinstance(answer, ApprovalNeeded), answer
         assert (await vault.agent("alice")).held_msat == 1
 
     told(bench, story)
 
 
-def test_a_call_is_not_ended_as_a_payout(bench):
+def test_a_payout_is_held_for_and_ended_with_its_payment_alone(bench):
     async def story(vault):
-        request = bench.request(100)
-        await vault.hold(request)
-        with pytest.raises(ValueError, match="held for a call, not for a payout"):
-            await vault.paid_out(PaidOut(id=request.id, rail="lnd", amount_msat=1, fee_msat=0, receipt=b"{}"))
-        await vault.release(request.id, b"{}")
+        request = HoldRequest(
+            id="po_1", agent="ag_alice", ceilings=(1,), candidates=b"{}", model="", kind="payout", body_digest=b"po"
+        )
+        with pytest.raises(ValueError, match="with its payment"):
+            await vault.hold(request)
+        await paying.hold_payout(vault, request)
+        with pytest.raises(ValueError, match="held for a payout"):
+            await vault.release("po_1", b"{}")
+        with pytest.raises(ValueError, match="held for a payout"):
+            await vault.settle(Settlement(id="po_1", charge_msat=1, costs=(), receipt=b"{}"))
 
     told(bench, story)
 
@@ -247,11 +274,11 @@ EVENTS = st.one_of(
     st.builds(_events.Capital, rail=st.sampled_from(["lnd", "cashu"]), msat=AMOUNTS),
     st.builds(_events.Deposit, rail=st.just("lnd"), msat=AMOUNTS, agent=st.sampled_from([None, "ag_alice", "ag_bob"])),
     st.builds(_events.AgentTransfer, payer=st.just("ag_alice"), payee=st.just("ag_bob"), msat=AMOUNTS),
-    st.builds(_events.TopUp, rail=st.just("lnd"), node=st.just("n"), msat=AMOUNTS, fee_msat=AMOUNTS),
-    st.builds(_events.TokenSent, rail=st.just("cashu"), node=st.just("n"), msat=AMOUNTS, fee_msat=AMOUNTS),
-    st.builds(_events.TokenRedeemed, node=st.just("n"), msat=AMOUNTS, credited_msat=AMOUNTS),
-    st.builds(_events.NodeSwept, node=st.just("n"), balance_msat=AMOUNTS, token_msat=AMOUNTS),
-    st.builds(_events.NodeVariance, node=st.just("n"), missing_msat=AMOUNTS, found_msat=AMOUNTS),
+    st.builds(_node_events.TopUp, rail=st.just("lnd"), node=st.just("n"), msat=AMOUNTS, fee_msat=AMOUNTS),
+    st.builds(_node_events.TokenSent, rail=st.just("cashu"), node=st.just("n"), msat=AMOUNTS, fee_msat=AMOUNTS),
+    st.builds(_node_events.TokenRedeemed, node=st.just("n"), msat=AMOUNTS, credited_msat=AMOUNTS),
+    st.builds(_node_events.NodeSwept, node=st.just("n"), balance_msat=AMOUNTS, token_msat=AMOUNTS),
+    st.builds(_node_events.NodeVariance, node=st.just("n"), missing_msat=AMOUNTS, found_msat=AMOUNTS),
     st.builds(_events.BillPaid, provider=st.just("groq"), owed_msat=AMOUNTS, paid_msat=AMOUNTS, rail=st.just("lnd")),
     st.builds(_events.Loss, asset=st.sampled_from(["lnd", "prepaid:n"]), msat=AMOUNTS),
 )
