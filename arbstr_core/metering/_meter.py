@@ -26,8 +26,8 @@ class Meter:
     """Counts one reply to `call`, in the words of its endpoint."""
 
     __slots__ = (
-        *("_call", "_codec", "_first", "_keeps_usage", "_look", "_text_at_usage", "_tidy", "_usage", "last", "stops"),
-        "text_bytes",
+        *("_begun", "_call", "_codec", "_first", "_keeps_usage", "_look", "_plain", "_text_at_usage", "_tidy"),
+        *("_usage", "last", "stops", "text_bytes"),
     )
 
     def __init__(self, call: ChatCall) -> None:
@@ -45,28 +45,23 @@ class Meter:
         codec = codec_of(call.endpoint)
         self._call = call
         self._codec = codec
+        self._plain = codec.plain_text
         self._look = codec.glimpses()
         self._keeps_usage = call.include_usage or not codec.asks_usage
         self._first = True
+        self._begun = False
         self._tidy: Tidy | None = None
 
     def sift(self, batch: bytes) -> tuple[bytes, Seen]:
         """Count events that came together: what of them goes to the caller, and whether the last one looked at passed,
         ended the stream, or is an error."""
-        end, text_bytes = self._codec.plain_text(batch)
+        end, text_bytes = self._plain(batch, self._first)
         self.text_bytes += text_bytes
+        if self._first:
+            self._first = False
+            self._begun = end > 0 and b'"role"' in batch[: batch.find(b"\n\n")]
         if end == len(batch):
             return batch, Seen.PASS
-        if not end and self._first:
-            # The first event says who speaks; those after it may be plain.
-            self._first = False
-            alone = batch.find(b"\n\n") + 2
-            if 2 < alone < len(batch) and b"\r" not in batch:
-                kept, seen = self._each(batch[:alone])
-                if seen is not Seen.PASS:
-                    return kept, seen
-                more, seen = self.sift(batch[alone:])
-                return kept + more, seen
         more, seen = self._each(batch[end:])
         return batch[:end] + more if end else more, seen
 
@@ -86,7 +81,7 @@ class Meter:
         if not self._codec.tidied:
             return event
         if self._tidy is None:
-            self._tidy = Tidy(self._call.choices)
+            self._tidy = Tidy(self._call.choices, begun=self._begun)
         return self._tidy(event)
 
     def see_event(self, event: bytes) -> Seen:

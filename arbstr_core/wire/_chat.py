@@ -89,9 +89,7 @@ class ChatCodec(Codec):
         """Each chunk stands for itself."""
         return glimpse
 
-    def plain_text(self, batch: bytes) -> tuple[int, int]:
-        """Chunks that show one choice's content and nothing else are counted together."""
-        return plain_text(batch)
+    plain_text = staticmethod(plain_text)
 
 
 _LIMITS: dict[LimitField, Names] = {

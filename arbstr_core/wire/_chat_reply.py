@@ -7,6 +7,7 @@ object". Groq has its usage in `x_groq`, Moonshot in the last choice.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -87,6 +88,20 @@ class _PlainReply(msgspec.Struct, gc=False):
     error: None = None
 
 
+class _FirstText(_PlainText, gc=False):
+    """The same, where the role may be said: in the first event of a stream."""
+
+    role: str | None = None  # type: ignore[assignment]  # wider, for the decoder alone
+
+
+class _FirstChoice(_PlainChoice, gc=False):
+    delta: _FirstText
+
+
+class _FirstReply(_PlainReply, gc=False):
+    choices: tuple[_FirstChoice]
+
+
 class _Loose(msgspec.Struct):
     """A reply of which some part is not of OpenAI's types."""
 
@@ -98,6 +113,7 @@ class _Loose(msgspec.Struct):
 
 _REPLY = msgspec.json.Decoder(_Reply)
 _PLAIN = msgspec.json.Decoder(list[_PlainReply])
+_FIRST = msgspec.json.Decoder(list[_FirstReply])
 _LOOSE = msgspec.json.Decoder(_Loose)
 _EVENT = b"data: "
 _NEXT_EVENT = b"\n\n" + _EVENT
@@ -114,8 +130,9 @@ def glimpse(data: bytes) -> Glimpse:
     return _glimpse(reply)
 
 
-def plain_text(batch: bytes) -> tuple[int, int]:
-    """How far a batch of events goes that show one choice's content and nothing else, and the bytes of that text.
+def plain_text(batch: bytes, first: bool = False) -> tuple[int, int]:
+    """How far a batch of events goes that show one choice's content and nothing else, and the bytes of that text. The
+    `first` event of a stream may say the role as well.
 
     They are read together, at a fraction of what each costs by itself; (0, 0) where that is not possible.
     """
@@ -124,12 +141,14 @@ def plain_text(batch: bytes) -> tuple[int, int]:
         return 0, 0
     array = b"[" + batch[len(_EVENT) : end].replace(_NEXT_EVENT, b",") + b"]"
     try:
-        replies = _PLAIN.decode(array)
+        replies: Sequence[_PlainReply] = _FIRST.decode(array) if first else _PLAIN.decode(array)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return 0, 0
     # Each joint made it shorter; where that does not tell as many as were read, an event holds two documents.
     joints = (end - len(_EVENT) + 2 - len(array)) // (len(_NEXT_EVENT) - 1)
     if len(replies) != joints + 1:
+        return 0, 0
+    if first and any([reply.choices[0].delta.role for reply in replies[1:]]):  # noqa: C419 - a list is faster
         return 0, 0
     return end, size("".join([reply.choices[0].delta.content or "" for reply in replies]))
 

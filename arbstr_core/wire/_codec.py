@@ -58,8 +58,10 @@ class Codec:
         """What looks at one reply: at its whole body, or at the data of each of its events in order."""
         raise NotImplementedError
 
-    def plain_text(self, batch: bytes) -> tuple[int, int]:
-        """How far a batch of events goes that can be counted together, and the bytes of its text."""
+    @staticmethod
+    def plain_text(batch: bytes, first: bool = False) -> tuple[int, int]:
+        """How far a batch of events goes that can be counted together, and the bytes of its text; `first` where a
+        stream begins with it."""
         return 0, 0
 
     def error_event(self, message: str, kind: str, code: str) -> bytes:

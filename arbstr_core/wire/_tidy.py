@@ -14,22 +14,21 @@ from arbstr_core.wire._sse import event_data
 
 Json = dict[str, Any]
 
-_SUSPECT = (b'"role"', b'"tool_calls"')
-
 
 class Tidy:
-    """Puts the chunks of one stream right, event by event; one that is right comes out byte for byte."""
+    """Puts the chunks of one stream right, event by event; one that is right comes out byte for byte. `begun` where
+    the role of choice 0 was said before."""
 
     __slots__ = ("_choices", "_roles", "_several")
 
-    def __init__(self, choices: int) -> None:
+    def __init__(self, choices: int, *, begun: bool = False) -> None:
         self._several = choices > 1
-        self._roles: set[int] = set()
-        self._choices: dict[int, _Calls] = {}
+        self._roles: set[int] = {0} if begun else set()
+        self._choices: dict[int, _Calls] = {0: _Calls()} if begun else {}
 
     def __call__(self, event: bytes) -> bytes:
         """`event`, put right."""
-        if not (self._several or any(mark in event for mark in _SUSPECT)):
+        if b'"role"' not in event and b'"tool_calls"' not in event and not self._several:
             return event
         try:
             chunk = msgspec.json.decode(event_data(event) or b"")
