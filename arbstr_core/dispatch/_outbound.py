@@ -29,9 +29,12 @@ def outbound(call: ChatCall, quote: Quote) -> Outbound:
             values[name] = limit
     if call.stream and codec.asks_usage and not call.include_usage:
         values["stream_options"] = _with_usage(call.raw("stream_options"))
-    gone = [name for name in without if name in call.members]
+    gone: tuple[str, ...] = ()
+    for name in without:
+        if name in call.members:
+            gone = (*gone, name)
     if _KNOBS in call.members and not _takes_knobs(quote):
-        gone.append(_KNOBS)
+        gone = (*gone, _KNOBS)
     body = splice(call.body, call.members, values, gone) if values or gone else call.body
     headers = _EVENTS if call.stream else _JSON
     if call.endpoint is Endpoint.MESSAGES:

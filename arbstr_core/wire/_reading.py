@@ -51,8 +51,11 @@ class Reader:
 
     def __call__(self, key: str, kind: Any, what: str) -> Any:
         """The member as `kind`, which is `what` in words. Raises BadRequest."""
-        raw = self.raw(key)
-        if raw is None:
+        span = self._spans.get(key)
+        if span is None:
+            return None
+        raw = self.body[span[0] : span[1]]
+        if raw == b"null":
             return None
         try:
             return msgspec.json.decode(raw, type=kind)
@@ -82,8 +85,7 @@ class Reader:
         """A limit in tokens: the smallest of the names it has."""
         limits = []
         for key in keys:
-            limit = self(key, int, "a whole number of tokens")
-            if limit is not None:
+            if key in self._spans and (limit := self(key, int, "a whole number of tokens")) is not None:
                 if not 1 <= limit <= _MOST_OUTPUT:
                     raise BadRequest(f"{key} must be from 1 to {_MOST_OUTPUT}, not {limit}", param=key)
                 limits.append(limit)

@@ -279,3 +279,37 @@ def test_paths_methods_and_counting(ready: Setup) -> None:
             await served.verified()
 
     run(story())
+
+
+SLOW = """
+[plugins.providers_mock.instances.slow]
+chunk_ms = 20
+reply = "one two three four five six"
+[[plugins.providers_mock.instances.slow.models]]
+name = "slow"
+input = "1000 sat"
+output = "4000 sat"
+[[plugins.providers_mock.instances.slow.models]]
+name = "slowchat"
+endpoints = ["chat/completions"]
+input = "1000 sat"
+output = "4000 sat"
+"""
+
+
+def test_who_leaves_is_charged_what_the_call_used(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with serving(setup(tmp_path, SLOW)) as served:
+            agent = await served.agent()
+            for endpoint, model in [*((endpoint, "slow") for endpoint in STREAMED), ("messages", "slowchat")]:
+                body = {"model": model, **BODIES[endpoint], "stream": True}
+                headers = {"x-api-key": agent["token"]}
+                async with served.http.stream("POST", f"/v1/{endpoint}", json=body, headers=headers) as answer:
+                    async for _ in answer.aiter_raw():
+                        break
+                ended = await served.ended(answer.headers["x-request-id"], 60)
+                assert (ended["ending"], ended["usage"]["source"]) == ("client_gone", "provider"), endpoint
+                assert ended["charged_msat"] == 3 * INPUT + 6 * OUTPUT, (endpoint, model)
+            await served.verified()
+
+    run(story())

@@ -54,6 +54,68 @@ def test_usage_wherever_it_hides(where: str) -> None:
     assert found.choices == 0
 
 
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        # OpenAI: cached input and reasoning inside.
+        (
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 5,
+                "total_tokens": 14,
+                "prompt_tokens_details": {"cached_tokens": 4},
+                "completion_tokens_details": {"reasoning_tokens": 3},
+            },
+            (9, 4, 5),
+        ),
+        # Responses.
+        (
+            {
+                "input_tokens": 9,
+                "output_tokens": 5,
+                "total_tokens": 14,
+                "input_tokens_details": {"cached_tokens": 4},
+                "output_tokens_details": {"reasoning_tokens": 3},
+            },
+            (9, 4, 5),
+        ),
+        # DeepSeek, Moonshot.
+        (
+            {"prompt_tokens": 9, "completion_tokens": 5, "prompt_cache_hit_tokens": 4, "prompt_cache_miss_tokens": 5},
+            (9, 4, 5),
+        ),
+        ({"prompt_tokens": 9, "completion_tokens": 5, "cached_tokens": 4}, (9, 4, 5)),
+        # Google, xAI: reasoning in the total alone, or by itself.
+        ({"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 34}, (9, 0, 25)),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 20}},
+            (9, 0, 25),
+        ),
+        ({"prompt_tokens": 9, "completion_tokens": 5, "reasoning_tokens": 20}, (9, 0, 25)),
+        # Gateways before Anthropic: the cache inside the prompt; Anthropic itself: beside it.
+        ({"prompt_tokens": 9, "completion_tokens": 5, "cache_read_input_tokens": 4}, (9, 4, 5)),
+        (
+            {"input_tokens": 2, "output_tokens": 5, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 3},
+            (9, 4, 5),
+        ),
+        # An embedding.
+        ({"prompt_tokens": 9, "total_tokens": 9}, (9, 0, 0)),
+        # Numbers that are not quite.
+        ({"prompt_tokens": "9", "completion_tokens": 5.0, "prompt_tokens_details": {"cached_tokens": "4"}}, (9, 4, 5)),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 5, "prompt_tokens_details": "odd", "cached_tokens": None},
+            (9, 0, 5),
+        ),
+    ],
+)
+def test_usage_however_it_is_spelled(usage: dict[str, Any], expected: tuple[int, int, int]) -> None:
+    given, cached, output = expected
+    spelled = Usage(input_tokens=given, cached_input_tokens=cached, output_tokens=output)
+    assert shown(choices=[], usage=usage).usage == spelled
+    assert shown(choices=[], x_groq={"usage": usage}).usage == spelled
+    assert shown(choices=[{"index": 0, "delta": {}, "finish_reason": "stop", "usage": usage}]).usage == spelled
+
+
 def test_odd_usage() -> None:
     assert shown(usage={"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 30}).usage.output_tokens == 23
     assert shown(usage={"prompt_tokens": -7, "completion_tokens": -3}).usage == Usage()
