@@ -190,12 +190,11 @@ class MintShop:
         if running is not None:
             raise Conflict(f"it runs at http://{HOST}:{running.port} already; `mint-stop` ends it")
         try:
-            mint = await asyncio.to_thread(self._start, port, Options(fee_ppk=fee))
+            mint, pid = await asyncio.to_thread(self._start, port, Options(fee_ppk=fee))
         except NoMint as failed:
             raise RailUnavailable(str(failed)) from None
-        assert mint.pid is not None, "the mint was started"
-        (self._folder / _NOTE).write_bytes(msgspec.json.encode(_Running(pid=mint.pid, port=port)))
-        return {"url": mint.url, "pid": mint.pid, "log": str(mint.log), "config": _lines(mint.url)}
+        (self._folder / _NOTE).write_bytes(msgspec.json.encode(_Running(pid=pid, port=port)))
+        return {"url": mint.url, "pid": pid, "log": str(mint.log), "config": _lines(mint.url)}
 
     async def stop(self, given: Given) -> Any:
         """Whether one was running."""
@@ -204,10 +203,9 @@ class MintShop:
         (self._folder / _NOTE).unlink(missing_ok=True)
         return {"stopped": stopped}
 
-    def _start(self, port: int, options: Options) -> Nutshell:
+    def _start(self, port: int, options: Options) -> tuple[Nutshell, int]:
         mint = Nutshell(install(self._folder / "nutshell"), self._folder / "mint", port, options)
-        mint.start()
-        return mint
+        return mint, mint.leave()
 
     def _running(self) -> _Running | None:
         try:

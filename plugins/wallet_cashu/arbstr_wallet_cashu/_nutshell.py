@@ -78,24 +78,12 @@ class Nutshell:
         self._bin = environment / "bin"
         self._process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def pid(self) -> int | None:
-        """Of its process, where we started it."""
-        return None if self._process is None else self._process.pid
-
     def start(self) -> None:
         """Start it, and return once it answers. Raises NoMint."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with socket.socket() as probe:
-            # As servers do: a port that was just left is free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, self.port))
-            except OSError as taken:
-                raise NoMint(f"port {self.port} cannot be listened on ({taken}); name another with --port") from None
+        self._prepare()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(self._bin / "mint"), "--host", HOST, "--port", str(self.port)],
+                self._command(),
                 cwd=self.folder,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
@@ -104,10 +92,31 @@ class Nutshell:
                 start_new_session=True,
             )
         try:
-            self._wait()
+            self._wait(self._process.pid)
         except BaseException:
             self.stop()
             raise
+
+    def leave(self) -> int:
+        """Start it, and leave it to itself: it goes on when we end. Its process id. Raises NoMint."""
+        self._prepare()
+        words = ["/bin/sh", "-c", 'log="$1"; shift; "$@" >>"$log" 2>&1 </dev/null & echo $!', "sh", str(self.log)]
+        done = subprocess.run(
+            [*words, *self._command()],
+            cwd=self.folder,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+            start_new_session=True,
+        )
+        pid = int(done.stdout)
+        try:
+            self._wait(pid)
+        except BaseException:
+            end(pid, self.folder)
+            raise
+        return pid
 
     def stop(self) -> None:
         """End it, and wait for its end."""
@@ -131,14 +140,25 @@ class Nutshell:
             raise NoMint(f"mint-cli {' '.join(arguments)}: {done.stdout}{done.stderr}")
         return done.stdout
 
-    def _wait(self) -> None:
-        assert self._process is not None, "the mint was started"
+    def _command(self) -> list[str]:
+        return [str(self._bin / "mint"), "--host", HOST, "--port", str(self.port)]
+
+    def _prepare(self) -> None:
+        """Make its folder. Raises NoMint where somebody else has the port."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with socket.socket() as probe:
+            # As servers do: a port that was just left is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, self.port))
+            except OSError as taken:
+                raise NoMint(f"port {self.port} cannot be listened on ({taken}); name another with --port") from None
+
+    def _wait(self, pid: int) -> None:
         until = time.monotonic() + _READY_SECONDS
         while time.monotonic() < until:
-            if self._process.poll() is not None:
-                raise NoMint(
-                    f"the mint ended with {self._process.returncode} before it answered:\n{self._last_words()}"
-                )
+            if not runs(pid, self.folder):
+                raise NoMint(f"the mint ended before it answered:\n{self._last_words()}")
             if self._answers():
                 return
             time.sleep(_PAUSE)

@@ -223,16 +223,19 @@ class MortalStore(MemoryStore):
         return written
 
 
-class MortalTransport(httpx.AsyncHTTPTransport):
+class MortalTransport(httpx.AsyncBaseTransport):
     """Each call is two steps: before the mint has it, and after it has done it."""
 
-    def __init__(self, death: Death) -> None:
-        super().__init__()
+    def __init__(self, inner: httpx.AsyncBaseTransport, death: Death) -> None:
+        self._inner = inner
         self._death = death
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self._death.step()
-        response = await super().handle_async_request(request)
+        response = await self._inner.handle_async_request(request)
         await response.aread()
         self._death.step()
         return response
@@ -296,7 +299,7 @@ def test_dead_at_every_step(both: tuple[Nutshell, Nutshell], operation: str, fee
                     scene.start = await mine.held()
                     await prepare(scene, mine)
                 async with wallet(mint, store=MortalStore(store, death), **more) as mine:
-                    mine.tools.http._transport = MortalTransport(death)
+                    mine.tools.http._transport = MortalTransport(mine.tools.http._transport, death)
                     with suppress(Killed):
                         await work(scene, mine)
                 async with wallet(mint, store=store, **more) as mine:
