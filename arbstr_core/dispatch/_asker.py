@@ -72,7 +72,7 @@ class Leave:
         return slot
 
 
-_FREE = Leave()
+FREE = Leave()
 """What an offer needs that has neither a breaker nor a limit: nothing."""
 
 
@@ -92,7 +92,7 @@ class Asker:
         """Leave to ask now, or what is in the way. `slot` is one that was waited for, and comes with it, or goes."""
         entry = self.breakers.enter(offer, early=early)
         if entry is Entry.FREE and offer.max_concurrent is None:
-            return _FREE
+            return FREE
         if entry is Entry.BUSY or entry is Entry.SHUT:
             if slot is not None:
                 slot.give_back()
@@ -125,7 +125,7 @@ class Asker:
             self._failed(key, failed, began, leave.probe)
             raise
         finally:
-            if not kept and leave is not _FREE:
+            if not kept and leave is not FREE:
                 leave.give_back()
         self._answered(key, began, leave.probe, whole=not call.stream)
         return OpenReply(
@@ -136,7 +136,7 @@ class Asker:
             events=found.events,
             rest=found.rest,
             began=began,
-            slot=None if leave is _FREE else leave.keep_slot(),
+            slot=None if leave is FREE else leave.keep_slot(),
         )
 
     def head_start(self, quote: Quote, seconds: float, *, others: bool) -> float:
@@ -173,9 +173,7 @@ class Asker:
         self.standings.served(key, (now - began) * 1000, now)
         if probe is not None:
             probe.use_up()
-        self.breakers.answered(key)
-        if whole:
-            self.breakers.completed(key)
+        self.breakers.answered(key, whole=whole)
 
     def _failed(self, key: tuple[str, str, str], failed: FailedAttempt, began: float, probe: Probe | None) -> None:
         if failed.outcome not in SAID or failed.callers_own:

@@ -109,8 +109,8 @@ class Breakers:
                 del self.shut[key]
         self._soonest = min((self._breakers[key].until for key in self.shut), default=float("inf"))
 
-    def answered(self, key: Key) -> None:
-        """A first byte came."""
+    def answered(self, key: Key, *, whole: bool) -> None:
+        """A first byte came, or all of an answer."""
         breaker = self._breakers.get(key)
         if breaker is not None:
             before = breaker.state
@@ -119,6 +119,8 @@ class Breakers:
                 self.shut.pop(key, None)
                 self._tell(key)
                 _log.warning("%s answers again", _named(key))
+            if whole:
+                self.completed(key)
 
     def completed(self, key: Key) -> None:
         """A reply came to its end."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from arbstr_core.api import Clock, Provider
-from arbstr_core.dispatch._asker import Asker, DispatchRules, Leave
+from arbstr_core.dispatch._asker import FREE, Asker, DispatchRules, Leave
 from arbstr_core.dispatch._attempt import FailedAttempt
 from arbstr_core.dispatch._behind import Behind
 from arbstr_core.dispatch._chase import Chase
@@ -61,56 +61,17 @@ class Dispatch:
         Raises UpstreamRefused where a provider says that the request itself is wrong, else UpstreamFailed or
         UpstreamTimedOut once none is left; ProvidersUnavailable where none could be asked.
         """
-        budget = budget or Unlimited()
-        rules, began = self._rules, self._clock.monotonic()
-        times = 1.0 if call.stream else _times_longer(candidates, rules.first_byte_seconds)
-        seconds, until = rules.first_byte_seconds * times, began + rules.deadline_seconds * times
+        began = self._clock.monotonic()
         failures: list[FailedAttempt] = []
-        leave = self._asker.leave(candidates[0].offer) if self._plain(candidates) else None
-        if isinstance(leave, Leave):
-            first, candidates = candidates[0], candidates[1:]
-            share = min(seconds, rules.deadline_seconds * times / (1 + len(candidates)))
-            found = await self._first(call, first, attempts, failures, began, share, leave, others=bool(candidates))
-            if found is not None:
-                return found
-            if not budget.goes_on(first, failures[0].outcome):
-                candidates = ()
-        chase = Chase(
-            self._asker,
-            call,
-            candidates,
-            attempts,
-            budget,
-            failures=failures,
-            seconds=seconds,
-            until=until,
-            behind=self._behind.follow,
-        )
-        return await chase.run()
-
-    def _plain(self, candidates: Sequence[Quote]) -> bool:
-        """True where the first candidate can be asked, and waited for, without more ado: most calls are like that, and
-        need no tasks."""
-        if self._rules.hedge_seconds and len(candidates) > 1:
-            return False
-        return self._asker.breakers.closed(candidates[0].offer.key)
-
-    async def _first(
-        self,
-        call: ChatCall,
-        quote: Quote,
-        attempts: list[Attempt],
-        failures: list[FailedAttempt],
-        began: float,
-        seconds: float,
-        leave: Leave,
-        *,
-        others: bool,
-    ) -> OpenReply | None:
-        """The reply of the first candidate; None where it failed, which is then in `failures`."""
+        leave = self._at_once(candidates)
+        if leave is None:
+            return await self._chase(call, candidates, attempts, budget, failures, began)
+        first, others = candidates[0], candidates[1:]
         outcome, detail = Outcome.ABANDONED, "the caller left"
         try:
-            opened = await self._asker.ask(call, quote, began, seconds, leave=leave, others=others)
+            times = 1.0 if call.stream else self._times_longer(first)
+            seconds = min(self._rules.first_byte_seconds, self._rules.deadline_seconds / len(candidates)) * times
+            opened = await self._asker.ask(call, first, began, seconds, leave=leave, others=bool(others))
             outcome, detail = Outcome.SERVED, ""
             return opened
         except FailedAttempt as failed:
@@ -118,10 +79,53 @@ class Dispatch:
             failures.append(failed)
         finally:
             ms = int((self._clock.monotonic() - began) * 1000)
-            attempts.append(Attempt(provider=quote.offer.provider, outcome=outcome, ms=ms, detail=detail))
-        if wrong := clients_own(failures[0], quote, attempts):
+            attempts.append(Attempt(provider=first.offer.provider, outcome=outcome, ms=ms, detail=detail))
+        if wrong := clients_own(failures[0], first, attempts):
             raise wrong
-        return None
+        if budget is not None and not budget.goes_on(first, outcome):
+            others = ()
+        return await self._chase(call, others, attempts, budget, failures, began)
+
+    def _at_once(self, candidates: Sequence[Quote]) -> Leave | None:
+        """Leave to ask the first candidate, and to wait for it without more ado: most calls are like that, and need no
+        tasks. None where it is not so easy."""
+        offer = candidates[0].offer
+        hedging = self._rules.hedge_seconds and len(candidates) > 1
+        if hedging or not self._asker.breakers.closed(offer.key):
+            return None
+        if offer.max_concurrent is None:
+            return FREE
+        leave = self._asker.leave(offer)
+        return leave if isinstance(leave, Leave) else None
+
+    async def _chase(
+        self,
+        call: ChatCall,
+        candidates: Sequence[Quote],
+        attempts: list[Attempt],
+        budget: Budget | None,
+        failures: list[FailedAttempt],
+        began: float,
+    ) -> OpenReply:
+        rules = self._rules
+        times = 1.0 if call.stream or not candidates else self._times_longer(candidates[0])
+        chase = Chase(
+            self._asker,
+            call,
+            candidates,
+            attempts,
+            budget or Unlimited(),
+            failures=failures,
+            seconds=rules.first_byte_seconds * times,
+            until=began + rules.deadline_seconds * times,
+            behind=self._behind.follow,
+        )
+        return await chase.run()
+
+    def _times_longer(self, quote: Quote) -> float:
+        """How many times as long as a first byte a whole answer may take."""
+        tokens = quote.output_limit * quote.choices
+        return min(1 + tokens / (_TOKENS_A_SECOND * self._rules.first_byte_seconds), _MOST_TIMES)
 
     async def count_input(self, call: ChatCall, quote: Quote) -> int | None:
         """The input tokens of `call` by the provider's own tokenizer; None where it has none, or does not say in
@@ -155,9 +159,3 @@ class Dispatch:
     async def aclose(self) -> None:
         """End what goes on behind the calls."""
         await self._behind.aclose()
-
-
-def _times_longer(candidates: Sequence[Quote], seconds: float) -> float:
-    """How many times as long as a first byte a whole answer may take."""
-    tokens = max(quote.output_limit * quote.choices for quote in candidates)
-    return min(1 + tokens / _TOKENS_A_SECOND / seconds, _MOST_TIMES)
