@@ -174,6 +174,8 @@ class Breaker:
 
     def open_for(self, now: float, seconds: float, why: str) -> bool:
         """Open it for what is no failed attempt, and firmly; True where that was news."""
+        if self.state is BreakerState.OPEN and self.firm:
+            return False
         self.last = why
         return self._open(now, seconds, firm=True)
 

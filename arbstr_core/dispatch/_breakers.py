@@ -147,9 +147,11 @@ class Breakers:
 
     def overcharged(self, key: Key, agent: str, *, plain: bool) -> None:
         """It bills more for a call of `agent` than its own limits allow. The call is to blame, until a plain one, or
-        another agent's, fares no better."""
-        known = self._suspects.setdefault(key, agent)
-        if plain or known != agent:
+        another agent's, fares no better after it."""
+        known = self._suspects.get(key)
+        if known is None:
+            self._suspects[key] = agent
+        elif plain or known != agent:
             breaker = self._of(key)
             said = "it bills more than its own limits allow"
             if breaker.open_for(self._clock.monotonic(), self.rules.most_open_seconds, said):

@@ -368,6 +368,8 @@ def test_what_it_bills_too_much_is_put_down_to_the_call_until_a_plain_one_or_ano
         assert scene.state("dear") == "closed"
         assert dispatch.standing().shut == {}
         dispatch.overcharged(quote, "ag_one", plain=True)
+        assert scene.state("dear") == "closed", "once may be chance"
+        dispatch.overcharged(quote, "ag_one", plain=True)
         assert scene.state("dear") == "open"
         await asyncio.sleep(599)
         assert scene.state("dear") == "open"
