@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.savings.__main__ import main
 from benchmarks.savings.book import models
-from benchmarks.savings.mixes import EXACT, FAULT_RATES, MIXES, SEEDS, Fault, asks, fault
+from benchmarks.savings.mixes import EXACT, FAULT_RATES, MIXES, SEEDS, Fault, Mix, asks, fault
 from benchmarks.savings.replay import ARBSTR, replay
 from benchmarks.savings.report import GOALS, found, table
 from benchmarks.savings.rivals import paid
@@ -77,9 +77,10 @@ def test_arbstr_pays_what_was_computed_by_hand() -> None:
     assert run.unserved == 0
 
 
+@pytest.mark.parametrize("mix", (EXACT, *MIXES), ids=lambda mix: mix.name)
 @pytest.mark.parametrize("rate", FAULT_RATES)
-def test_with_faults_it_keeps_most_of_what_can_be_saved(rate: float) -> None:
-    run = replay(models()[::5], EXACT, SEEDS[0], rate, 20)
+def test_with_faults_and_learned_outputs_it_keeps_most_of_what_can_be_saved(rate: float, mix: Mix) -> None:
+    run = replay(models()[::6], mix, SEEDS[0], rate, 20)
     shown = found([run])
     assert shown.kept >= GOALS[rate]
     assert f"{rate:.0%} faults" in table(shown)
