@@ -210,7 +210,5 @@ class Breaker:
         self.firm, self.until = firm, until
         if not firm:
             self._opened_for = until - now
-        self._in_a_row = 0
-        self._broken_off = 0
         self._window, self._served, self._failed = now, 0, 0
         return True

@@ -77,7 +77,7 @@ def test_arbstr_pays_what_was_computed_by_hand() -> None:
     assert run.unserved == 0
 
 
-@pytest.mark.parametrize("mix", (EXACT, *MIXES), ids=lambda mix: mix.name)
+@pytest.mark.parametrize("mix", [EXACT, *MIXES], ids=lambda mix: mix.name)
 @pytest.mark.parametrize("rate", FAULT_RATES)
 def test_with_faults_and_learned_outputs_it_keeps_most_of_what_can_be_saved(rate: float, mix: Mix) -> None:
     run = replay(models()[::6], mix, SEEDS[0], rate, 20)

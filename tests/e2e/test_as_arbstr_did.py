@@ -5,13 +5,14 @@ docs/migrating-from-arbstr.md lists where this one differs. Names in brackets ar
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from house import Served, Setup, free_port, instance, run, serving, write
+from house import Served, Setup, free_port, instance, run, serving, until, write
 from upstream import Act, Upstream
 
 BREAKER = "[dispatch.breaker]\nfailures = 3\nopen_seconds = 30\n"
@@ -24,12 +25,12 @@ WRONG = Act(how="status", status=400, body=b'{"error":{"message":"no"}}')
 Told = Callable[[Served, Upstream, Upstream], Awaitable[None]]
 
 
-def told(folder: Path, story: Told) -> None:
+def told(folder: Path, story: Told, breaker: str = BREAKER) -> None:
     """Two providers of one model, `cheap` and `dear`; a circuit opens after three failures, as it did."""
 
     async def whole() -> None:
         with Upstream() as cheap, Upstream() as dear:
-            tables = instance("cheap", cheap.url, CHEAP) + instance("dear", dear.url, DEAR) + BREAKER
+            tables = instance("cheap", cheap.url, CHEAP) + instance("dear", dear.url, DEAR) + breaker
             async with serving(write(folder, tables)) as served:
                 await story(served, cheap, dear)
 
@@ -43,7 +44,7 @@ async def circuit(served: Served, provider: str) -> dict[str, Any]:
 
 
 async def called(served: Served, count: int, **fields: Any) -> list[httpx.Response]:
-    agent = await served.agent()
+    agent = await served.agent("caller")
     return [await served.call(agent, **fields) for _ in range(count)]
 
 
@@ -95,6 +96,63 @@ def test_failures_of_the_provider_count_and_the_callers_do_not(tmp_path: Path, s
     told(tmp_path, story)
 
 
+async def health(served: Served) -> tuple[int, str, list[tuple[str, int]]]:
+    answer = await served.http.get("/health")
+    found = answer.json()
+    rows = [(row["state"], row["failure_count"]) for _, row in sorted(found["providers"].items())]
+    return answer.status_code, found["status"], rows
+
+
+def test_health_says_how_the_circuits_are(tmp_path: Path) -> None:
+    """All closed, two failures, one open, all open, half-open."""
+
+    async def story(served: Served, cheap: Upstream, dear: Upstream) -> None:
+        assert await health(served) == (200, "ok", [("closed", 0), ("closed", 0)])
+        cheap.script("m", BROKEN)
+        await called(served, 2)
+        assert await health(served) == (200, "ok", [("closed", 2), ("closed", 0)])
+        agent = await served.agent("b")
+        await served.call(agent)
+        assert await health(served) == (200, "degraded", [("open", 3), ("closed", 0)])
+        dear.script("m", BROKEN)
+        for _ in range(3):
+            await served.call(agent)
+        assert await health(served) == (503, "unhealthy", [("open", 3), ("open", 3)])
+
+    told(tmp_path, story)
+
+
+def test_half_open_circuits_are_degraded_and_tried_by_one_call(tmp_path: Path) -> None:
+    async def story(served: Served, cheap: Upstream, dear: Upstream) -> None:
+        agent = await served.agent()
+        cheap.script("m", BROKEN)
+        dear.script("m", BROKEN)
+        for _ in range(3):
+            await served.call(agent)
+
+        async def half_open() -> bool | None:
+            found = await health(served)
+            return True if [state for state, _ in found[2]] == ["half_open"] * 2 else None
+
+        await until(half_open)
+        assert (await health(served))[:2] == (200, "degraded")
+        cheap.script("m", Act())
+        dear.script("m", Act())
+        answers = await asyncio.gather(*(served.call(agent) for _ in range(10)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert (await health(served))[2][0] == ("closed", 0)
+
+    told(tmp_path, story, BREAKER.replace("open_seconds = 30", "open_seconds = 0.5"))
+
+
+def test_without_providers_health_is_ok(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with serving(write(tmp_path)) as served:
+            assert await health(served) == (200, "ok", [])
+
+    run(story())
+
+
 def test_the_operator_closes_what_was_mended(tmp_path: Path) -> None:
     async def story(served: Served, cheap: Upstream, dear: Upstream) -> None:
         agent = await served.agent()
@@ -121,19 +179,25 @@ def test_the_cheapest_is_chosen_and_the_rates_are_shown(tmp_path: Path) -> None:
     """The cost cases, but by a call's expected tokens, and in msat."""
 
     async def story(served: Served, cheap: Upstream, dear: Upstream) -> None:
-        route = (await served.admin.post("/admin/route", json={"model": "m", "prompt": "x" * 400})).json()
-        assert [row["provider"] for row in route["candidates"]] == ["providers_openai.cheap", "providers_openai.dear"]
-        offers = {row["provider"]: row for row in (await served.admin.get("/admin/offers")).json()["offers"]}
-        dear_one = offers["providers_openai.dear"]
-        assert (dear_one["input_msat"], dear_one["output_msat"], dear_one["request_msat"]) == (
-            10_000_000,
-            30_000_000,
-            2000,
-        )
-        unknown = await served.admin.post("/admin/route", json={"model": "gone"})
-        assert unknown.status_code == 404
-        anonymous = await served.http.get("/v1/models")
-        assert anonymous.status_code == 401
+        headers = {"authorization": f"Bearer {(await served.agent())['token']}"}
+
+        async def cost(**fields: Any) -> httpx.Response:
+            body = {"model": "m", "messages": [{"role": "user", "content": "x" * 400}], **fields}
+            return await served.http.post("/v1/cost", json=body, headers=headers)
+
+        found = (await cost(max_tokens=100)).json()
+        assert (found["provider"], found["estimated_output_tokens"]) == ("providers_openai.cheap", 100)
+        # All of the body is counted, not the text alone: a template renders more than that, too.
+        assert 100 < found["estimated_input_tokens"] < 130
+        assert found["rate_unit"] == "sats_per_1m_tokens"
+        assert found["rates"] == {"input_rate_sats_per_1m": 1000, "output_rate_sats_per_1m": 5000, "base_fee_sats": 0}
+        assert (await cost(model="gone")).status_code == 404
+        assert (await served.http.post("/v1/cost", json={})).status_code == 401
+        cheap.script("m", BROKEN)
+        await called(served, 3)
+        found = (await cost(max_tokens=100)).json()
+        assert found["provider"] == "providers_openai.dear", "an open circuit is not what a call would cost"
+        assert found["rates"]["base_fee_sats"] == 2
 
     told(tmp_path, story)
 
