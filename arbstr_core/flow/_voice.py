@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from arbstr_core.metering import Bill, Meter, Seen
 from arbstr_core.types import CallFacts, ChatCall, Quote
-from arbstr_core.wire import FromChat, Glimpse, codec_of, interpreter
+from arbstr_core.wire import Glimpse, Interpreter, codec_of, interpreter
 
 _RECEIPT = "x-arbstr-receipt"
 
@@ -17,7 +17,7 @@ class Voice:
     def __init__(self, call: ChatCall, meter: Meter) -> None:
         self._call = call
         self._meter = meter
-        self._interpreter: FromChat | None = None
+        self._interpreter: Interpreter | None = None
         self._provider = ""
 
     def begin(self, quote: Quote) -> None:
@@ -25,7 +25,7 @@ class Voice:
         self._provider = quote.offer.provider
         if quote.translated is not None:
             self._meter.listen(quote.translated)
-            self._interpreter = interpreter(self._call.endpoint)
+            self._interpreter = interpreter(self._call)
 
     def events(self, batch: bytes) -> tuple[bytes, Seen]:
         """Events that came together: what of them the caller gets, and what the last one looked at is."""

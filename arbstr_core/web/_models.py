@@ -92,7 +92,7 @@ def _model(row: ModelRow, as_of_ms: int) -> dict[str, Any]:
 def spoken(offers: Sequence[Offer]) -> set[Endpoint]:
     """The endpoints by which one of `offers` can be reached."""
     found = {endpoint for offer in offers for endpoint in offer.endpoints}
-    return found | {Endpoint.MESSAGES} if Endpoint.CHAT in found else found
+    return found | {Endpoint.MESSAGES, Endpoint.RESPONSES} if Endpoint.CHAT in found else found
 
 
 def _largest(sizes: Iterable[int | None]) -> int | None:

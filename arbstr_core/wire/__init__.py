@@ -6,14 +6,13 @@ from arbstr_core.wire._call import codec_of, interpreter, read_call, translated
 from arbstr_core.wire._chat_reply import glimpse, plain_text
 from arbstr_core.wire._codec import Codec
 from arbstr_core.wire._content import Content, look_into, server_tools
-from arbstr_core.wire._from_chat import FromChat
 from arbstr_core.wire._glimpse import Glimpse
 from arbstr_core.wire._json import DuplicateKey, MalformedJson, Span, members, splice
 from arbstr_core.wire._knobs import suffixed
 from arbstr_core.wire._prefix import Mark, marks, shared_bytes
 from arbstr_core.wire._sse import DONE, EventTooLarge, SseFramer, broke_off, event_data, events_in, sendable
 from arbstr_core.wire._tidy import Tidy
-from arbstr_core.wire._to_chat import Untranslatable
+from arbstr_core.wire._translation import Interpreter, Untranslatable
 
 __all__ = [
     "DONE",
@@ -22,8 +21,8 @@ __all__ = [
     "Content",
     "DuplicateKey",
     "EventTooLarge",
-    "FromChat",
     "Glimpse",
+    "Interpreter",
     "MalformedJson",
     "Mark",
     "Span",

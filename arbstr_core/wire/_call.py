@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from arbstr_core.types import BadRequest, ChatCall, Endpoint
 from arbstr_core.wire._chat import ChatCodec, CompletionsCodec, EmbeddingsCodec
 from arbstr_core.wire._codec import Codec
-from arbstr_core.wire._from_chat import FromChat
 from arbstr_core.wire._json import DuplicateKey, MalformedJson, Span, members
 from arbstr_core.wire._knobs import read_knobs
+from arbstr_core.wire._message_from_chat import MessageFromChat
+from arbstr_core.wire._message_to_chat import messages_to_chat
 from arbstr_core.wire._messages import MessagesCodec
 from arbstr_core.wire._reading import Reader
+from arbstr_core.wire._response_from_chat import ResponseFromChat
+from arbstr_core.wire._response_to_chat import response_to_chat
 from arbstr_core.wire._responses import ResponsesCodec
-from arbstr_core.wire._to_chat import Untranslatable, messages_to_chat
+from arbstr_core.wire._translation import Interpreter, Untranslatable
 
 _MOST_OF_A_NAME = 256
 _LARGE_BYTES = 400_000
@@ -78,8 +81,7 @@ def read_call(
     )
 
 
-_TO_CHAT = {Endpoint.MESSAGES: messages_to_chat}
-_FROM_CHAT = {Endpoint.MESSAGES: FromChat}
+_TO_CHAT = {Endpoint.MESSAGES: messages_to_chat, Endpoint.RESPONSES: response_to_chat}
 
 
 def translated(call: ChatCall) -> ChatCall | None:
@@ -104,9 +106,9 @@ def translated(call: ChatCall) -> ChatCall | None:
         raise Untranslatable(str(bad), bad.param or "messages") from None
 
 
-def interpreter(endpoint: Endpoint) -> FromChat:
-    """What puts the reply of a chat into the words of `endpoint`."""
-    return _FROM_CHAT[endpoint]()
+def interpreter(call: ChatCall) -> Interpreter:
+    """What puts the reply of a chat into the words in which `call` was made."""
+    return ResponseFromChat(call) if call.endpoint is Endpoint.RESPONSES else MessageFromChat()
 
 
 def _model(read: Reader) -> str:

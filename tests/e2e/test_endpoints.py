@@ -245,7 +245,7 @@ def test_messages_reach_a_provider_that_speaks_chat_alone(tmp_path: Path) -> Non
             assert ended["charged_msat"] == 5 * INPUT + 4 * OUTPUT
             wordless = await post(served, agent, "messages", **system, container="c_1")
             assert (wordless.status_code, wordless.json()["error"]["param"]) == (400, "container")
-            nobody = await post(served, agent, "responses", model="chats")
+            nobody = await post(served, agent, "completions", model="chats")
             assert (nobody.status_code, "does not speak" in nobody.text) == (400, True)
             await served.verified()
 
@@ -295,6 +295,36 @@ endpoints = ["chat/completions"]
 input = "1000 sat"
 output = "4000 sat"
 """
+
+
+def test_responses_reach_a_provider_that_speaks_chat_alone(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with serving(setup(tmp_path, TRANSLATED)) as served:
+            agent = await served.agent()
+            asked = {"model": "chats", "instructions": "Be short", "metadata": {"a": "b"}}
+            whole = (await post(served, agent, "responses", **asked)).json()
+            assert (whole["object"], whole["status"], whole["metadata"]) == ("response", "completed", {"a": "b"})
+            assert said("responses", whole) == "one two three four"
+            assert (whole["usage"]["input_tokens"], whole["usage"]["output_tokens"]) == (5, 4)
+            cut = (await post(served, agent, "responses", **asked, max_output_tokens=2)).json()
+            assert (cut["status"], cut["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+            stream = await post(served, agent, "responses", **asked, stream=True)
+            found = list(events(stream.text))
+            assert [each["sequence_number"] for _, each in found] == list(range(len(found)))
+            assert [kind for kind, _ in found if not kind.endswith(".delta")] == [
+                *("response.created", "response.in_progress", "response.output_item.added"),
+                *("response.content_part.added", "response.output_text.done", "response.content_part.done"),
+                *("response.output_item.done", "response.completed"),
+            ]
+            assert streamed("responses", stream.text) == "one two three four"
+            assert found[-1][1]["response"]["usage"]["total_tokens"] == 9
+            ended = await served.ended(stream.headers["x-request-id"])
+            assert ended["charged_msat"] == 5 * INPUT + 4 * OUTPUT
+            wordless = await post(served, agent, "responses", **asked, previous_response_id="resp_1")
+            assert (wordless.status_code, wordless.json()["error"]["param"]) == (400, "previous_response_id")
+            await served.verified()
+
+    run(story())
 
 
 def test_who_leaves_is_charged_what_the_call_used(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_cost_providers_health_and_receipts(tmp_path: Path) -> None:
                     "output_msat": 4 * 10**6,
                     "request_msat": 0,
                 }
-                assert model["endpoints"] == ["chat/completions", "messages"]
+                assert model["endpoints"] == ["chat/completions", "messages", "responses"]
                 listed = await served.http.get("/v1/models", headers=headers(agent))
                 assert (model in listed.json()["data"], listed.json()["has_more"]) == (True, False)
 

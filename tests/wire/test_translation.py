@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbstr_core.types import ChatCall, Endpoint, Feature
-from arbstr_core.wire import FromChat, Untranslatable, read_call, translated
+from arbstr_core.wire import Untranslatable, interpreter, read_call, translated
 
 USER = {"role": "user", "content": "hi"}
 PNG = {"type": "base64", "media_type": "image/png", "data": "QUJD"}
@@ -154,7 +154,7 @@ def test_other_endpoints_are_not_translated() -> None:
 
 def whole(message: dict[str, Any], finish: str = "stop", **more: Any) -> dict[str, Any]:
     said = {"id": "c1", "model": "up", "choices": [{"message": message, "finish_reason": finish}], **more}
-    return dict(json.loads(FromChat().whole(json.dumps(said).encode())))
+    return dict(json.loads(interpreter(called()).whole(json.dumps(said).encode())))
 
 
 def test_a_whole_reply() -> None:
@@ -189,7 +189,7 @@ def test_a_whole_reply() -> None:
 
 def accumulated(*chunks: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """(the message that a client puts together, the events) of a stream of chunks."""
-    voice = FromChat()
+    voice = interpreter(called())
     out = b"".join(voice.events(b"data: " + json.dumps(chunk).encode() + b"\n\n") for chunk in chunks) + voice.last()
     found = []
     for block in out.decode().removesuffix("\n\n").split("\n\n"):
@@ -276,11 +276,11 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["choices", "usage", "id", "model"]), JSON) | JSON)
 def test_no_chunk_breaks_it(said: Any) -> None:
-    voice = FromChat()
+    voice = interpreter(called())
     data = json.dumps(said).encode()
     voice.events(b"data: " + data + b"\n\n")
     voice.last()
-    json.loads(FromChat().whole(data))
+    json.loads(interpreter(called()).whole(data))
 
 
 @given(st.dictionaries(st.sampled_from(["messages", "system", "tools", "tool_choice", "thinking", "odd"]), JSON))

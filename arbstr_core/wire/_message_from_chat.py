@@ -11,14 +11,13 @@ from typing import Any
 import msgspec
 
 from arbstr_core.wire._sse import event_data, events_in
+from arbstr_core.wire._translation import Json, dicts, document
 from arbstr_core.wire._usage import salvaged
-
-Json = dict[str, Any]
 
 _STOPS = {"length": "max_tokens", "tool_calls": "tool_use", "function_call": "tool_use", "content_filter": "refusal"}
 
 
-class FromChat:
+class MessageFromChat:
     """Puts one reply into Anthropic's words. A stream is `events` as they come, and `last` at its end."""
 
     def __init__(self) -> None:
@@ -33,8 +32,8 @@ class FromChat:
 
     def whole(self, body: bytes) -> bytes:
         """The message that the body of a chat stands for."""
-        said = _document(body)
-        choice = next(iter(_dicts(said.get("choices"))), {})
+        said = document(body)
+        choice = next(iter(dicts(said.get("choices"))), {})
         message = choice.get("message")
         content = _content(message if isinstance(message, dict) else {})
         self._note(choice, said)
@@ -52,7 +51,7 @@ class FromChat:
         for event in events_in(batch):
             data = event_data(event)
             if data is not None:
-                self._chunk(_document(data), out)
+                self._chunk(document(data), out)
         return b"".join(out)
 
     def last(self) -> bytes:
@@ -65,7 +64,7 @@ class FromChat:
         return b"".join(out)
 
     def _chunk(self, said: Json, out: list[bytes]) -> None:
-        choices = _dicts(said.get("choices"))
+        choices = dicts(said.get("choices"))
         self._note({}, said)
         if choices or said.get("usage"):
             self._begin(said, out)
@@ -85,7 +84,7 @@ class FromChat:
                     self._stop, kind = "refusal", "text"
                 self._block(kind, {"type": kind, key: ""} | ({"signature": ""} if kind == "thinking" else {}), out)
                 self._say_delta(self._blocks - 1, {"type": f"{kind}_delta", key: text}, out)
-        for place, call in enumerate(_dicts(delta.get("tool_calls"))):
+        for place, call in enumerate(dicts(delta.get("tool_calls"))):
             self._tool(call, place, out)
 
     def _tool(self, call: Json, place: int, out: list[bytes]) -> None:
@@ -160,7 +159,7 @@ def _content(message: Json) -> list[Json]:
     for text in (message.get("content"), message.get("refusal")):
         if isinstance(text, str) and text:
             blocks.append({"type": "text", "text": text})
-    for number, call in enumerate(_dicts(message.get("tool_calls"))):
+    for number, call in enumerate(dicts(message.get("tool_calls"))):
         function = call.get("function")
         function = function if isinstance(function, dict) else {}
         name, given = str(function.get("name") or ""), _arguments(function.get("arguments"))
@@ -189,18 +188,6 @@ def _head(said: Json) -> Json:
         "role": "assistant",
         "model": said.get("model") if isinstance(said.get("model"), str) else "",
     }
-
-
-def _document(data: bytes) -> Json:
-    try:
-        said = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
-def _dicts(value: Any) -> list[Json]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _say(out: list[bytes], kind: str, **more: Any) -> None:

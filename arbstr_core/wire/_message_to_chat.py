@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-Json = dict[str, Any]
+from arbstr_core.wire._translation import LISTED, RAWS, Json, Untranslatable, text_of
 
 _THINKING = ((2048, "low"), (8192, "medium"))
 """Budgets up to so many tokens, as an effort; a larger one is `high`"""
@@ -22,22 +22,12 @@ _AS_IT_IS = {"model": "model", "max_tokens": "max_tokens", "temperature": "tempe
 _LEFT_OUT = frozenset({"cache_control", "service_tier", "provider"})
 """They change neither the answer nor what it is made of: what providers of chats keep, they keep unasked."""
 _TOOL_KEYS = frozenset({"name", "description", "input_schema", "strict", "type", "cache_control"})
-_RAWS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_LISTED = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
-
-
-class Untranslatable(ValueError):
-    """The request says something that a chat has no word for; `field` is where."""
-
-    def __init__(self, reason: str, field: str) -> None:
-        super().__init__(reason)
-        self.field = field
 
 
 def messages_to_chat(body: bytes) -> bytes:
     """The body of a chat that asks for the same. Raises Untranslatable."""
     try:
-        return msgspec.json.encode(_chat(_RAWS.decode(body)))
+        return msgspec.json.encode(_chat(RAWS.decode(body)))
     except (msgspec.MsgspecError, RecursionError) as bad:
         raise Untranslatable(f"cannot be put into the words of a chat: {bad}", "messages") from None
 
@@ -92,7 +82,7 @@ def _tools(asked: list[dict[str, msgspec.Raw]]) -> Json:
 
 
 def _tool(tool: dict[str, msgspec.Raw]) -> Json:
-    kind = _text(tool.get("type")) or "custom"
+    kind = text_of(tool.get("type")) or "custom"
     unknown = sorted(name for name in tool.keys() - _TOOL_KEYS if bytes(tool[name]) not in (b"null", b"false"))
     if kind != "custom" or unknown:
         said = f"tools of type {kind}" if kind != "custom" else f"{unknown[0]} in a tool"
@@ -133,16 +123,16 @@ def _messages(asked: Mapping[str, msgspec.Raw]) -> Iterator[Json]:
     system = asked.get("system")
     if system is not None and bytes(system) != b"null":
         yield {"role": "system", "content": _joined(system, "system")}
-    for number, message in enumerate(_LISTED.decode(asked["messages"])):
+    for number, message in enumerate(LISTED.decode(asked["messages"])):
         content = message.get("content", msgspec.Raw(b'""'))
         place = f"messages[{number}].content"
-        role = _text(message.get("role"))
+        role = text_of(message.get("role"))
         if role == "assistant":
             yield _assistant(content, place)
         elif bytes(content)[:1] == b'"':
             yield {"role": role or "user", "content": content}
         else:
-            yield from _turn(_LISTED.decode(content), place)
+            yield from _turn(LISTED.decode(content), place)
 
 
 def _turn(blocks: list[dict[str, msgspec.Raw]], place: str) -> Iterator[Json]:
@@ -150,10 +140,10 @@ def _turn(blocks: list[dict[str, msgspec.Raw]], place: str) -> Iterator[Json]:
     parts: list[Json] = []
     for number, block in enumerate(blocks):
         where = f"{place}[{number}]"
-        if _text(block.get("type")) == "tool_result":
+        if text_of(block.get("type")) == "tool_result":
             content = block.get("content", msgspec.Raw(b'""'))
             text, pictures = _result(content, where)
-            yield {"role": "tool", "tool_call_id": _text(block.get("tool_use_id")), "content": text}
+            yield {"role": "tool", "tool_call_id": text_of(block.get("tool_use_id")), "content": text}
             parts += pictures
         else:
             parts.append(_part(block, where))
@@ -166,8 +156,8 @@ def _result(content: msgspec.Raw, place: str) -> tuple[Any, list[Json]]:
     """What a tool gave: its text, and the pictures, which no message of a tool can have."""
     if bytes(content)[:1] != b"[":
         return content, []
-    parts = [_part(block, f"{place}.content[{number}]") for number, block in enumerate(_LISTED.decode(content))]
-    texts = [_text(part["text"]) for part in parts if part["type"] == "text"]
+    parts = [_part(block, f"{place}.content[{number}]") for number, block in enumerate(LISTED.decode(content))]
+    texts = [text_of(part["text"]) for part in parts if part["type"] == "text"]
     return "\n".join(texts), [part for part in parts if part["type"] != "text"]
 
 
@@ -176,13 +166,13 @@ def _assistant(content: msgspec.Raw, place: str) -> Json:
     if bytes(content)[:1] == b'"':
         return {"role": "assistant", "content": content}
     texts, calls = [], []
-    for number, block in enumerate(_LISTED.decode(content)):
-        kind = _text(block.get("type"))
+    for number, block in enumerate(LISTED.decode(content)):
+        kind = text_of(block.get("type"))
         if kind == "text":
-            texts.append(_text(block.get("text")))
+            texts.append(text_of(block.get("text")))
         elif kind == "tool_use":
             function = {"name": block.get("name"), "arguments": bytes(block.get("input", b"{}")).decode()}
-            calls.append({"id": _text(block.get("id")), "type": "function", "function": function})
+            calls.append({"id": text_of(block.get("id")), "type": "function", "function": function})
         elif kind not in ("thinking", "redacted_thinking"):
             raise Untranslatable(f"speaks chat/completions alone, which has no {kind} of a model", f"{place}[{number}]")
     said: Json = {"role": "assistant", "content": "".join(texts) if texts or not calls else None}
@@ -192,18 +182,18 @@ def _assistant(content: msgspec.Raw, place: str) -> Json:
 def _joined(raw: msgspec.Raw, place: str) -> Any:
     if bytes(raw)[:1] == b'"':
         return raw
-    parts = [_part(block, f"{place}[{number}]") for number, block in enumerate(_LISTED.decode(raw))]
-    return "\n\n".join(_text(part["text"]) for part in parts)
+    parts = [_part(block, f"{place}[{number}]") for number, block in enumerate(LISTED.decode(raw))]
+    return "\n\n".join(text_of(part["text"]) for part in parts)
 
 
 def _part(block: dict[str, msgspec.Raw], place: str) -> Json:
-    match _text(block.get("type")):
+    match text_of(block.get("type")):
         case "text":
             return {"type": "text", "text": block.get("text", msgspec.Raw(b'""'))}
         case "image":
             return {"type": "image_url", "image_url": {"url": _url(block, place)}}
         case "document":
-            return _document(msgspec.json.decode(block.get("source", b"{}")), _text(block.get("title")), place)
+            return _document(msgspec.json.decode(block.get("source", b"{}")), text_of(block.get("title")), place)
         case kind:
             raise Untranslatable(f"speaks chat/completions alone, which has no {kind}", place)
 
@@ -228,13 +218,3 @@ def _document(source: Any, title: str, place: str) -> Json:
             return {"type": "file", "file": file}
         case _:
             raise Untranslatable("speaks chat/completions alone, which has no such document", place)
-
-
-def _text(raw: Any) -> str:
-    """The text in a member; of anything else its JSON."""
-    if raw is None:
-        return ""
-    if isinstance(raw, str):
-        return raw
-    value = msgspec.json.decode(raw)
-    return value if isinstance(value, str) else bytes(raw).decode()
