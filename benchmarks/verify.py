@@ -49,10 +49,24 @@ async def _measure(folder: Path, transfers: int, url: str, rounds: int) -> Verif
         numbers = iter(range(transfers))
         await asyncio.gather(*(_calls(vault, numbers) for _ in range(TASKS)))
         await vault.seal()
-        runs = [await _verified(vault) for _ in range(rounds)]
     finally:
         await database.close()
-    return min(runs, key=lambda run: run.seconds)
+    return await _again(folder, url, rounds)
+
+
+def again(folder: Path, url: str, rounds: int = 3) -> VerifyRun:
+    """The best of `rounds` verifications of a database that is there."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_again(folder, url, rounds))
+
+
+async def _again(folder: Path, url: str, rounds: int) -> VerifyRun:
+    database = Database.open(url, data_dir=folder, clock=LoopClock(), schemas=[schema()])
+    try:
+        vault = Vault(database, boot_id="bench")
+        return min([await _verified(vault) for _ in range(rounds)], key=lambda run: run.seconds)
+    finally:
+        await database.close()
 
 
 async def _agents(vault: Vault) -> None:

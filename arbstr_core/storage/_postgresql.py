@@ -37,7 +37,8 @@ _BY_KEY = {
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
 }
-_READING = {"default_transaction_read_only": "on"}
+# Reading is by key as well, or page by page: to compile a statement, or to start helpers for it, takes longer than it.
+_READING = {"default_transaction_read_only": "on", "jit": "off", "max_parallel_workers_per_gather": "0"}
 # A network that swallows everything is noticed in seconds, by the server as well. Over a Unix socket they mean nothing.
 _NETWORK = {
     "tcp_keepalives_idle": "5",

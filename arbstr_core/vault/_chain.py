@@ -32,6 +32,8 @@ class Walk:
         self.head = _audit.Head()
         self.sealed = 0
         self.pending = 0
+        self.well = False
+        """whether it came to the end, and nothing was wrong"""
         self._known = sorted(known, key=lambda each: each.audit_seq)
         self._met = 0
 
@@ -46,7 +48,9 @@ class Walk:
             wrong = self._follow_pending(connection)
             if wrong is not None:
                 return wrong
-        return self._lost()
+        wrong = self._lost()
+        self.well = wrong is None
+        return wrong
 
     def _follow(self, page: Sequence[Sequence[Any]]) -> str | None:
         head = self.head

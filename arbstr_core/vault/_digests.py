@@ -18,6 +18,7 @@ from arbstr_core.storage import Dialect
 from arbstr_core.vault import _audit
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._audit import DIGEST_BYTES
+from arbstr_core.vault._checks import ENDED, WRONG_RECEIPT
 from arbstr_core.vault._rows import HOLD_SMALL, TRANSFER_COLUMNS
 from arbstr_core.vault._said import PAGE, Said, empty_page
 
@@ -41,44 +42,56 @@ def _json(dialect: Dialect, table: sa.Table, columns: Sequence[str], name: str) 
         return f"json_array({', '.join(named)})"
     texts = []
     for column, each in zip(columns, named, strict=True):
-        is_text = not isinstance(table.c[column].type, sa.Integer)
-        text = f"to_json({each})::text" if is_text else f"{each}::text"
-        texts.append(f"coalesce({text}, 'null')" if table.c[column].nullable else text)
-    return f"('[' || {' || chr(44) || '.join(texts)} || ']')"
-
-
-def _together(dialect: Dialect, line: str, order: str) -> str:
-    if dialect is Dialect.SQLITE:
-        return f"group_concat({line}, '')"
-    return f"string_agg({line}, '' ORDER BY {order})"
+        text = each if isinstance(table.c[column].type, sa.Integer) else f"to_json({each})"
+        texts.append(f"coalesce({text}::text, 'null')" if table.c[column].nullable else text)
+    inside = ", ',', ".join(texts)
+    return f"concat('[', {inside}, ']')"
 
 
 def _hold_line(dialect: Dialect) -> str:
     window = _json(dialect, t.HOLD_WINDOW, WINDOW_SMALL, "w")
     order = 'w.agent_id COLLATE "C", w.kind COLLATE "C"'
-    more = f"SELECT {_together(dialect, window, order)} FROM hold_window w WHERE w.hold_seq = x.seq"
+    together = f"group_concat({window}, '')"
+    if dialect is Dialect.POSTGRESQL:
+        together = f"string_agg({window}, '' ORDER BY {order})"
+    more = f"SELECT {together} FROM hold_window w WHERE w.hold_seq = x.seq"
     small = _json(dialect, t.HOLD, HOLD_SMALL, "x")
     return f"{small} || CASE WHEN x.windows = 0 THEN '' ELSE coalesce(({more}), '') END || '|' || x.candidates"
 
 
+_RECEIPTS = "transfer x LEFT JOIN receipt r ON r.hold_seq = x.hold_seq"
+
+
 def _transfer_line(dialect: Dialect) -> str:
-    entry = _together(dialect, _json(dialect, t.ENTRY, ENTRY_SMALL, "e"), "e.n")
-    more = f"SELECT {entry} FROM entry e WHERE e.transfer_seq = x.seq"
-    body = "SELECT r.body FROM receipt r WHERE r.hold_seq = x.hold_seq"
-    small = _json(dialect, t.TRANSFER, TRANSFER_COLUMNS, "x")
-    return f"{small} || coalesce(({more}), '') || '|' || coalesce(({body}), '')"
+    entry, small = _json(dialect, t.ENTRY, ENTRY_SMALL, "e"), _json(dialect, t.TRANSFER, TRANSFER_COLUMNS, "x")
+    more = f"(SELECT group_concat({entry}, '') FROM entry e WHERE e.transfer_seq = x.seq)"
+    if dialect is Dialect.POSTGRESQL:
+        more = "e.lines"
+    return f"{small} || coalesce({more}, '') || '|' || coalesce(r.body, '')"
 
 
-def _query(dialect: Dialect, table: str, line: str) -> str:
+def _transfers_with(dialect: Dialect) -> str:
+    """Transfers, with what their line is made of. PostgreSQL puts the entries of a page together in one go, in the
+    order of their key; SQLite is faster one by one."""
+    if dialect is Dialect.SQLITE:
+        return _RECEIPTS
+    entry = _json(dialect, t.ENTRY, ENTRY_SMALL, "e")
+    ordered = "SELECT * FROM entry WHERE transfer_seq BETWEEN {0} AND {1} ORDER BY transfer_seq, n"
+    lines = f"SELECT transfer_seq, string_agg({entry}, '') AS lines FROM ({ordered}) AS e GROUP BY transfer_seq"
+    return f"{_RECEIPTS} LEFT JOIN ({lines}) AS e ON e.transfer_seq = x.seq"
+
+
+def _query(dialect: Dialect, rows: str, line: str, wrong: str) -> str:
     """How many rows, the first and the last number; SQLite's lines with NUL between, or PostgreSQL's digests and
-    numbers."""
+    numbers; and how many are `wrong` in what is digested by none."""
+    page = f"FROM {rows} WHERE x.seq BETWEEN {{0}} AND {{1}}"
     if dialect is Dialect.SQLITE:
         made = f"CAST(group_concat({line}, char(0)) AS BLOB), NULL"
-    else:
-        digest = f"substr(sha256(convert_to({line}, 'UTF8')), 1, {DIGEST_BYTES})"
-        numbers = "string_agg(int8send(x.seq), ''::bytea ORDER BY x.seq)"
-        made = f"string_agg({digest}, ''::bytea ORDER BY x.seq), {numbers}"
-    return f"SELECT count(*), min(x.seq), max(x.seq), {made} FROM {table} x WHERE x.seq BETWEEN {{0}} AND {{1}}"
+        return f"SELECT count(*), min(x.seq), max(x.seq), {made}, count(*) FILTER (WHERE {wrong}) {page}"
+    digest = f"substr(sha256(convert_to({line}, 'UTF8')), 1, {DIGEST_BYTES})"
+    made = "string_agg(digest, ''::bytea), string_agg(int8send(seq), ''::bytea)"
+    ordered = f"SELECT x.seq, {digest} AS digest, {wrong} AS wrong {page} ORDER BY x.seq"
+    return f"SELECT count(*), min(seq), max(seq), {made}, count(*) FILTER (WHERE wrong) FROM ({ordered}) AS page"
 
 
 def _holds(connection: sa.Connection, page: int) -> list[tuple[int, str, bytes]]:
@@ -127,13 +140,20 @@ def _bounds(page: int) -> tuple[int, int]:
     return page * PAGE, page * PAGE + PAGE - 1
 
 
-def _made(kind: str, line: Callable[[Dialect], str]) -> dict[Dialect, str]:
-    return {dialect: _query(dialect, kind, line(dialect)) for dialect in Dialect}
-
-
 KINDS = (
-    Kind(name="hold", lines=_made("hold", _hold_line), one_by_one=_holds),
-    Kind(name="transfer", lines=_made("transfer", _transfer_line), one_by_one=_transfers),
+    Kind(
+        name="hold",
+        lines={dialect: _query(dialect, "hold x", _hold_line(dialect), "1 = 0") for dialect in Dialect},
+        one_by_one=_holds,
+    ),
+    Kind(
+        name="transfer",
+        lines={
+            dialect: _query(dialect, _transfers_with(dialect), _transfer_line(dialect), WRONG_RECEIPT)
+            for dialect in Dialect
+        },
+        one_by_one=_transfers,
+    ),
 )
 
 
@@ -146,8 +166,10 @@ def pages(connection: sa.Connection, kind: Kind, said: Said) -> list[int]:
 def first_other(connection: sa.Connection, kind: Kind, page: int, said: Said) -> str | None:
     """The first row of a page that is not what the audit says, is not there, or should not be."""
     meant = said.pages[kind.name].get(page) or empty_page()
-    if _digests(connection, kind, page) == meant.digests:
-        return None
+    found, wrong = _digests(connection, kind, page)
+    told = ENDED(connection) if wrong else None
+    if told is not None or found == meant.digests:
+        return told
     there = kind.one_by_one(connection, page)
     for seq, name, digest in there:
         at = seq % PAGE
@@ -162,25 +184,25 @@ def first_other(connection: sa.Connection, kind: Kind, page: int, said: Said) ->
     return None
 
 
-def _digests(connection: sa.Connection, kind: Kind, page: int) -> bytearray | None:
-    """The digests of a page by number; None where only one by one can they be made out."""
+def _digests(connection: sa.Connection, kind: Kind, page: int) -> tuple[bytearray | None, int]:
+    """The digests of a page by number, None where only one by one can they be made out; and how many rows are wrong."""
     dialect = Dialect(connection.dialect.name)
     query = kind.lines[dialect].format(*_bounds(page))
-    count, first, last, made, numbers = connection.exec_driver_sql(query).one()
+    count, first, last, made, numbers, wrong = connection.exec_driver_sql(query).one()
     found = bytearray(PAGE * DIGEST_BYTES)
     if not count:
-        return found
+        return found, 0
     digests = _of_lines(made) if dialect is Dialect.SQLITE else bytes(made)
     if len(digests) != count * DIGEST_BYTES:
-        return None
+        return None, wrong
     if count == last - first + 1:
         _put(found, first, digests)
     elif numbers is None:
-        return None
+        return None, wrong
     else:
         for n, seq in enumerate(struct.unpack(f">{count}q", numbers)):
             _put(found, seq, digests[n * DIGEST_BYTES : (n + 1) * DIGEST_BYTES])
-    return found
+    return found, wrong
 
 
 def _put(found: bytearray, first: int, digests: bytes) -> None:

@@ -1,109 +1,159 @@
-"""Replays the ledger: what the entries make of each account, and that each account's history hangs together."""
+"""Replays the ledger entry by entry: each transfer balances and stays in its realm, the entries make what each account
+says, and each account's history hangs together."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
 
 import msgspec
 import sqlalchemy as sa
 
-from arbstr_core.storage import Dialect
-from arbstr_core.vault._checks import SIGNED
+from arbstr_core.vault._columns import Column, columns, pages
 
-_PAGE = 20_000
-_MADE = f"""SELECT account_id, sum({SIGNED.format("")}), count(*) FROM entry
-WHERE transfer_seq > {{0}} AND transfer_seq <= {{1}} GROUP BY account_id"""
-_END = f"SELECT max(n) FROM (SELECT {{1}} AS n FROM {{0}} WHERE {{1}} > {{2}} ORDER BY {{1}} LIMIT {_PAGE}) AS page"
-_ACCOUNTS = "SELECT id, name, realm, kind, constrained, posted_msat FROM account ORDER BY id"
+_ENTRIES = """SELECT account_id, transfer_seq, previous_seq,
+CASE side WHEN 'debit' THEN amount_msat ELSE -amount_msat END AS msat FROM entry
+WHERE transfer_seq > {0} AND transfer_seq <= {1} ORDER BY transfer_seq, n"""
+_REALMS = """SELECT min(realm), max(realm), count(*), min(seq), max(seq) FROM transfer
+WHERE seq > {0} AND seq <= {1}"""
+_TRANSFERS = "SELECT seq FROM transfer WHERE seq > {0} AND seq <= {1} ORDER BY seq"
+_ELSEWHERE = """SELECT e.transfer_seq, e.n FROM entry e LEFT JOIN transfer x ON x.seq = e.transfer_seq
+LEFT JOIN account a ON a.id = e.account_id WHERE e.transfer_seq > {0} AND e.transfer_seq <= {1}
+AND (x.seq IS NULL OR a.realm IS DISTINCT FROM x.realm) ORDER BY 1, 2 LIMIT 1"""
+_HOLDS = "SELECT account_id, seq, previous_seq FROM hold WHERE seq > {0} AND seq <= {1} ORDER BY seq"
+_ACCOUNTS = "SELECT id, name, realm, kind, constrained, posted_msat, last_transfer FROM account ORDER BY id"
 _ASSETS = frozenset({"asset", "cost"})
 _OWED = frozenset({"agent", "seller", "temp"})
-_Triple = tuple[int, int, int | None]
-_TRIPLES = msgspec.json.Decoder(list[_Triple])
 
 
-class Totals(msgspec.Struct):
-    """What `balances` counts on its way."""
+class Account(msgspec.Struct, frozen=True, array_like=True):
+    """An account as it says it is."""
 
-    entries: int = 0
-    sum_msat: int = 0
+    id: int
+    name: str
+    realm: str
+    kind: str
+    constrained: int
+    posted: int
+    last_transfer: int
 
 
-def balances(totals: Totals, connection: sa.Connection) -> str | None:
-    """The first account whose balance is not what its entries make, or realm that cannot pay what it owes."""
-    made: dict[int, int] = defaultdict(int)
-    for page in pages(connection, "entry", "transfer_seq"):
-        for account, debits, count in connection.exec_driver_sql(_MADE.format(*page)):
-            made[account] += int(debits)
-            totals.entries += count
-            totals.sum_msat += int(debits)
-    sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for id, name, realm, kind, constrained, posted in connection.exec_driver_sql(_ACCOUNTS):
-        debits = made.pop(id, 0)
-        balance = debits if kind in _ASSETS else -debits
-        sums[realm][kind] += balance
-        sums[realm][""] += debits
-        if constrained and posted != balance:
-            return f"account {name} ({realm}): posted is {posted} msat, its entries make {balance}"
-        if kind == "clearing" and balance:
-            return f"account {name} ({realm}): {balance} msat are left in it, and nothing should be"
-    if made:
-        return f"there are entries of account number {min(made)}, which is not there"
-    for realm, by_kind in sums.items():
-        owed = sum(by_kind[kind] for kind in _OWED)
-        if by_kind[""]:
-            return f"realm {realm}: its entries make {by_kind['']} msat, not 0"
-        if by_kind["asset"] < owed:
-            return f"realm {realm}: assets are {by_kind['asset']} msat, less than what is owed, {owed} msat"
-    return None
+class Entries:
+    """All entries, in the order in which they were written."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sum_msat = 0
+        self._made: dict[int, int] = defaultdict(int)
+        self._last: dict[int, int] = {}
+        self._broken: str | None = None
+
+    def run(self, connection: sa.Connection) -> str | None:
+        """The first thing wrong, of those that matter most."""
+        accounts = {row[0]: Account(*row) for row in connection.exec_driver_sql(_ACCOUNTS)}
+        constrained = {id for id, account in accounts.items() if account.constrained}
+        elsewhere = None
+        for page in pages(connection, "entry", "transfer_seq"):
+            names = ("account_id", "transfer_seq", "previous_seq", "msat")
+            ids, seqs, previous, amounts = columns(connection, names, _ENTRIES.format(*page))
+            self.count += len(ids)
+            wrong = self._follow(ids, seqs, previous, amounts, constrained)
+            if wrong is not None:
+                return wrong
+            if elsewhere is None and not _at_home(connection, page, accounts, ids, seqs):
+                elsewhere = _elsewhere(connection, page)
+        self.sum_msat = sum(self._made.values())
+        return elsewhere or self._balances(accounts) or self._broken or self._ends(accounts)
+
+    def _follow(
+        self, ids: Column, seqs: Column, previous: Column, amounts: Column, constrained: set[int]
+    ) -> str | None:
+        """Go along a page; the first transfer that does not balance."""
+        made, last = self._made, self._last
+        current, balance = 0, 0
+        # Four of these a transfer: nothing more than needed is done for each.
+        for id, seq, before, msat in zip(ids, seqs, previous, amounts, strict=True):
+            if seq != current:
+                if balance:
+                    break
+                current = seq
+            balance += msat
+            made[id] += msat
+            if before is not None or id in constrained:
+                if last.get(id, 0) != before and self._broken is None:
+                    self._broken = _out_of_line("transfer", seq, before, last.get(id, 0))
+                last[id] = seq
+        if balance:
+            return f"transfer {current}: its entries do not balance, {balance} msat are too much on one side"
+        return None
+
+    def _balances(self, accounts: dict[int, Account]) -> str | None:
+        """The first account whose balance is not what its entries make, or realm that cannot pay what it owes."""
+        sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for id, account in accounts.items():
+            debits = self._made.get(id, 0)
+            balance = debits if account.kind in _ASSETS else -debits
+            sums[account.realm][account.kind] += balance
+            sums[account.realm][""] += debits
+            called = f"account {account.name} ({account.realm})"
+            if account.constrained and account.posted != balance:
+                return f"{called}: posted is {account.posted} msat, its entries make {balance}"
+            if account.kind == "clearing" and balance:
+                return f"{called}: {balance} msat are left in it, and nothing should be"
+        unknown = self._made.keys() - accounts.keys()
+        if unknown:
+            return f"there are entries of account number {min(unknown)}, which is not there"
+        for realm, by_kind in sums.items():
+            owed = sum(by_kind[kind] for kind in _OWED)
+            if by_kind[""]:
+                return f"realm {realm}: its entries make {by_kind['']} msat, not 0"
+            if by_kind["asset"] < owed:
+                return f"realm {realm}: assets are {by_kind['asset']} msat, less than what is owed, {owed} msat"
+        return None
+
+    def _ends(self, accounts: dict[int, Account]) -> str | None:
+        for id, account in accounts.items():
+            if self._last.get(id, 0) != account.last_transfer:
+                return _other_end(account.name, "transfer", self._last.get(id, 0), account.last_transfer)
+        return None
+
+
+def _at_home(
+    connection: sa.Connection, page: tuple[int, int], accounts: dict[int, Account], ids: Column, seqs: Column
+) -> bool:
+    """True where all transfers of a page are of one realm and there, and so are the accounts of its entries."""
+    low, high, count, first, last = connection.exec_driver_sql(_REALMS.format(*page)).one()
+    used = set(ids)
+    if low is None or low != high or any(id not in accounts or accounts[id].realm != low for id in used):
+        return False
+    if count == last - first + 1:
+        return bool(seqs[0] >= first and seqs[-1] <= last)
+    (there,) = columns(connection, ("seq",), _TRANSFERS.format(*page))
+    return set(seqs) <= set(there)
+
+
+def _elsewhere(connection: sa.Connection, page: tuple[int, int]) -> str | None:
+    row = connection.exec_driver_sql(_ELSEWHERE.format(*page)).first()
+    return None if row is None else f"entry {row[1]} of transfer {row[0]}: its account is of another realm"
 
 
 def hold_chains(connection: sa.Connection) -> str | None:
     """The first hold that does not follow from the one before of its account."""
-    query = "SELECT x.account_id, x.seq, x.previous_seq FROM hold x WHERE {0} ORDER BY x.seq"
-    return _broken(connection, "hold", _triples(connection, "hold", "seq", query))
-
-
-def transfer_chains(connection: sa.Connection) -> str | None:
-    """The first entry that does not follow from the one before of its account."""
-    query = (
-        "SELECT x.account_id, x.transfer_seq, x.previous_seq FROM entry x JOIN account a ON a.id = x.account_id"
-        " WHERE (a.constrained = 1 OR x.previous_seq IS NOT NULL) AND {0} ORDER BY x.transfer_seq, x.n"
-    )
-    return _broken(connection, "transfer", _triples(connection, "entry", "transfer_seq", query))
-
-
-def _broken(connection: sa.Connection, kind: str, triples: Iterable[_Triple]) -> str | None:
-    last: dict[int, int] = {}
-    for account, seq, previous in triples:
-        before = last.get(account, 0)
-        if before != previous:
-            return f"{kind} number {seq} says that number {previous} was before it in its account; it was {before}"
-        last[account] = seq
-    rows = connection.exec_driver_sql(f"SELECT id, name, last_{kind} FROM account ORDER BY id")
-    for id, name, end in rows:
+    last: dict[int | None, int] = {}
+    for page in pages(connection, "hold", "seq"):
+        ids, seqs, previous = columns(connection, ("account_id", "seq", "previous_seq"), _HOLDS.format(*page))
+        for id, seq, before in zip(ids, seqs, previous, strict=True):
+            if last.get(id, 0) != before:
+                return _out_of_line("hold", seq, before, last.get(id, 0))
+            last[id] = seq
+    for id, name, end in connection.exec_driver_sql("SELECT id, name, last_hold FROM account ORDER BY id"):
         if last.get(id, 0) != end:
-            return f"account {name}: its last {kind} is number {last.get(id, 0)}, and it says {end}"
+            return _other_end(name, "hold", last.get(id, 0), end)
     return None
 
 
-def pages(connection: sa.Connection, table: str, number: str) -> Iterator[tuple[int, int]]:
-    """(last of the page before, last) of the numbers of a table: what is done with a page fits the processor's cache,
-    and numbers may have gaps."""
-    last = 0
-    while (end := connection.exec_driver_sql(_END.format(table, number, last)).scalar()) is not None:
-        yield last, end
-        last = end
+def _out_of_line(kind: str, seq: int | None, previous: int | None, before: int) -> str:
+    return f"{kind} number {seq} says that number {previous} was before it in its account; it was {before}"
 
 
-def _triples(connection: sa.Connection, table: str, number: str, query: str) -> Iterator[_Triple]:
-    """(account, number, number before) in order; SQLite gives a page of them as one text."""
-    sqlite = Dialect(connection.dialect.name) is Dialect.SQLITE
-    for last, end in pages(connection, table, number):
-        page = query.format(f"x.{number} > {last} AND x.{number} <= {end}")
-        if sqlite:
-            text = f"WITH page(a, b, c) AS ({page}) SELECT json_group_array(json_array(a, b, c)) FROM page"
-            yield from _TRIPLES.decode(connection.exec_driver_sql(text).scalar_one())
-        else:
-            for row in connection.exec_driver_sql(page):
-                yield row[0], row[1], row[2]
+def _other_end(account: str, kind: str, last: int, said: int) -> str:
+    return f"account {account}: its last {kind} is number {last}, and it says {said}"

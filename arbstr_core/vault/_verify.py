@@ -6,18 +6,16 @@ that is told is the one that matters most, whichever was found first.
 
 from __future__ import annotations
 
-import enum
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from arbstr_core.storage import Dialect, Schema
-from arbstr_core.vault import _checks, _digests, _replay, _windows
+from arbstr_core.vault import _checks, _digests, _ends, _replay, _windows
 from arbstr_core.vault._chain import Walk
 from arbstr_core.vault._checks import Check
 from arbstr_core.vault._guarded import unguarded
@@ -35,11 +33,11 @@ def verify(
 ) -> Verification:
     """Everything, on connections that see the same snapshot of what `schemas` make; the first thing wrong is named."""
     walk = Walk(known)
-    totals = _replay.Totals()
+    entries = _replay.Entries()
     shape = unguarded(connections[0], schemas)
     counts: Sequence[int] = (0, 0, 0)
     try:
-        found = [*_shared_out(connections, _tasks(connections[0], walk, totals)), shape]
+        found = [*_shared_out(connections, _tasks(connections[0], walk, entries)), shape]
         counts = connections[0].exec_driver_sql(_COUNTS).one()
     except DBAPIError:
         if shape is None:
@@ -51,10 +49,10 @@ def verify(
     return Verification(
         ok=bad is None,
         transfers=transfers,
-        sum_msat=totals.sum_msat,
+        sum_msat=entries.sum_msat,
         open_holds=open_holds,
         agents=agents,
-        entries=totals.entries,
+        entries=entries.count,
         audit_rows=walk.sealed + walk.pending,
         pending_rows=walk.pending,
         checkpoints=len(known),
@@ -62,39 +60,39 @@ def verify(
     )
 
 
-class _Turn(enum.IntEnum):
-    """When a check can be done: the walk along the audit comes first, for some compare with what the audit says."""
+class _Task:
+    """A check, and the tasks that must be done before: it compares with what they found on their way."""
 
-    WALK = 0
-    AFTER = 1
-    ANY = 2
-
-
-class _Task(msgspec.Struct, frozen=True):
-    """A check, and when it can be done."""
-
-    check: Check
-    turn: _Turn = _Turn.ANY
+    def __init__(self, check: Check, *after: _Task) -> None:
+        self.check = check
+        self.after = after
 
 
-def _tasks(connection: sa.Connection, walk: Walk, totals: _replay.Totals) -> list[_Task]:
+def _tasks(connection: sa.Connection, walk: Walk, entries: _replay.Entries) -> list[_Task]:
     """In order of how much what they find would matter."""
     dialect = Dialect(connection.dialect.name)
-    replays: list[Check] = [partial(_replay.balances, totals), _replay.hold_chains, _replay.transfer_chains]
-    told: list[Check] = [
-        *(partial(_others, walk, kind) for kind in _digests.KINDS),
-        partial(_standing, walk),
-        partial(_limits, walk),
-    ]
+    ends = _ends.Ends()
+    walked, ended = _Task(walk.run), _Task(ends.run)
+    digests = [_Task(partial(_others, walk, kind), walked) for kind in _digests.KINDS]
     return [
-        *(_Task(check) for check in (*_checks.ledger(dialect), *replays)),
-        _Task(walk.run, _Turn.WALK),
-        *(_Task(check, _Turn.AFTER) for check in told),
+        _Task(entries.run),
+        ended,
+        *(_Task(check) for check in _checks.ledger(dialect)),
+        _Task(_replay.hold_chains),
+        walked,
+        *digests,
+        _Task(partial(_standing, walk), walked),
+        _Task(partial(_limits, walk, ends), walked, ended),
         *(_Task(check) for check in _checks.damaged(connection)),
     ]
 
 
+# Nothing can be compared with what the audit says where that is wrong itself.
+
+
 def _others(walk: Walk, kind: _digests.Kind, connection: sa.Connection) -> str | None:
+    if not walk.well:
+        return None
     for page in _digests.pages(connection, kind, walk.said):
         found = _digests.first_other(connection, kind, page, walk.said)
         if found is not None:
@@ -103,22 +101,22 @@ def _others(walk: Walk, kind: _digests.Kind, connection: sa.Connection) -> str |
 
 
 def _standing(walk: Walk, connection: sa.Connection) -> str | None:
-    return next(walk.standing.differences(connection), None)
+    return next(walk.standing.differences(connection), None) if walk.well else None
 
 
-def _limits(walk: Walk, connection: sa.Connection) -> str | None:
-    return _windows.windows(connection, walk.said, walk.standing.terms)
+def _limits(walk: Walk, ends: _ends.Ends, connection: sa.Connection) -> str | None:
+    return _windows.windows(connection, walk.said, walk.standing.terms, ends.days) if walk.well else None
 
 
 class _Shared:
-    """What is still to be done: the walk first, what waits for it as soon as it is over, the rest meanwhile."""
+    """What is still to be done. What others wait for comes first, then what has waited, which is the longest."""
 
     def __init__(self, tasks: Sequence[_Task]) -> None:
         self.found: list[str | None] = [None] * len(tasks)
         self._tasks = tasks
-        # What waits for the walk is the longest.
-        self._left = sorted(range(len(tasks)), key=lambda n: tasks[n].turn)
-        self._over = False
+        waited_for = {id(before) for task in tasks for before in task.after}
+        self._left = sorted(range(len(tasks)), key=lambda n: (id(tasks[n]) not in waited_for, not tasks[n].after))
+        self._done: set[int] = set()
         self._moved = threading.Condition()
 
     def work(self, connection: sa.Connection) -> None:
@@ -127,26 +125,19 @@ class _Shared:
             try:
                 self.found[place] = self._tasks[place].check(connection)
             finally:
-                if self._tasks[place].turn is _Turn.WALK:
-                    self._end_walk(place)
+                with self._moved:
+                    self._done.add(id(self._tasks[place]))
+                    self._moved.notify_all()
 
     def _next(self) -> int | None:
         with self._moved:
             while self._left:
-                ready = next((n for n in self._left if self._over or self._tasks[n].turn is not _Turn.AFTER), None)
+                ready = next((n for n in self._left if all(id(t) in self._done for t in self._tasks[n].after)), None)
                 if ready is not None:
                     self._left.remove(ready)
                     return ready
                 self._moved.wait()
             return None
-
-    def _end_walk(self, place: int) -> None:
-        with self._moved:
-            self._over = True
-            if self.found[place] is not None:
-                # Nothing can be compared with what the audit says where that is wrong itself.
-                self._left = [n for n in self._left if self._tasks[n].turn is not _Turn.AFTER]
-            self._moved.notify_all()
 
 
 def _shared_out(connections: Sequence[sa.Connection], tasks: Sequence[_Task]) -> list[str | None]:

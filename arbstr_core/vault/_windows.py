@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-import msgspec
 import sqlalchemy as sa
 
 from arbstr_core.vault._checks import SIGNED
-from arbstr_core.vault._replay import pages
+from arbstr_core.vault._columns import pages
+from arbstr_core.vault._ends import UNAPPROVED, Key, Window
 from arbstr_core.vault._said import Said
 from arbstr_core.vault._standing import Terms
 
 _TENTH_OF_MINUTE_MS = 6_000
-Key = tuple[str, str, int]
-"""(agent, kind, start of the window)"""
-
 # What a hold counts for: what it holds, then what was charged.
-_FIGURES = """sum(CASE h.state WHEN 'held' THEN h.amount_msat ELSE coalesce(x.amount_msat, 0) END),
-max(CASE WHEN h.approval_id IS NULL THEN h.amount_msat ELSE 0 END), min(h.seq), max(h.seq)"""
-_OWN = f"""SELECT h.agent_id, 'day', h.window_start_ms, {_FIGURES} FROM hold h
-LEFT JOIN transfer x ON x.hold_seq = h.seq WHERE h.seq > {{0}} AND h.seq <= {{1}} GROUP BY 1, 3"""
+_FIGURES = f"""sum(CASE h.state WHEN 'held' THEN h.amount_msat ELSE coalesce(x.amount_msat, 0) END),
+{UNAPPROVED}, min(h.seq), max(h.seq)"""
 _OTHER = f"""SELECT w.agent_id, w.kind, w.window_start_ms, {_FIGURES} FROM hold_window w
 JOIN hold h ON h.seq = w.hold_seq LEFT JOIN transfer x ON x.hold_seq = h.seq
 WHERE w.kind IN ('day', 'minute') AND w.hold_seq > {{0}} AND w.hold_seq <= {{1}} GROUP BY 1, 2, 3"""
@@ -46,26 +41,11 @@ JOIN account a ON a.id = e.account_id AND a.name = 'cost:attempt' WHERE w.kind =
 _COUNTED = "SELECT agent_id, window_start_ms, used FROM bucket WHERE kind = '{0}' ORDER BY 1, 2"
 
 
-class Window(msgspec.Struct):
-    """What the holds that count in a window make of it."""
-
-    msat: int = 0
-    single: int = 0
-    first: int = 0
-    last: int = 0
-    corrected: bool = False
-
-    def add(self, msat: int, single: int, first: int, last: int) -> None:
-        """More of them."""
-        self.msat += int(msat)
-        self.single = max(self.single, single)
-        self.first = min(self.first or first, first)
-        self.last = max(self.last, last)
-
-
-def windows(connection: sa.Connection, said: Said, terms: dict[str, list[Terms]]) -> str | None:
-    """The first bucket or hold that is wrong."""
-    made = _made(connection)
+def windows(
+    connection: sa.Connection, said: Said, terms: dict[str, list[Terms]], days: dict[Key, Window]
+) -> str | None:
+    """The first bucket or hold that is wrong; `days` are what holds make of their own agents' days."""
+    made = _made(connection, days)
     parents = dict(tuple(row) for row in connection.exec_driver_sql("SELECT id, parent_id FROM agent"))
     limits = _Limits(said, terms, parents)
     wrong = _first_bucket(connection, made, limits)
@@ -82,13 +62,12 @@ def _attempts(connection: sa.Connection) -> dict[tuple[str, int], int]:
     return {(row[0], row[1]): int(row[2]) for row in connection.exec_driver_sql(_ATTEMPTS)}
 
 
-def _made(connection: sa.Connection) -> dict[Key, Window]:
+def _made(connection: sa.Connection, days: dict[Key, Window]) -> dict[Key, Window]:
     """What the holds make of each window."""
-    made: dict[Key, Window] = {}
-    for table, number, query in (("hold", "seq", _OWN), ("hold_window", "hold_seq", _OTHER)):
-        for page in pages(connection, table, number):
-            for agent, kind, start, *figures in connection.exec_driver_sql(query.format(*page)):
-                made.setdefault((agent, kind, start), Window()).add(*figures)
+    made = dict(days)
+    for page in pages(connection, "hold_window", "hold_seq"):
+        for agent, kind, start, *figures in connection.exec_driver_sql(_OTHER.format(*page)):
+            made.setdefault((agent, kind, start), Window()).add(*figures)
     for query in _CORRECTIONS:
         for agent, kind, start, msat in connection.exec_driver_sql(query):
             window = made.setdefault((agent, kind, start), Window())
