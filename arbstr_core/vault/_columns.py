@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from arbstr_core.storage import Dialect
 
 _ROWS = {Dialect.SQLITE: 20_000, Dialect.POSTGRESQL: 2_000}
-"""In a page: what is done with it fits the processor's cache; PostgreSQL joins more of them by reading all of a table."""
+"""In a page: what is done with it fits the processor's cache; PostgreSQL joins more of them by reading whole tables."""
 _END = "SELECT max(n) FROM (SELECT {1} AS n FROM {0} WHERE {1} > {2} ORDER BY {1} LIMIT {3}) AS page"
 _NUMBERS = msgspec.json.Decoder(list[int | None])
 

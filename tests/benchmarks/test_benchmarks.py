@@ -108,7 +108,7 @@ def test_growth_is_measured_and_the_old_ledger_verified(tmp_path: Path) -> None:
     # What does not depend on the machine is the same from the beginning.
     assert 0.8 < found.pages_ratio < 1.2
     assert 0.8 < found.instructions_ratio < 1.2
-    assert verify.again(tmp_path, growth.URL, rounds=1).transfers == 5000
+    assert verify.again(tmp_path, growth.URL, rounds=1).transfers >= 5000
 
 
 def test_routing_decisions_are_measured() -> None:
