@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import arbstr_wallet_cashu
 import httpx
@@ -15,10 +16,23 @@ from arbstr_wallet_cashu._rail import CashuRail
 from arbstr_wallet_cashu._tokens import read
 from mints import Lossy
 
-from arbstr_core.api import InvoiceTarget, Msat, Paid, Payment, PaymentRef, PaymentTarget, Store, TokenTarget, Unknown
+from arbstr_core.api import (
+    InvoiceTarget,
+    Msat,
+    Paid,
+    Payment,
+    PaymentRef,
+    PaymentTarget,
+    RailUnavailable,
+    Store,
+    TokenTarget,
+    Unknown,
+)
 from arbstr_core.plugins import LoopClock
 from arbstr_core.storage import Cipher, Database, PluginStore
 from arbstr_core.testing import KitTools, MemoryStore, configure, kit_tools
+
+T = TypeVar("T")
 
 SAT = 1000
 _NO_TLS = ssl.create_default_context()
@@ -92,7 +106,8 @@ class Wallet:
     async def token(self, sat: int, key: str = "", **more: Any) -> str:
         """A token that was issued."""
         key = key or self.key("token")
-        paid = await self.pay(self.token_target(sat, key, **more), key)
+        target = self.token_target(sat, key, **more)
+        paid = await self.ended(target, key, await self.pay(target, key))
         assert isinstance(paid, Paid), f"a token should be issued: {paid!r}"
         return paid.token
 
@@ -114,6 +129,15 @@ class Wallet:
                 return first
             first = await self.look(target, key)
         raise AssertionError(f"the payment does not end: {first!r}")
+
+    async def again(self, step: Callable[[], Awaitable[T]]) -> T:
+        """As the kernel does: the same call with the same key, until there is an answer."""
+        for _ in range(20):
+            try:
+                return await step()
+            except RailUnavailable:
+                await asyncio.sleep(0.02)
+        raise AssertionError("asked again and again, and the rail is not available")
 
 
 @asynccontextmanager

@@ -50,12 +50,13 @@ class Invoices:
         """Ask the mints about the invoices that are due, and take the coins of those that are paid."""
         purse, now = self._purse, self._purse.clock.monotonic()
         waiting: dict[str, list[InvoiceJob]] = {}
-        for name in await purse.book.open_jobs(PREFIX):
-            job = await purse.book.job(name)
-            if not isinstance(job, InvoiceJob) or not purse.places.knows(job.mint):
-                continue
-            if all_now or self._due.get(name, 0.0) <= now:
-                waiting.setdefault(job.mint, []).append(job)
+        names = await purse.book.open_jobs(PREFIX)
+        self._due = {name: self._due.get(name, 0.0) for name in names}
+        for name in names:
+            if all_now or self._due[name] <= now:
+                job = await purse.book.job(name)
+                if isinstance(job, InvoiceJob) and purse.places.knows(job.mint):
+                    waiting.setdefault(job.mint, []).append(job)
         for mint, jobs in waiting.items():
             await self._poll(purse.places.named(mint), jobs, now)
 

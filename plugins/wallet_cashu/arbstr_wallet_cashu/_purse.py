@@ -24,6 +24,7 @@ from arbstr_wallet_cashu._tokens import Coin
 T = TypeVar("T")
 
 _ANEW = 5
+_ELSEWHERE = "another process has just done this; ask again"
 
 
 class Locked(RailUnavailable):
@@ -156,8 +157,10 @@ class Purse:
             draft.put(place.name, coin.y(), held)
 
     async def inputs(self, place: Place, ys: Sequence[str]) -> list[Input]:
-        """A job's coins as the mint takes them."""
+        """A job's coins as the mint takes them. Raises RailUnavailable where somebody has just ended the job."""
         coins = await self.book.coins(place.name)
+        if any(y not in coins for y in ys):
+            raise RailUnavailable(_ELSEWHERE)
         return [Input(id=coins[y].keyset, amount=coins[y].amount, secret=coins[y].secret, C=coins[y].C) for y in ys]
 
     async def swapped(
@@ -168,8 +171,7 @@ class Purse:
         Raises MintRefused where it never will; MintSilent where nobody knows: then it can be done again.
         """
         for _ in range(_ANEW):
-            job = await self.book.job(name)
-            assert job is not None, f"the job {name} was written down"
+            job = await self._open(name)
             try:
                 return await self.exchange.swap(place, inputs, getattr(job, field), again=again)
             except MintRefused as refused:
@@ -177,10 +179,18 @@ class Purse:
                     raise MintSilent(f"{place.url} is at it already: {refused}") from None
                 if refused.code not in (*STALE_KEYSET, SIGNED):
                     raise
+                await self._open(name)
                 self.noticed(place, refused)
                 await place.refresh()
                 await self.book.change(lambda draft: self.anew(draft, place, name, field))
         raise MintSilent(f"{place.url} signs none of {_ANEW} sets of outputs")
+
+    async def _open(self, name: str) -> AnyJob:
+        """A job that has not ended. Raises RailUnavailable where another process was faster: then ask again."""
+        job = await self.book.job(name)
+        if job is None or job.state.ended:
+            raise RailUnavailable(_ELSEWHERE)
+        return job
 
     def noticed(self, place: Place, refused: MintRefused) -> None:
         """Outputs that were never made are signed: the mint knows a later purse than this one."""
@@ -190,7 +200,8 @@ class Purse:
     async def anew(self, draft: Draft, place: Place, name: str, field: str = "tries") -> AnyJob:
         """Outputs of the same amounts with new counters, in the keyset in use."""
         job = await draft.job(name)
-        assert job is not None, f"the job {name} was written down"
+        if job is None or job.state.ended:
+            raise RailUnavailable(_ELSEWHERE)
         tries: tuple[Outputs, ...] = getattr(job, field)
         made: list[Outputs] = []
         for output in tries[-1]:

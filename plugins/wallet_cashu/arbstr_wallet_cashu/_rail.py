@@ -215,7 +215,7 @@ class CashuRail(WalletRail):
         sat = amount // _SAT
         sat += spending_fee([ppk] * sat.bit_length())
         mints = [place.url for place in self.purse.places.all]
-        return request(amount=sat, mints=mints, memo=memo, label="")
+        return request(amount=sat, mints=mints, memo=memo)
 
     async def deposits(self, since: str) -> AsyncIterator[Deposit]:
         """The book's lines of what came in, and those that are written from now on."""

@@ -131,9 +131,9 @@ def write(token: Token) -> str:
     return "cashuB" + _text(cbor2.dumps({**body, "m": token.mint, "u": token.unit}))
 
 
-def request(*, amount: int, mints: Sequence[str], memo: str, label: str) -> str:
+def request(*, amount: int, mints: Sequence[str], memo: str) -> str:
     """A payment request (NUT-18) for a token of `amount` sat, once, of one of `mints`; the answer goes in a header."""
-    body: dict[str, Any] = {"i": label, "a": amount, "u": SAT, "s": True, "m": list(mints)}
+    body: dict[str, Any] = {"a": amount, "u": SAT, "s": True, "m": list(mints)}
     if memo:
         body["d"] = memo
     return "creqA" + _text(cbor2.dumps(body))

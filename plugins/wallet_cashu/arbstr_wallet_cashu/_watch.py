@@ -98,7 +98,10 @@ class Watch:
         for space in Space:
             first = await self._purse.book.counter(space, keyset)
             ahead = self._purse.exchange.ahead(space, keyset, range(first, first + _PROBED))
-            if await place.mint.restore(ahead):
+            signed = await place.mint.restore(ahead)
+            # What a job took meanwhile is no sign: counters are taken before they are used.
+            taken = await self._purse.book.counter(space, keyset) - first
+            if any(output.B_ in signed for output in ahead[taken:]):
                 place.ahead()
                 return
         place.settled()

@@ -4,7 +4,7 @@ lost or made, nothing happens twice, and asking again with the same key ends it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -26,7 +26,6 @@ from arbstr_core.testing import MemoryStore
 
 FUNDS = 60_000
 AMOUNT = 777
-TRIES = 10
 MOST_STEPS = 60
 
 
@@ -50,19 +49,9 @@ async def nothing(scene: Scenario, mine: Wallet) -> None:
     """No preparation."""
 
 
-async def again(step: Callable[[], Awaitable[Any]]) -> Any:
-    """As the kernel does: the same call with the same key, until there is an answer."""
-    for _ in range(TRIES):
-        try:
-            return await step()
-        except RailUnavailable:
-            continue
-    raise AssertionError("asked again and again, and the rail is not available")
-
-
 async def end_of(mine: Wallet, target: Any, key: str) -> Paid | Failed:
     """As the kernel does: pay for what was quoted, and look where that is not the end."""
-    limit = (await again(lambda: mine.rail.quote(target, target.amount_msat))).fee_limit_msat
+    limit = (await mine.again(lambda: mine.rail.quote(target, target.amount_msat))).fee_limit_msat
 
     async def once() -> Paid | Failed:
         found = await mine.rail.pay(target, target.amount_msat, fee_limit=limit, key=key)
@@ -72,7 +61,7 @@ async def end_of(mine: Wallet, target: Any, key: str) -> Paid | Failed:
             raise RailUnavailable(found.reason)
         return found
 
-    return await again(once)
+    return await mine.again(once)
 
 
 async def deposit(scene: Scenario, mine: Wallet) -> None:
@@ -82,7 +71,7 @@ async def deposit(scene: Scenario, mine: Wallet) -> None:
         if (await mine.purse.book.job("invoice:" + scene.key("in"))).state != "done":
             raise RailUnavailable("not yet")
 
-    await again(once)
+    await mine.again(once)
     assert await mine.held() == scene.start + AMOUNT
 
 
@@ -91,7 +80,7 @@ async def give(scene: Scenario, mine: Wallet) -> None:
 
 
 async def receive(scene: Scenario, mine: Wallet) -> None:
-    took = await again(lambda: mine.rail.receive(scene.given, key=scene.key("take")))
+    took = await mine.again(lambda: mine.rail.receive(scene.given, key=scene.key("take")))
     assert await mine.held() == scene.start + took.amount_msat // SAT
     assert took.amount_msat + took.fee_msat == AMOUNT * SAT
 
@@ -103,7 +92,7 @@ async def send(scene: Scenario, mine: Wallet, **more: Any) -> None:
         assert await mine.held() == scene.start
         return
     assert await mine.held() == scene.start - AMOUNT - found.fee_msat // SAT
-    took = await again(lambda: scene.hers.rail.receive(found.token, key=scene.key("hers")))
+    took = await scene.hers.again(lambda: scene.hers.rail.receive(found.token, key=scene.key("hers")))
     assert took.amount_msat + took.fee_msat == AMOUNT * SAT
 
 
@@ -148,7 +137,7 @@ async def issue(scene: Scenario, mine: Wallet) -> None:
 
 async def reclaim(scene: Scenario, mine: Wallet) -> None:
     before = (await mine.purse.book.job(f"pay:{scene.given.key}")).fee
-    back = await again(lambda: mine.rail.reclaim(scene.given, key=scene.key("back")))
+    back = await mine.again(lambda: mine.rail.reclaim(scene.given, key=scene.key("back")))
     assert back.amount_msat + back.fee_msat == AMOUNT * SAT
     assert await mine.held() == scene.start - before - back.fee_msat // SAT
 
@@ -171,7 +160,7 @@ async def tidy(scene: Scenario, mine: Wallet) -> None:
         if await mine.purse.book.open_jobs():
             raise RailUnavailable("not yet")
 
-    await again(once)
+    await mine.again(once)
     costs = [each.amount_msat async for each in mine.rail.costs("")][scene.given :]
     assert await mine.held() == scene.start - sum(costs) // SAT
 

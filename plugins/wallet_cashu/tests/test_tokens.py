@@ -142,7 +142,7 @@ def test_how_mints_are_compared(given: str, same: str) -> None:
 
 
 def test_nut18_a_request_says_what_is_wanted() -> None:
-    text = request(amount=21, mints=["https://mint.example"], memo="a call", label="x1")
+    text = request(amount=21, mints=["https://mint.example"], memo="a call")
     body = cbor2.loads(base64.urlsafe_b64decode(text[5:] + "=" * (-len(text[5:]) % 4)))
     assert text.startswith("creqA")
-    assert body == {"i": "x1", "a": 21, "u": "sat", "s": True, "m": ["https://mint.example"], "d": "a call"}
+    assert body == {"a": 21, "u": "sat", "s": True, "m": ["https://mint.example"], "d": "a call"}

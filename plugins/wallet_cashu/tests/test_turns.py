@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import arbstr_wallet_cashu
@@ -224,8 +225,13 @@ def test_two_processes_share_a_purse(free: Nutshell, postgres_url: str, tmp_path
 
             async def busy(mine: Wallet, name: str) -> list[str]:
                 out = [mine.token(61 + at, key=f"{name}-{at}") for at in range(4)]
-                took = [mine.rail.receive(token, key=f"{name}-take-{at}") for at, token in enumerate(given)]
-                done = await asyncio.gather(*out, *took, return_exceptions=True)
+                took = [
+                    mine.again(partial(mine.rail.receive, token, key=f"{name}-take-{at}"))
+                    for at, token in enumerate(given)
+                ]
+                # Meanwhile the watch takes what is open for interrupted, and does it as well.
+                nosy = [mine.rail.watch.go_on() for _ in range(3)]
+                done = await asyncio.gather(*out, *nosy, *took, return_exceptions=True)
                 assert not [each for each in done if isinstance(each, Exception) and not isinstance(each, BadRequest)]
                 return [each for each in done if isinstance(each, str)]
 
