@@ -19,6 +19,10 @@ class Refusal(Exception):
     """A payment is not made, and nothing was sent for it."""
 
 
+class Short(Refusal):
+    """There is not enough at hand now; there may be later."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a mint wants for paying an invoice, and the coins it would get, in sat."""
 
@@ -47,7 +51,8 @@ class Planning:
 
     async def plan(self, target: InvoiceTarget, most: int | None = None) -> Plan:
         """The first mint that can pay `target` for a fee of at most `most` sat. Raises Refusal, RailUnavailable."""
-        why, silent = [], []
+        why: list[Refusal] = []
+        silent: list[str] = []
         for place in self._purse.places.all:
             try:
                 await place.ready()
@@ -55,10 +60,11 @@ class Planning:
             except RailUnavailable as unavailable:
                 silent.append(str(unavailable))
             except Refusal as refused:
-                why.append(f"{place.url}: {refused}")
+                why.append(type(refused)(f"{place.url}: {refused}"))
+        said = "; ".join([*silent, *(str(each) for each in why)])
         if silent:
-            raise RailUnavailable("; ".join(silent + why))
-        raise Refusal("; ".join(why))
+            raise RailUnavailable(said)
+        raise next((Short for each in why if isinstance(each, Short)), Refusal)(said)
 
     async def _plan(self, place: Place, target: InvoiceTarget, most: int | None) -> Plan:
         if not place.info.supports(_MELTING):
@@ -77,7 +83,7 @@ class Planning:
         coins = choose(self._purse.priced(place, free), need)
         if coins is None:
             have = sum(coin.amount for coin in free.values())
-            raise Refusal(f"the purse has {have} sat there that it can spend now, and {need} are needed with fees")
+            raise Short(f"the purse has {have} sat there that it can spend now, and {need} are needed with fees")
         plan = Plan(place=place.name, quote=quote, coins=tuple(coins), need=need)
         if most is not None and plan.cost > most:
             raise Refusal(f"it reserves {plan.cost} sat for fees, and the limit is {most}")

@@ -43,7 +43,7 @@ from arbstr_wallet_cashu._judging import Judging
 from arbstr_wallet_cashu._keysets import fee as spending_fee
 from arbstr_wallet_cashu._melts import Melts
 from arbstr_wallet_cashu._outcomes import never, payment_of, target_of
-from arbstr_wallet_cashu._planning import Planning, Refusal
+from arbstr_wallet_cashu._planning import Planning, Refusal, Short
 from arbstr_wallet_cashu._purse import Purse
 from arbstr_wallet_cashu._records import AnyJob, CostLine, DepositLine, MeltJob, PaymentLine, SendJob, State
 from arbstr_wallet_cashu._sends import PREFIX, Sends, gone
@@ -121,6 +121,8 @@ class CashuRail(WalletRail):
         if isinstance(target, InvoiceTarget):
             try:
                 plan = await self._planning.plan(target)
+            except Short as short:
+                raise RailUnavailable(f"this cannot be paid now: {short}") from None
             except Refusal as refusal:
                 raise BadRequest(f"no mint can pay this: {refusal}") from None
             return RailQuote(amount_msat=amount, fee_limit_msat=_msat(plan.cost), expected_fee_msat=_msat(plan.cost))

@@ -42,7 +42,7 @@ class Sends:
         chosen = choose(self._purse.priced(place, await self._purse.free(place)), amount)
         ppk = max((place.ppk(keyset) for keyset in place.keysets), default=0)
         if chosen is None:
-            return (1 if ppk else 0), 0
+            raise RailUnavailable(f"the purse has too little at {place.url} now for a token of {amount} sat")
         cost = sum(coin.amount for coin in chosen) - worth(chosen)
         # Until it is paid other jobs may take some of these coins: then it takes a few more, of smaller kinds.
         return (cost + 1 if ppk else cost), cost

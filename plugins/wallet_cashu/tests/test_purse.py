@@ -18,6 +18,7 @@ from arbstr_core.api import (
     Msat,
     Paid,
     RailState,
+    RailUnavailable,
 )
 
 
@@ -92,6 +93,9 @@ def test_two_mints_are_two_places(both: tuple[Nutshell, Nutshell]) -> None:
             too_much = await mine.pay(mine.token_target(2_500, "y"), "y", limit=10)
             assert isinstance(too_much, Failed)
             assert "2500 are to be paid" in too_much.reason
+            for far in (mine.token_target(2_500, "z"), await mine.invoice_of(both[0], 2_500)):
+                with pytest.raises(RailUnavailable, match=r"too little|can spend now"):
+                    await mine.rail.quote(far, far.amount_msat)
             assert (await mine.rail.limits()).mints == tuple(mint.url for mint in both)
 
     asyncio.run(story())
