@@ -55,11 +55,11 @@ class Voice:
         """What ends a stream: the reply's own last event where it has one. `stopped` where arbstr may not pass it on
         any more; else what is not `complete` its provider did not end."""
         codec = codec_of(self._call.endpoint)
-        own = self._meter.last
         if complete:
-            return self._interpreter.last() if self._interpreter is not None else own or codec.done
+            return self._interpreter.last() if self._interpreter is not None else self._meter.last or codec.done
         if stopped:
             said = "The ledger cannot be reached, so the reply was cut; what came so far is charged."
             return codec.error_event(said, "api_error", "vault_unavailable")
+        # What a provider says of its own failure is for the log: it may name what is ours.
         said = "The provider's reply broke off; what came so far was charged."
-        return own or codec.error_event(said, "api_error", "upstream_cut")
+        return codec.error_event(said, "api_error", "upstream_cut")

@@ -92,7 +92,7 @@ class Meter:
         if data == b"[DONE]":
             return Seen.DONE if self._codec.done_mark else Seen.DROP
         seen = self._see(self._look(data))
-        if seen is Seen.DONE or (seen is Seen.ERROR and not self._codec.done_mark):
+        if seen is Seen.DONE:
             self.last = sendable(event)
         return seen
 
