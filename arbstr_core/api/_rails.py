@@ -62,9 +62,12 @@ class WalletRail(Living, ABC):
     async def pay(self, target: PaymentTarget, amount: Msat, *, fee_limit: Msat, key: str) -> Payment:
         """Pay once. `Failed` needs evidence that no money left or will leave; anything else is `Unknown`.
 
-        May return Unknown while the payment is on its way, and need not wait for its end; `lookup` finds that. A rail
-        with `fee_limit` never pays more than `fee_limit`, and 0 means no fee at all. A token is durable in the rail's
-        own records before it is returned. Never raises for what the other side does.
+        May return Unknown while the payment is on its way, and need not wait for its end; `lookup` finds that, and
+        sends nothing itself. The same key again goes on with the same payment: the rail looks first, and sends again
+        only what cannot leave twice; so a sender that was killed and does not know whether it sent may ask again.
+
+        A rail with `fee_limit` never pays more than `fee_limit`, and 0 means no fee at all. A token is durable in the
+        rail's own records before it is returned. Never raises for what the other side does.
         """
 
     @abstractmethod

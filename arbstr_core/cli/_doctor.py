@@ -103,6 +103,8 @@ def _rails(document: dict[str, Any]) -> Iterator[Finding]:
     for name, status in document.items():
         ready = status["state"] == "ready"
         yield Finding(what=f"rail {name}", ok=ready, detail=f"{status['state']} {status['detail']}".strip())
+        for warning in status["warnings"]:
+            yield Finding(what=f"rail {name}", ok=False, detail=warning)
 
 
 def _ledger(verified: dict[str, Any]) -> Finding:

@@ -45,8 +45,9 @@ class Way:
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with the next call of `path`: it is answered with `code` before it is carried out, after, or, of
-    a stream, after its first message. `silent` answers nothing at all, ever; `eof` ends it as if that were all."""
+    """What goes wrong with the next call of `path`: it is answered with `code` before it is carried out; after, and
+    nothing else is told of it; or, of a stream, after its first message. `silent` answers nothing at all, ever; `eof`
+    ends it as if that were all."""
 
     path: str
     when: str = "before"
@@ -66,7 +67,7 @@ class Answer(Exception):
 
 
 Hook = Callable[[str, str, int], Awaitable[None]]
-"""Called with a method's path, "before" or "after", and the number of the call, from 1."""
+"""Called with a method's path, "before" it is carried out or "after", when nothing is told yet, and its number."""
 
 
 class FakeLnd:
@@ -220,18 +221,26 @@ class FakeLnd:
     def _stream(self, path: str, request_type: Any, answer: Any) -> grpc.RpcMethodHandler:
         async def handle(request: Any, context: Any) -> AsyncIterator[Any]:
             fault, number = await self._enter(path, request, context)
+            messages = _until_the_deadline(answer(request), context)
             said: Any = None
             try:
-                async for each in _until_the_deadline(answer(request), context):
-                    yield each
-                    if fault is not None and fault.when == "first":
-                        if fault.eof:
-                            return
-                        await self._broken(fault, context)
+                said = await anext(messages, None)
             except Answer as refusal:
                 said = refusal
             await self._leave(path, number, fault, context)
-            await self._said(said, context)
+            if said is None or isinstance(said, Answer):
+                await self._said(said, context)
+                return
+            yield said
+            if fault is not None and fault.when == "first":
+                if fault.eof:
+                    return
+                await self._broken(fault, context)
+            try:
+                async for each in messages:
+                    yield each
+            except Answer as refusal:
+                await self._said(refusal, context)
 
         return grpc.unary_stream_rpc_method_handler(handle, request_type.FromString, _bytes)
 
