@@ -189,7 +189,7 @@ class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
     calls: Count = 20
     window_seconds: Seconds = 60
     """failures older than this do not count"""
-    slow_seconds: Seconds = 5
+    slow_seconds: Seconds = 20
     """a failure that kept its caller waiting for so long opens it at once, unless others were answered meanwhile"""
     open_seconds: Seconds = 30
     """then one call tries it; where that fails it is open for twice as long"""

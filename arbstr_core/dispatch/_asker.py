@@ -30,6 +30,12 @@ SAID = {
 receipt and the log."""
 
 
+_LEAST_PATIENCE = 5.0
+"""seconds that a call may wait for an offer that hangs for others, where it could go elsewhere"""
+_SLOW_CONNECTION = 1.0
+"""A connection that is refused is so at once: one that fails after this was waited for in vain."""
+
+
 class DispatchRules(msgspec.Struct, frozen=True, kw_only=True):
     """How long to wait for what; docs/configuration.md, `[dispatch]`. Times are in seconds."""
 
@@ -179,7 +185,7 @@ class Asker:
         if failed.outcome not in SAID or failed.callers_own:
             return
         now = self.clock.monotonic()
-        slow = failed.outcome is Outcome.TIMED_OUT or now - began >= self.rules.breaker.slow_seconds
+        slow = failed.outcome is Outcome.TIMED_OUT or now - began >= self._slow_seconds(failed.outcome)
         failure = Failure(
             began=began,
             now=now,
@@ -192,4 +198,8 @@ class Asker:
         probing = probe is not None and probe.use_up()
         opened = self.breakers.failed(key, failure, answered_at=self.standings.answered_at(key), probe=probing)
         if opened and slow:
-            self._patiences.lose(key, max(self.rules.breaker.slow_seconds, self._twice_as_usual(key)))
+            self._patiences.lose(key, max(_LEAST_PATIENCE, self._twice_as_usual(key)))
+
+    def _slow_seconds(self, outcome: Outcome) -> float:
+        slow = self.rules.breaker.slow_seconds
+        return min(slow, _SLOW_CONNECTION) if outcome is Outcome.CONNECT_FAILED else slow

@@ -26,7 +26,7 @@ class BreakerRules(msgspec.Struct, frozen=True, kw_only=True):
     share: float = 0.5
     calls: int = 20
     window_seconds: float = 60
-    slow_seconds: float = 5
+    slow_seconds: float = 20
     open_seconds: float = 30
     most_open_seconds: float = 600
     probe_seconds: float = 3

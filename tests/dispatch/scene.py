@@ -21,6 +21,7 @@ class Mood(enum.Enum):
     GOOD = "good"
     REFUSES = "refuses"
     HANGS = "hangs"
+    UNREACHABLE = "cannot be reached, and says so late"
     BROKEN = "500"
     LIMITED = "429"
     INVALID = "400"
@@ -70,6 +71,9 @@ class Node(Provider):
         mood = self.mood
         if mood is Mood.REFUSES:
             raise ConnectFailed("refused")
+        if mood is Mood.UNREACHABLE:
+            await asyncio.sleep(5)
+            raise ConnectFailed("no connection within 5 s")
         if mood is Mood.HANGS:
             await asyncio.Event().wait()
         await asyncio.sleep(self.takes)

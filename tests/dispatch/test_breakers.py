@@ -82,6 +82,16 @@ def test_what_hangs_for_ever_costs_one_caller_the_first_byte_time_out_and_then_n
     play(story, Node("bad", Mood.HANGS), Node("good"))
 
 
+def test_what_cannot_be_connected_to_costs_one_caller_too_and_a_slow_failure() -> None:
+    async def story(scene: Scene) -> None:
+        assert [round(told.waited) for told in await in_turn(scene, 10, "black", "good")] == [5, *[0] * 9]
+        assert [round(told.waited) for told in await in_turn(scene, 10, "late", "good")] == [21, *[0] * 9]
+        assert [round(told.waited) for told in await in_turn(scene, 6, "soon", "good")] == [19] * 5 + [0]
+
+    soon, late = (Node(name, Mood.BROKEN, takes=seconds) for name, seconds in (("soon", 19), ("late", 21)))
+    play(story, Node("black", Mood.UNREACHABLE), soon, late, Node("good"))
+
+
 def test_of_many_who_wait_for_what_hangs_nobody_waits_longer_than_the_first() -> None:
     async def story(scene: Scene) -> None:
         async def late(seconds: float) -> Any:
