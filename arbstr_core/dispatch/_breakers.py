@@ -15,6 +15,9 @@ _log = logging.getLogger("arbstr.dispatch")
 
 Key = tuple[str, str, str]
 
+_A_DAY = 86_400.0
+"""What was billed too much longer ago than this may have been chance."""
+
 
 class Probe:
     """The right to ask an offer whose breaker is half-open. It is used up once, whatever comes of it."""
@@ -47,7 +50,7 @@ class Breakers:
         self._soonest = float("inf")
         self._breakers: dict[Key, Breaker] = {}
         self._waiting: dict[Key, list[asyncio.Future[None]]] = {}
-        self._suspects: dict[Key, str] = {}
+        self._suspects: dict[Key, tuple[str, float]] = {}
 
     def enter(self, offer: Offer, *, early: bool = False) -> Entry | Probe:
         """Whether to ask `offer` now; see `Breaker.enter`."""
@@ -147,14 +150,14 @@ class Breakers:
 
     def overcharged(self, key: Key, agent: str, *, plain: bool) -> None:
         """It bills more for a call of `agent` than its own limits allow. The call is to blame, until a plain one, or
-        another agent's, fares no better after it."""
-        known = self._suspects.get(key)
-        if known is None:
-            self._suspects[key] = agent
-        elif plain or known != agent:
+        another agent's, fares no better within a day."""
+        now = self._clock.monotonic()
+        known, at = self._suspects.get(key, ("", float("-inf")))
+        self._suspects[key] = (agent, now)
+        if now - at < _A_DAY and (plain or known != agent):
             breaker = self._of(key)
             said = "it bills more than its own limits allow"
-            if breaker.open_for(self._clock.monotonic(), self.rules.most_open_seconds, said):
+            if breaker.open_for(now, self.rules.most_open_seconds, said):
                 self._opened(key, breaker, said)
 
     def close(self, key: Key) -> None:

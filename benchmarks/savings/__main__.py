@@ -42,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.savings", description="What routing saves.")
-    parser.add_argument("--requests", type=int, default=60, metavar="N", help="for each model (default 60)")
+    parser.add_argument("--requests", type=int, default=30, metavar="N", help="for each model (default 30)")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), metavar="N", help="how many of them (default all)")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth model alone (default all)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")

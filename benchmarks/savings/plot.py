@@ -17,6 +17,8 @@ _COLOURS = {
     "dearest": "#c5221f",
 }
 _THICK = {"arbstr": 3.0, "clairvoyant": 6.0}
+_DRAWN = ("clairvoyant", "dearest", "random", "single provider", "cheapest by list", "arbstr")
+_POINTS = 200
 
 
 def svg(title: str, curves: Mapping[str, Sequence[float]]) -> str:
@@ -28,9 +30,9 @@ def svg(title: str, curves: Mapping[str, Sequence[float]]) -> str:
         f'<text x="{_LEFT}" y="24" font-size="15">{escape(title)}</text>',
         *_axes(),
     ]
+    parts += [_curve(name, _COLOURS[name], curves[name]) for name in _DRAWN if name in curves]
     for place, (name, colour) in enumerate(_COLOURS.items()):
-        if name in curves:
-            parts += [_curve(name, colour, curves[name]), *_legend(place, name, colour)]
+        parts += _legend(place, name, colour)
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -62,7 +64,8 @@ def _axes() -> list[str]:
 
 def _curve(name: str, colour: str, values: Sequence[float]) -> str:
     last = max(len(values) - 1, 1)
-    points = " ".join(f"{_x(at / last):.1f},{_y(100 * value):.1f}" for at, value in enumerate(values))
+    shown = sorted({round(at * last / _POINTS) for at in range(_POINTS + 1)} & set(range(len(values))))
+    points = " ".join(f"{_x(at / last):.1f},{_y(100 * values[at]):.1f}" for at in shown)
     return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{_THICK.get(name, 1.5)}"/>'
 
 

@@ -379,6 +379,9 @@ def test_what_it_bills_too_much_is_put_down_to_the_call_until_a_plain_one_or_ano
         assert dispatch.standing().shut == {}
         dispatch.overcharged(quote, "ag_one", plain=True)
         assert scene.state("dear") == "closed", "once may be chance"
+        await asyncio.sleep(86_401)
+        dispatch.overcharged(quote, "ag_one", plain=True)
+        assert scene.state("dear") == "closed", "and so may be what was yesterday"
         dispatch.overcharged(quote, "ag_one", plain=True)
         assert scene.state("dear") == "open"
         await asyncio.sleep(599)
