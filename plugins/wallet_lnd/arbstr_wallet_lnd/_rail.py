@@ -40,6 +40,7 @@ from arbstr_wallet_lnd._payments import Payments
 from arbstr_wallet_lnd._pin import Pins
 
 _MSAT = 1_000
+_LINK = "lightning:"
 
 
 class LndRail(WalletRail):
@@ -83,7 +84,7 @@ class LndRail(WalletRail):
         if said.expires_ms <= self._clock.now_ms():
             raise BadRequest("the invoice has expired; ask for a new one")
         return InvoiceTarget(
-            text=target,
+            text=_bare(target),
             reference=said.payment_hash,
             amount_msat=said.amount_msat,
             network=said.network,
@@ -159,3 +160,9 @@ class LndRail(WalletRail):
         if not isinstance(target, InvoiceTarget):
             raise BadRequest(f"{self.name} pays Lightning invoices, and issues no ecash")
         return target
+
+
+def _bare(text: str) -> str:
+    """The invoice as the node takes it: without what a link puts before it."""
+    bare = text.strip()
+    return bare[len(_LINK) :] if bare[: len(_LINK)].lower() == _LINK else bare

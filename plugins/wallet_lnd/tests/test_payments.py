@@ -121,6 +121,18 @@ def test_what_is_asked_of_the_node() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("given", ["lightning:{}", "LIGHTNING:{}", " {}\n"])
+def test_an_invoice_is_taken_as_it_is_passed_on(given: str) -> None:
+    async def scenario(stage: Stage) -> None:
+        text = stage.node.asks(AMOUNT)
+        target = await stage.rail.decode(given.format(text.upper() if given.isupper() else text))
+        assert isinstance(target, InvoiceTarget)
+        assert isinstance(await stage.pay(target), Paid)
+        assert stage.node.sent(SEND)[0].payment_request.lower() == text
+
+    play(scenario)
+
+
 def test_it_is_written_down_before_it_is_sent() -> None:
     async def scenario(stage: Stage) -> None:
         written: list[dict[str, bytes]] = []
