@@ -507,7 +507,7 @@ def test_a_lost_journal_does_not_pay_again_what_the_node_has_paid() -> None:
 # --- what the node says of an invoice before it is sent ---
 
 
-def test_its_own_invoice_is_not_paid() -> None:
+def test_t8_its_own_invoice_is_not_paid() -> None:
     async def scenario(stage: Stage) -> None:
         own = await stage.rail.invoice(Msat(AMOUNT), "own", key="invoice-1")
         target = await stage.rail.decode(own.text)
