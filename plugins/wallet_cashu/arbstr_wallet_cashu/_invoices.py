@@ -10,14 +10,14 @@ from msgspec.structs import replace
 from arbstr_core.api import BadRequest, DepositKind, RailUnavailable, read_bolt11
 from arbstr_wallet_cashu._book import DEPOSITS, Draft
 from arbstr_wallet_cashu._curve import public_of
-from arbstr_wallet_cashu._mint import ISSUED, PENDING, SIGNED, STALE_KEYSET, MintQuote, MintRefused, MintSilent
+from arbstr_wallet_cashu._mint import ISSUED, MINTING, PENDING, SIGNED, STALE_KEYSET, MintQuote, MintRefused, MintSilent
 from arbstr_wallet_cashu._places import Place
 from arbstr_wallet_cashu._purse import Purse
 from arbstr_wallet_cashu._records import DepositLine, InvoiceJob, State
 from arbstr_wallet_cashu._tokens import Coin
 
 PREFIX = "invoice:"
-_MINTING, _SIGNED_QUOTES, _BATCHES = 4, 20, 29
+_SIGNED_QUOTES, _BATCHES = 20, 29
 _MOST_MEMO = 600
 _LATE_MS = 24 * 3600 * 1000
 """An invoice that has expired is asked about for so long: it may have been paid in its last second."""
@@ -87,7 +87,7 @@ class Invoices:
         for place in self._purse.places.all:
             try:
                 await place.ready()
-                if not place.info.supports(_MINTING):
+                if not place.info.supports(MINTING):
                     raise RailUnavailable(f"the mint {place.name} makes no invoices")
                 return await self._purse.quietly(place, partial(self._quote, place, amount, memo, key))
             except RailUnavailable as unavailable:
@@ -224,9 +224,5 @@ class Invoices:
 
 def _memo(place: Place, memo: str) -> str:
     """The memo, where the mint writes it into invoices."""
-    methods = place.info.nuts.get(str(_MINTING), {}).get("methods", [])
-    writes = any(
-        isinstance(each, dict) and each.get("method") == "bolt11" and (each.get("options") or {}).get("description")
-        for each in methods
-    )
+    writes = any((row.get("options") or {}).get("description") for row in place.info.method(MINTING))
     return memo.encode()[:_MOST_MEMO].decode(errors="ignore") if writes else ""

@@ -25,6 +25,8 @@ ISSUED = 20002
 STALE_KEYSET = (12001, 12002, 12003)
 UNSPENT = "UNSPENT"
 """of a coin (NUT-07); also PENDING and SPENT"""
+MINTING, MELTING = 4, 5
+"""NUTs"""
 _MELT_SECONDS = 60.0
 _REFUSALS = (400, 422)
 _MOST_AT_ONCE = 500
@@ -121,6 +123,23 @@ class Info(msgspec.Struct, frozen=True):
         """Whether the mint says it does NUT `nut`."""
         said = self.nuts.get(str(nut))
         return isinstance(said, dict) and bool(said.get("supported", True)) and not said.get("disabled", False)
+
+    def bounds(self, nut: int) -> tuple[int, int | None]:
+        """(the least, the most or None) sat that its invoices (NUT-04) or its payments (NUT-05) may be for."""
+        for method in self.method(nut):
+            least, most = method.get("min_amount"), method.get("max_amount")
+            return least if isinstance(least, int) else 0, most if isinstance(most, int) else None
+        return 0, None
+
+    def method(self, nut: int) -> list[dict[str, Any]]:
+        """What it says of invoices in sat, for NUT-04 or NUT-05: one entry, or none."""
+        said = self.nuts.get(str(nut))
+        rows = said.get("methods") if isinstance(said, dict) else None
+        return [
+            row
+            for row in rows or []
+            if isinstance(row, dict) and (row.get("method"), row.get("unit")) == ("bolt11", SAT)
+        ][:1]
 
 
 class _Keysets(msgspec.Struct, frozen=True):

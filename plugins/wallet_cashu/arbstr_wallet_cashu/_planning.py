@@ -8,11 +8,9 @@ import msgspec
 
 from arbstr_core.api import InvoiceTarget, RailUnavailable
 from arbstr_wallet_cashu._coins import Priced, choose, worth
-from arbstr_wallet_cashu._mint import MeltQuote, MintRefused
+from arbstr_wallet_cashu._mint import MELTING, MeltQuote, MintRefused
 from arbstr_wallet_cashu._places import Place
 from arbstr_wallet_cashu._purse import Purse
-
-_MELTING = 5
 
 
 class Refusal(Exception):
@@ -67,7 +65,7 @@ class Planning:
         raise next((Short for each in why if isinstance(each, Short)), Refusal)(said)
 
     async def _plan(self, place: Place, target: InvoiceTarget, most: int | None) -> Plan:
-        if not place.info.supports(_MELTING):
+        if not place.info.supports(MELTING):
             raise Refusal("it pays no invoices")
         amount = target.amount_msat // 1000
         try:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from arbstr_core.api import (
     BadRequest,
     Bounds,
-    Conflict,
     Deposit,
     DepositKind,
     Failed,
@@ -42,6 +41,7 @@ from arbstr_wallet_cashu._invoices import Invoices
 from arbstr_wallet_cashu._judging import Judging
 from arbstr_wallet_cashu._keysets import fee as spending_fee
 from arbstr_wallet_cashu._melts import Melts
+from arbstr_wallet_cashu._mint import MELTING, MINTING
 from arbstr_wallet_cashu._outcomes import never, payment_of, target_of
 from arbstr_wallet_cashu._planning import Planning, Refusal, Short
 from arbstr_wallet_cashu._purse import Purse
@@ -201,11 +201,7 @@ class CashuRail(WalletRail):
         sent = await self.purse.book.job(PREFIX + ref.key)
         if not isinstance(sent, SendJob) or not sent.token:
             raise BadRequest(f"no token was issued for the payment {ref.key!r}")
-        try:
-            await self._takes.reclaim(sent, key)
-        except Conflict:
-            await self.purse.book.change(lambda draft: gone(draft, PREFIX + ref.key))
-            raise
+        await self._takes.reclaim(sent, key)
         await self.purse.book.change(lambda draft: gone(draft, PREFIX + ref.key))
         return await self._deposit_of(DepositKind.RECLAIMED, key)
 
@@ -261,10 +257,23 @@ class CashuRail(WalletRail):
         return RailBalance(spendable_msat=Msat(sum(places.values())), in_flight_msat=_msat(on_the_way), places=places)
 
     async def limits(self) -> RailLimits:
-        """Whole sats, up to what the configuration says."""
-        bounds = Bounds(smallest_msat=Msat(_SAT), largest_msat=_msat(self._config.largest))
-        mints = tuple(place.url for place in self.purse.places.all)
-        return RailLimits(invoices=bounds, payments=bounds, tokens=bounds, mints=mints)
+        """Whole sats, up to what the configuration says, and what one of the mints takes."""
+        tokens = Bounds(smallest_msat=Msat(_SAT), largest_msat=_msat(self._config.largest))
+        places = self.purse.places.all
+        return RailLimits(
+            invoices=self._within([place.info.bounds(MINTING) for place in places]),
+            payments=self._within([place.info.bounds(MELTING) for place in places]),
+            tokens=tokens,
+            mints=tuple(place.url for place in places),
+        )
+
+    def _within(self, bounds: Sequence[tuple[int, int | None]]) -> Bounds:
+        """What at least one of several mints takes, in sat, and the configuration allows."""
+        largest = [self._config.largest if most is None else most for _, most in bounds]
+        return Bounds(
+            smallest_msat=_msat(max(1, min(least for least, _ in bounds))),
+            largest_msat=_msat(min(self._config.largest, max(largest))),
+        )
 
     async def status(self) -> RailStatus:
         """Ready where a mint is. Another mint than before, or records older than the mint's, stop it."""

@@ -344,6 +344,27 @@ def test_a_mint_that_says_unpaid_while_it_pays(both: tuple[Nutshell, Nutshell]) 
     asyncio.run(story())
 
 
+def test_limits_are_the_mints_too(free: Nutshell) -> None:
+    """What a mint takes at most is said before anybody asks; a mint that pays no invoices is not asked to."""
+
+    async def story() -> None:
+        def small(path: str, said: Any) -> None:
+            if path == "/v1/info":
+                said["nuts"]["4"]["methods"][0] |= {"min_amount": 10, "max_amount": 5_000}
+                said["nuts"]["5"]["disabled"] = True
+
+        async with wallet(free) as mine:
+            lying(mine, small)
+            assert (await mine.rail.status()).state is RailState.READY
+            limits = await mine.rail.limits()
+            assert (limits.invoices.smallest_msat, limits.invoices.largest_msat) == (10 * SAT, 5_000 * SAT)
+            assert limits.tokens.largest_msat == 100_000_000 * SAT
+            with pytest.raises(BadRequest, match="pays no invoices"):
+                await mine.rail.quote(await mine.invoice_of(free, 5), Msat(5 * SAT))
+
+    asyncio.run(story())
+
+
 def test_keysets_that_are_not_what_they_say(free: Nutshell) -> None:
     """A key that was exchanged, or a keyset of another mint: not taken; another mint altogether: nothing is done."""
 
