@@ -102,7 +102,7 @@ class Lossy:
         self._mint = mint
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="lossy", daemon=True)
-        self._links: set[asyncio.Task[None]] = set()
+        self._links: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._server: asyncio.Server | None = None
         self.port = 0
 
@@ -143,32 +143,36 @@ class Lossy:
         self.refuses = False
 
     async def _break(self) -> None:
-        for link in self._links:
+        for link, writer in self._links.items():
+            writer.transport.abort()
             link.cancel()
 
     async def _open(self) -> None:
-        self._server = await asyncio.start_server(self._link, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
         assert self._server is not None, "it was opened"
         self._server.close()
-        for link in self._links:
-            link.cancel()
-        await asyncio.gather(*self._links, return_exceptions=True)
+        # Those that were accepted a moment ago come first.
+        await asyncio.sleep(0)
+        links = list(self._links)
+        await self._break()
+        await asyncio.gather(*links, return_exceptions=True)
+        await asyncio.sleep(0)
+
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        link = asyncio.ensure_future(self._link(reader, writer))
+        self._links[link] = writer
+        link.add_done_callback(self._ended)
+
+    def _ended(self, link: asyncio.Task[None]) -> None:
+        self._links.pop(link).close()
 
     async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "a connection is served by a task"
-        self._links.add(task)
-        try:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, _Lost):
             while not self.refuses and (head := await _head(reader)):
                 await self._call(head, reader, writer)
-        except (OSError, asyncio.IncompleteReadError, _Lost):
-            pass
-        finally:
-            self._links.discard(task)
-            writer.close()
 
     async def _call(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         method, path = head.split(b" ", 2)[:2]
