@@ -52,15 +52,14 @@ class Place:
         return self.mint.url
 
     async def ready(self) -> None:
-        """Its keysets are known, and fresh where it answers. Raises RailUnavailable where they never were."""
+        """Its keysets and what it can do are known, and fresh. Raises RailUnavailable where it does not answer."""
         if self._read_at is not None and self._clock.monotonic() - self._read_at < _FRESH_SECONDS:
             return
         try:
             await self.refresh()
         except MintSilent as silent:
             self.down(silent)
-            if not self._usable():
-                raise RailUnavailable(f"the mint {self.name} cannot be asked now: {silent}") from None
+            raise RailUnavailable(f"the mint {self.name} cannot be asked now: {silent}") from None
         if self.health is Health.OTHER:
             raise RailUnavailable(f"the mint {self.name} is another one than before: {self.why}")
 
@@ -122,9 +121,6 @@ class Place:
                 raise RailUnavailable(f"the mint {self.name} cannot be asked now: {silent}") from None
             found = full_id(keyset, self.keysets)
         return None if found is None else self.keysets[found]
-
-    def _usable(self) -> bool:
-        return any(keyset.active for keyset in self.keysets.values())
 
     async def _remember(self) -> None:
         if not self.keysets:

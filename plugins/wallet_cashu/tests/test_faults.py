@@ -4,6 +4,8 @@ lost or made, nothing happens twice, and asking again with the same key ends it.
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -313,3 +315,40 @@ def test_dead_at_every_step(both: tuple[Nutshell, Nutshell], operation: str, fee
         raise AssertionError("the operation does not end")
 
     assert asyncio.run(story()) > 4, "an operation writes and asks"
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("fee", ["free", "dear"])
+def test_a_long_life(both: tuple[Nutshell, Nutshell], lossy: dict[str, Lossy], fee: str) -> None:
+    """One purse, operations in any order, a death and a lost answer in each, anywhere: after every one of them the mint
+    and the purses agree to the satoshi."""
+    rounds, chance = 20 * int(os.environ["CAMPAIGN_N"]), random.Random(int(os.environ.get("CAMPAIGN_SEED", "1")))
+    mint, other = both if fee == "free" else both[::-1]
+    proxy = lossy[fee]
+
+    async def story() -> None:
+        store, before = MemoryStore(), outstanding(mint)
+        async with wallet(proxy) as hers, wallet(proxy, store=store) as first:
+            await hers.fund(1_000_000)
+            await first.fund(1_000_000)
+            for number in range(rounds):
+                name = chance.choice([each for each in OPERATIONS if each != "tidy"])
+                prepare, work = OPERATIONS[name]
+                scene, death = Scenario(number, mint, other, hers), Death(chance.randrange(1, 25))
+                async with wallet(proxy, store=store) as mine:
+                    scene.start = await mine.held()
+                    await prepare(scene, mine)
+                async with wallet(proxy, store=MortalStore(store, death)) as mine:
+                    mine.tools.http._transport = MortalTransport(mine.tools.http._transport, death)
+                    proxy.lose(chance.randrange(8))
+                    with suppress(Killed):
+                        await work(scene, mine)
+                async with wallet(proxy, store=store) as mine:
+                    proxy.lose(chance.randrange(8))
+                    await mine.again(mine.purse.open)
+                    await mine.rail.watch.go_on()
+                    await work(scene, mine)
+                    proxy.keep()
+                    assert outstanding(mint) - before == await mine.held() + await hers.held(), (number, name)
+
+    asyncio.run(story())
