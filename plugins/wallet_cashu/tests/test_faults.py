@@ -29,6 +29,7 @@ from arbstr_core.testing import MemoryStore
 FUNDS = 60_000
 AMOUNT = 777
 MOST_STEPS = 60
+OF_A_LIFE = 40
 
 
 class Scenario:
@@ -320,35 +321,37 @@ def test_dead_at_every_step(both: tuple[Nutshell, Nutshell], operation: str, fee
 @pytest.mark.campaign
 @pytest.mark.parametrize("fee", ["free", "dear"])
 def test_a_long_life(both: tuple[Nutshell, Nutshell], lossy: dict[str, Lossy], fee: str) -> None:
-    """One purse, operations in any order, a death and a lost answer in each, anywhere: after every one of them the mint
-    and the purses agree to the satoshi."""
-    rounds, chance = 20 * int(os.environ["CAMPAIGN_N"]), random.Random(int(os.environ.get("CAMPAIGN_SEED", "1")))
+    """`make campaign N=...`: a purse, operations in any order, a death and a lost answer in each, anywhere. After every
+    one of them the mint and the purses agree to the satoshi. N lives, each with a seed, which is printed; SEED begins
+    with another."""
     mint, other = both if fee == "free" else both[::-1]
-    proxy = lossy[fee]
+    first = int(os.environ.get("SEED", random.randrange(10**6)))
+    for seed in range(first, first + int(os.environ["CAMPAIGN_N"])):
+        print(f"seed {seed}, {fee}", flush=True)
+        asyncio.run(a_life(random.Random(seed), mint, other, lossy[fee]))
 
-    async def story() -> None:
-        store, before = MemoryStore(), outstanding(mint)
-        async with wallet(proxy) as hers, wallet(proxy, store=store) as first:
-            await hers.fund(1_000_000)
-            await first.fund(1_000_000)
-            for number in range(rounds):
-                name = chance.choice([each for each in OPERATIONS if each != "tidy"])
-                prepare, work = OPERATIONS[name]
-                scene, death = Scenario(number, mint, other, hers), Death(chance.randrange(1, 25))
-                async with wallet(proxy, store=store) as mine:
-                    scene.start = await mine.held()
-                    await prepare(scene, mine)
-                async with wallet(proxy, store=MortalStore(store, death)) as mine:
-                    mine.tools.http._transport = MortalTransport(mine.tools.http._transport, death)
-                    proxy.lose(chance.randrange(8))
-                    with suppress(Killed):
-                        await work(scene, mine)
-                async with wallet(proxy, store=store) as mine:
-                    proxy.lose(chance.randrange(8))
-                    await mine.again(mine.purse.open)
-                    await mine.rail.watch.go_on()
+
+async def a_life(chance: random.Random, mint: Nutshell, other: Nutshell, proxy: Lossy) -> None:
+    store, before = MemoryStore(), outstanding(mint)
+    async with wallet(proxy) as hers, wallet(proxy, store=store) as first:
+        await hers.fund(100_000)
+        await first.fund(100_000)
+        for number in range(OF_A_LIFE):
+            name = chance.choice([each for each in OPERATIONS if each != "tidy"])
+            prepare, work = OPERATIONS[name]
+            scene, death = Scenario(number, mint, other, hers), Death(chance.randrange(1, 25))
+            async with wallet(proxy, store=store) as mine:
+                scene.start = await mine.held()
+                await prepare(scene, mine)
+            async with wallet(proxy, store=MortalStore(store, death)) as mine:
+                mine.tools.http._transport = MortalTransport(mine.tools.http._transport, death)
+                proxy.lose(chance.randrange(8))
+                with suppress(Killed):
                     await work(scene, mine)
-                    proxy.keep()
-                    assert outstanding(mint) - before == await mine.held() + await hers.held(), (number, name)
-
-    asyncio.run(story())
+            async with wallet(proxy, store=store) as mine:
+                proxy.lose(chance.randrange(8))
+                await mine.purse.open()
+                await mine.rail.watch.go_on()
+                await work(scene, mine)
+                proxy.keep()
+                assert outstanding(mint) - before == await mine.held() + await hers.held(), (number, name)
