@@ -8,8 +8,11 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_KEY = re.compile(rb'[ \t\r\n]*"((?:[^"\\]|\\.){0,256})"[ \t\r\n]*:[ \t\r\n]*')
-_AFTER = re.compile(rb"[ \t\r\n]*([,}])")
+_SPACE = rb"[ \t\r\n]*"
+_NAMED = _SPACE + rb'"((?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u]){0,256})"' + _SPACE + b":" + _SPACE
+_FIRST = re.compile(_NAMED)
+_NEXT = re.compile(_SPACE + rb"(?:," + _NAMED + rb"|})")
+_AFTER = re.compile(_SPACE + rb"([,}])")
 _MOST_KEYS = 256
 
 Span = tuple[int, int]
@@ -43,12 +46,11 @@ def members(body: bytes) -> dict[str, Span]:
         raise MalformedJson(str(bad)) from None
     # The decoder found the values, and lost where they stand and which keys came twice. Walking the text beside it
     # finds both: a value that is not where its key says belongs to a second member of the same name.
-    if len(raws) > _MOST_KEYS or any(len(key) > _MOST_KEYS for key in raws):
+    if len(raws) > _MOST_KEYS or (raws and max(map(len, raws)) > _MOST_KEYS):
         raise MalformedJson(f"the object has more than {_MOST_KEYS} keys, or one of more characters than that")
     spans: dict[str, Span] = {}
-    at = body.index(b"{") + 1
-    while (found := _KEY.match(body, at)) is not None:
-        name = found[1]
+    found = _FIRST.match(body, body.index(b"{") + 1)
+    while found is not None and (name := found[1]) is not None:
         key = msgspec.json.decode(b'"' + name + b'"', type=str) if b"\\" in name else name.decode()
         value = memoryview(raws[key])
         start = found.end()
@@ -56,12 +58,12 @@ def members(body: bytes) -> dict[str, Span]:
         if key in spans or not body.startswith(value, start):
             raise DuplicateKey(key)
         spans[key] = (start, end)
-        after = _AFTER.match(body, end)
-        if after is None:
+        found = _NEXT.match(body, end)
+        if found is None and _AFTER.match(body, end) is None:
             raise DuplicateKey(key)
-        if after[1] == b"}":
-            break
-        at = after.end()
+    if len(spans) < len(raws):
+        # The walk ended before the object did: what it has not seen must not go out unseen.
+        raise MalformedJson("a key is written in more characters than are read")
     return spans
 
 

@@ -63,16 +63,12 @@ class Tokens(msgspec.Struct):
 
     def _cached(self) -> int:
         inner = self.prompt_tokens_details or self.input_tokens_details
-        return max(
-            (inner.cached_tokens or 0) if inner is not None else 0,
-            self.cached_tokens or 0,
-            self.prompt_cache_hit_tokens or 0,
-            self.cache_read_input_tokens or 0,
-        )
+        said = inner.cached_tokens if inner is not None else None
+        return said or self.cached_tokens or self.prompt_cache_hit_tokens or self.cache_read_input_tokens or 0
 
     def _reasoning(self) -> int:
         inner = self.completion_tokens_details or self.output_tokens_details
-        return max((inner.reasoning_tokens or 0) if inner is not None else 0, self.reasoning_tokens or 0)
+        return (inner.reasoning_tokens if inner is not None else None) or self.reasoning_tokens or 0
 
 
 _DETAILS = {

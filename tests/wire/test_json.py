@@ -150,6 +150,20 @@ def test_malformed(body: bytes) -> None:
         members(body)
 
 
+@pytest.mark.parametrize("times", [52, 60, 256, 257])
+def test_a_key_of_many_escapes_hides_nothing(times: int) -> None:
+    """Written as escapes, a short key is long: what stands behind it is seen all the same, or nothing is taken."""
+    body = ('{"model":"m","' + "\\u0061" * times + '":1,"max_tokens":100000,"n":128}').encode()
+    if times > 256:
+        with pytest.raises(MalformedJson):
+            members(body)
+    else:
+        assert members(body).keys() == {"model", "a" * times, "max_tokens", "n"}
+    surrogates = ('{"' + "\\ud83d\\ude00" * 200 + '":1,"n":128}').encode()
+    with pytest.raises(MalformedJson):
+        members(surrogates)
+
+
 @pytest.mark.parametrize(
     "body",
     [
