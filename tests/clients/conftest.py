@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from driving import ANTHROPIC, CLIENTS, Client, Driver, World, make_clients
-from house import PRICED, instance, process, write
+from house import PRICED, UNBROKEN, instance, process, write
 from upstream import Upstream
 
 ENDPOINTS = ["chat/completions", "completions", "embeddings", "responses", "messages"]
@@ -44,7 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with Upstream() as upstream:
         tables = instance("x", upstream.url, f"[models.m]\n{PRICED}", f"endpoints = {ENDPOINTS}")
         tables += instance("y", upstream.url, f"[models.chats]\n{PRICED}", 'endpoints = ["chat/completions"]')
-        setup = write(folder, tables)
+        setup = write(folder, tables + UNBROKEN)
         with process(setup), httpx.Client(base_url=setup.url, headers=setup.operator(), trust_env=False) as admin:
             yield World(setup, upstream, admin)
             ledger = admin.get("/admin/audit/verify").raise_for_status().json()

@@ -16,7 +16,7 @@ import httpx
 import openai
 import psycopg
 import pytest
-from house import PRICED, Setup, chat, instance, process, share_keys, until_true, write
+from house import PRICED, UNBROKEN, Setup, chat, instance, process, share_keys, until_true, write
 from upstream import Act, Upstream
 
 CALLS = 60
@@ -163,7 +163,7 @@ def _storm(folder: Path, postgres_url: str, seed: int, calls: int) -> None:
     with Upstream() as upstream:
         tables = instance("x", upstream.url, f"[models.m]\n{PRICED}") + f'[storage]\nurl = "{postgres_url}"\n'
         # A breaker would keep the storm out.
-        tables += "[dispatch.breaker]\nfailures = 1000\nshare = 1.0\ncalls = 1000\nslow_seconds = 600\n"
+        tables += UNBROKEN
         one, two = write(folder / "one", tables), write(folder / "two", tables)
         with process(one):
             share_keys(one, two)
