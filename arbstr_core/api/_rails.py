@@ -45,6 +45,9 @@ class WalletRail(Living, ABC):
     network: Network
     unit: Unit
     capabilities: frozenset[RailCapability] = frozenset()
+    invoice_network: Network | None = None
+    """What its invoices, and those it pays, are written for, where that is not `network`: a rail that plays at money
+    may write mainnet's."""
 
     @abstractmethod
     async def decode(self, target: str) -> PaymentTarget:

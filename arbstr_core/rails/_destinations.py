@@ -91,9 +91,10 @@ def _own_reading(plain: str) -> Bolt11 | None:
 
 
 def _fits(said: Bolt11, rail: WalletRail, now_ms: int) -> None:
-    if said.network is not rail.network:
+    wanted = rail.invoice_network or rail.network
+    if said.network is not wanted:
         raise BadRequest(
-            f"The invoice is for {said.network}, and this money is on {rail.network}: ask for one there", param="to"
+            f"The invoice is for {said.network}, and this money is on {wanted}: ask for one there", param="to"
         )
     if said.amount_msat is None:
         raise BadRequest("The invoice names no amount, and such are not paid: ask for one that does", param="to")

@@ -52,6 +52,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         if not self.mints:
             raise ValueError("mints is empty: name at least one, [plugins.wallet_cashu.mints.NAME] with its url")
+        if self.network is Network.MAINNET and self.invoice_network is not Network.MAINNET:
+            raise ValueError(f"invoices is {self.invoices}: real money pays no invoices that are none; leave it out")
         for name in self.mints:
             if not _NAME.match(name):
                 raise ValueError(f"mints.{name}: a name has letters, digits, - and _")

@@ -67,6 +67,7 @@ class CashuRail(WalletRail):
 
     def __init__(self, config: Config, tools: Tools) -> None:
         self.network: Network = config.network
+        self.invoice_network = config.invoice_network
         self._config = config
         self._tools = tools
         self.purse = Purse(config, tools)

@@ -448,6 +448,7 @@ def test_a_mint_that_is_out_of_order(free: Nutshell, status: int) -> None:
         ({"mints": {"a": {"url": "https://m.example"}, "b": {"url": "https://M.example/"}}}, "the same url"),
         ({"mints": {"a": {"url": "https://m.example"}}, "network": "moon"}, "network"),
         ({"mints": {"a": {"url": "https://m.example"}}, "seed": "twelve words here"}, "seed"),
+        ({"mints": {"a": {"url": "https://m.example"}}, "invoices": "regtest"}, "real money pays no invoices"),
     ],
 )
 def test_a_table_that_is_wrong(given: dict[str, Any], why: str) -> None:
