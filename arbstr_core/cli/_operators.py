@@ -24,6 +24,7 @@ def default_limits(settings: Settings) -> Limits:
         concurrent=given.concurrent,
         models=given.models,
         approval_seconds=given.approval_seconds,
+        pending_approvals=given.pending_approvals,
         alert_floor_msat=_msat(given.alert_floor),
         alert_cooldown_seconds=given.alert_cooldown_seconds,
         attempts_msat=_msat(given.attempts),

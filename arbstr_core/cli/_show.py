@@ -99,11 +99,13 @@ def limit_facts(limits: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [("largest charge", sat(limits.get("max_charge_msat"))), ("daily limit", sat(limits.get("daily_msat")))]
     for name, words, shown in _LIMITS:
         value = limits.get(name)
-        if value is not None and not (name == "alert_cooldown_seconds" and limits.get("alert_floor_msat") is None):
+        if value is not None and (name not in _ONLY_WITH or limits.get(_ONLY_WITH[name]) is not None):
             rows.append((words, shown(value)))
     return rows
 
 
+_ONLY_WITH = {"alert_cooldown_seconds": "alert_floor_msat", "pending_approvals": "approval_seconds"}
+"""What means nothing without another"""
 _LIMITS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("zone", "days of", str),
     ("hourly_msat", "hourly limit", sat),
@@ -112,6 +114,7 @@ _LIMITS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("models", "models", ", ".join),
     ("expires_ms", "until", moment),
     ("approval_seconds", "waits for approval, seconds", str),
+    ("pending_approvals", "calls that may wait for approval", str),
     ("alert_floor_msat", "alert below", sat),
     ("alert_cooldown_seconds", "alert again after, seconds", str),
     ("max_fee_msat", "largest payout fee", sat),

@@ -91,6 +91,8 @@ class VaultDefaults(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] | None = None
     approval_seconds: Annotated[int, msgspec.Meta(ge=1, le=_WEEK)] | None = None
     """how long a call above max_charge waits for an operator; None: it is refused at once"""
+    pending_approvals: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 16
+    """how many calls of one agent may wait for an operator at one time"""
     alert_floor: Amount | None = None
     alert_cooldown_seconds: Annotated[int, msgspec.Meta(ge=0, le=_WEEK)] = 3600
     attempts: Amount | None = None

@@ -85,12 +85,15 @@ class Keys:
         self, agent: AgentRecord, named: Mapping[str, Any], *, whole: bool, actor: str = "operator"
     ) -> AgentRecord:
         """A new version of an agent's limits: the named ones alone, or the present ones with the named ones changed."""
-        base = agent.limits or Limits()
-        if whole:
-            # What is the operator's to set stays as the operator has set it.
-            kept = {} if actor == "operator" else {name: getattr(base, name) for name in _OPERATORS_OWN}
-            base = Limits(**kept)
-        record = await self._vault.set_limits(agent.id, _checked(base, named), actor=actor)
+
+        def changed(base: Limits) -> Limits:
+            if whole:
+                # What is the operator's to set stays as the operator has set it.
+                kept = {} if actor == "operator" else {name: getattr(base, name) for name in _OPERATORS_OWN}
+                base = Limits(**kept)
+            return _checked(base, named)
+
+        record = await self._vault.set_limits(agent.id, changed, actor=actor)
         self._accounts.forget()
         return record
 
@@ -110,16 +113,21 @@ class Keys:
 
 _OPERATORS_OWN = (
     *("max_fee_msat", "attempts_msat", "approval_seconds", "alert_floor_msat"),
-    *("alert_cooldown_seconds", "payouts_unapproved_msat"),
+    *("alert_cooldown_seconds", "payouts_unapproved_msat", "pending_approvals"),
 )
+
+
+_NEVER_NONE = ("alert_cooldown_seconds", "pending_approvals")
+_DEFAULTS = Limits()
 
 
 def _checked(base: Limits, named: Mapping[str, Any]) -> Limits:
     """`base` with the named limits, None for none. What no number or zone can be, the vault refuses.
     Raises BadRequest."""
     named = {name: tuple(value) if isinstance(value, list) else value for name, value in named.items()}
-    if named.get("alert_cooldown_seconds", 0) is None:
-        named["alert_cooldown_seconds"] = Limits().alert_cooldown_seconds
+    for name in _NEVER_NONE:
+        if named.get(name, 0) is None:
+            named[name] = getattr(_DEFAULTS, name)
     limits = msgspec.structs.replace(base, version=0, **named)
     models = limits.models or ()
     if len(models) > _MOST_MODELS or not all(_is_model(each) for each in models):

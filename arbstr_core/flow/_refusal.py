@@ -69,6 +69,12 @@ def refusal(refused: Refused, caller: Caller) -> CallRefused:
             return _limit(
                 refused, "per_minute", "As many calls were made as the agent may make in a minute; wait a little"
             )
+        case RefusalReason.APPROVALS:
+            return _limit(
+                refused,
+                "pending_approvals",
+                "As many calls wait for an operator as may at one time; wait until one of them is decided",
+            )
         case RefusalReason.FEE:
             return _limit(refused, "max_fee", f"The fee may be up to {left}; more was asked for")
         case RefusalReason.DAILY:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import sqlalchemy as sa
 
-from arbstr_core.storage import Statement, bulk_insert
+from arbstr_core.storage import Dialect, Statement, bulk_insert
 from arbstr_core.types import MAX_MSAT, BadRequest, Conflict, InsufficientFunds, Network, NotFound
 from arbstr_core.vault import _audit
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._book import Book, Chart, VaultOperation, plain_text
 from arbstr_core.vault._rows import Account, Node
-from arbstr_core.vault._terms import check_limits
+from arbstr_core.vault._terms import check_limits, more_of
 from arbstr_core.vault._values import Limits, NewAgent
 
+ENABLED = "agent.enabled"
 MAX_DEPTH = 4
 """keys from the root down, the root among them"""
 
@@ -37,6 +40,18 @@ _REVOKE = Statement(
     sa.update(t.TOKEN).where(t.TOKEN.c.hash == sa.bindparam("old")).values(revoked_ms=sa.bindparam("now"))
 )
 _ENABLE = Statement(sa.update(t.AGENT).where(t.AGENT.c.id == sa.bindparam("agent")).values(enabled=sa.bindparam("on")))
+
+
+def _switched(table: sa.Table, number: sa.Column[int]) -> Statement:
+    """Who switched an agent last."""
+    newest = sa.select(sa.func.max(number)).where(
+        table.c.subject == sa.bindparam("agent"), table.c.action == sa.bindparam("action")
+    )
+    return Statement(sa.select(table.c.actor).where(number == newest.scalar_subquery()))
+
+
+_SWITCHED = _switched(t.AUDIT, t.AUDIT.c.seq)
+_SWITCHED_PENDING = _switched(t.AUDIT_PENDING, t.AUDIT_PENDING.c.id)
 
 
 def _below() -> Statement:
@@ -97,18 +112,26 @@ def add_agent(book: Book, node: Node, name: str, actor: str) -> None:
 
 
 class SetLimits(VaultOperation[int]):
-    """A new version of an agent's limits; the number of the version. The same again changes nothing."""
+    """A new version of an agent's limits, as `changed` makes it of the one in force; the number of the version. The
+    same again changes nothing. Two that change at the same moment both count."""
 
-    def __init__(self, chart: Chart, agent: str, limits: Limits, actor: str) -> None:
+    def __init__(self, chart: Chart, agent: str, changed: Callable[[Limits], Limits], actor: str) -> None:
         super().__init__(chart)
-        check_limits(limits)
         self.agents = (agent,)
-        self._limits = limits
+        self._changed = changed
         self._actor = actor
 
     def change(self, book: Book) -> int:
-        """Write it."""
-        return write_limits(book, known_node(book, self.agents[0]), self._limits, self._actor)
+        """Write it. Raises BadRequest for what cannot be a limit."""
+        node = known_node(book, self.agents[0])
+        limits = self._changed(_in_force(node))
+        check_limits(limits)
+        return write_limits(book, node, limits, self._actor)
+
+
+def _in_force(node: Node) -> Limits:
+    more = more_of(node.more)
+    return msgspec.structs.replace(more, max_charge_msat=node.max_charge, daily_msat=node.daily)
 
 
 def write_limits(book: Book, node: Node, limits: Limits, actor: str) -> int:
@@ -160,8 +183,19 @@ class SetEnabled(VaultOperation[None]):
         self._actor = actor
 
     def change(self, book: Book) -> None:
-        """Switch it; what it already is changes nothing."""
-        switch(book, known_node(book, self.agents[0]), self._enabled, self._actor)
+        """Switch it; what it already is changes nothing. Raises Conflict where an agent would undo what the operator
+        did, or a key above it."""
+        node = known_node(book, self.agents[0])
+        if self._enabled and not node.enabled and book.chain(self._actor):
+            self._require_own(book, node)
+        switch(book, node, self._enabled, self._actor)
+
+    def _require_own(self, book: Book, node: Node) -> None:
+        asked = {"agent": node.id, "action": ENABLED}
+        tables = [_SWITCHED_PENDING, _SWITCHED] if book.tx.dialect is Dialect.POSTGRESQL else [_SWITCHED]
+        rows = [row for statement in tables for row in book.tx.all(statement, asked)]
+        if not rows or self._actor not in [above.id for above in book.chain(rows[0][0])]:
+            raise Conflict(f"{node.id} was switched off by its operator, or by a key above yours: ask there")
 
 
 def switch(book: Book, node: Node, enabled: int, actor: str) -> None:
@@ -169,7 +203,7 @@ def switch(book: Book, node: Node, enabled: int, actor: str) -> None:
     if node.enabled != enabled:
         node.enabled = enabled
         book.tx.run(_ENABLE, {"agent": node.id, "on": enabled})
-        book.note("agent.enabled", node.id, _audit.canonical(node.id, enabled), actor=actor)
+        book.note(ENABLED, node.id, _audit.canonical(node.id, enabled), actor=actor)
 
 
 class RotateToken(VaultOperation[None]):

@@ -67,8 +67,9 @@ def correct(
     if more > 0:
         more = max(0, min(more, _room(book, hold)))
     entries = [*_entries(book, hold, more), *others]
-    if not entries:
+    if not entries and same:
         return end.net
+    # Where the owner's own word came late it is written down though it changes nothing: it counts once.
     book.post(CORRECTION, hold.realm, abs(more), entries, key=key, memo=memo, refers_to=end.transfer)
     for agent, kind, window in _windows(book, hold):
         book.buckets.use(agent, kind, window, more)

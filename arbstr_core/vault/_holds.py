@@ -105,8 +105,12 @@ class OpenHold(VaultOperation[Granted | Refused | Claimed | ApprovalNeeded]):
             _approvals.use(book, found, request.id)
             return self._within(book, node, spending, spending.room(approved=found.ceiling), found.id)
         if found is None:
+            full = spending.too_many_pending()
+            if full is not None:
+                return self._refused(book, full, node)
             hold_id = request.id if request.kind == PAYOUT else None
             found = _approvals.ask(book, chain, request, seconds=seconds, hold_id=hold_id)
+            spending.count_request()
             if hold_id is not None:
                 self._within(book, node, spending, needed, found.id)
         return self._waits(found, bound.left)

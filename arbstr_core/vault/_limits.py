@@ -140,6 +140,18 @@ class Spending:
         counted = sum(any(each.id == node.id for each in book.chain(agent)) for agent in agents)
         return counted + book.opened_here(node.id)
 
+    def too_many_pending(self) -> Bound | None:
+        """Whose bound on what may wait for an operator is reached, if somebody's is."""
+        book = self._book
+        waiting = [row[0] for row in book.tx.all(_rows.PENDING_APPROVALS, {"account": self._chain[0].account})]
+        for node, more in self._terms:
+            if (
+                sum(any(each.id == node.id for each in book.chain(agent)) for agent in waiting)
+                >= more.pending_approvals
+            ):
+                return Bound(RefusalReason.APPROVALS, 0, node.id)
+        return None
+
     def _in_windows(self, node: Node, more: Limits) -> Iterator[Bound]:
         yield self._in_day(node, more)
         if more.hourly_msat is not None:
@@ -184,11 +196,15 @@ class Spending:
         self.attempts_left = left if self.attempts_left is None else min(self.attempts_left, left)
 
     def begin(self) -> None:
-        """Open the buckets that are missing, and count the request where requests are counted: it stays counted,
-        whatever becomes of it."""
+        """Open the buckets that are missing, and count the request: it stays counted, whatever becomes of it."""
         book = self._book
         for window in self._missing:
             book.buckets.open(*window)
+        self.count_request()
+
+    def count_request(self) -> None:
+        """Count the request where requests are counted, once it is held for or put before an operator."""
+        book = self._book
         for node, more in self._terms:
             if more.per_minute is not None and not self._payout:
                 start = book.now_ms - book.now_ms % TENTH_OF_MINUTE_MS

@@ -212,6 +212,14 @@ OPEN_OF_ACCOUNT = Statement(
         t.HOLD.c.state == constant("held"), t.HOLD.c.account_id == sa.bindparam("account")
     )
 )
+PENDING_APPROVALS = Statement(
+    sa.select(t.APPROVAL.c.agent_id).where(
+        t.APPROVAL.c.account_id == sa.bindparam("account"),
+        t.APPROVAL.c.state == constant("pending"),
+        # Word for word as in the index.
+        sa.text("state IN ('pending', 'granted', 'held')"),
+    )
+)
 ORPHANS = Statement(
     sa.select(t.HOLD.c.id)
     .where(t.HOLD.c.state == constant("held"), t.HOLD.c.boot_id != sa.bindparam("boot_id"))

@@ -24,8 +24,10 @@ ATTEMPTS = "attempts"
 
 _DECODER = msgspec.json.Decoder(Limits)
 _NO_MORE = Limits()
-_MOST = {"approval_seconds": 30 * 86_400, "alert_cooldown_seconds": 366 * 86_400}
+_MOST = {"approval_seconds": 30 * 86_400, "alert_cooldown_seconds": 366 * 86_400, "pending_approvals": 10_000}
 """msat aside, the most that a limit may be"""
+_NO_ZONES = frozenset({"localtime", "posixrules", "Factory", "right", "posix"})
+"""What lies beside the zones on some machines: this machine's own, and copies of all, some with leap seconds"""
 
 
 @lru_cache(maxsize=1024)
@@ -55,6 +57,8 @@ def check_limits(limits: Limits) -> None:
                 f"{name} = {value} is not a limit: it is from 0 to {_MOST.get(name, MAX_MSAT)}", param=name
             )
     try:
+        if limits.zone is not None and limits.zone.partition("/")[0] in _NO_ZONES:
+            raise ValueError(limits.zone)
         day_of(limits.zone, 0)
     except (KeyError, ValueError, OSError):
         raise BadRequest(

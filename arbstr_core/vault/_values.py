@@ -60,6 +60,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Unix milliseconds from which on nothing is held"""
     approval_seconds: int | None = None
     """how long a call above the largest charge waits for an operator; None: it is refused at once"""
+    pending_approvals: int = 16
+    """how many of what it asked for may wait for an operator at one time"""
     alert_floor_msat: int | None = None
     """below this much the operator is told"""
     alert_cooldown_seconds: int = 3600
@@ -182,6 +184,8 @@ class RefusalReason(enum.StrEnum):
     CONCURRENT = "concurrent"
     RATE = "rate"
     FEE = "fee"
+    APPROVALS = "approvals"
+    """as many approvals are pending as may be"""
     MAX_CHARGE = "max_charge"
     DAILY = "daily"
     HOURLY = "hourly"

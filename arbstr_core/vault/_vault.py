@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from arbstr_core.storage import Database, Dialect
@@ -194,9 +194,13 @@ class Vault:
         await self._db.submit(CreateAgent(self._chart, agent))
         return await self._agent(agent.id)
 
-    async def set_limits(self, agent_id: str, limits: Limits, *, actor: str = "operator") -> AgentRecord:
-        """A new version of an agent's limits, as a whole: what is not in it does not apply any more."""
-        await self._db.submit(SetLimits(self._chart, agent_id, limits, actor))
+    async def set_limits(
+        self, agent_id: str, limits: Limits | Callable[[Limits], Limits], *, actor: str = "operator"
+    ) -> AgentRecord:
+        """A new version of an agent's limits, as a whole: what is not in it does not apply any more; or what a function
+        makes of those in force, which may be called more than once, in another thread."""
+        changed = limits if callable(limits) else lambda _: limits
+        await self._db.submit(SetLimits(self._chart, agent_id, changed, actor))
         return await self._agent(agent_id)
 
     async def fund(self, agent_id: str, amount_msat: int, *, rail: str, key: str) -> AgentRecord:
@@ -208,7 +212,9 @@ class Vault:
         return await self._agent(agent_id)
 
     async def set_enabled(self, agent_id: str, enabled: bool, *, actor: str = "operator") -> AgentRecord:
-        """Switch an agent on or off; off refuses new holds, its children's too."""
+        """Switch an agent on or off; off refuses new holds, its children's too.
+
+        Raises Conflict where `actor` is an agent that would undo what the operator did, or a key above it."""
         await self._db.submit(SetEnabled(self._chart, agent_id, enabled, actor))
         return await self._agent(agent_id)
 

@@ -34,7 +34,9 @@ _BUCKETS = "SELECT agent_id, kind, window_start_ms, used FROM bucket ORDER BY 1,
 _ABOVE = """SELECT seq, id, agent_id, amount_msat, created_ms FROM hold
 WHERE approval_id IS NULL AND amount_msat > {0} ORDER BY seq"""
 _REQUESTS = f"""SELECT agent_id, created_ms / {_TENTH_OF_MINUTE_MS} * {_TENTH_OF_MINUTE_MS}, count(*) FROM hold
-WHERE created_ms >= {{0}} GROUP BY 1, 2"""
+WHERE created_ms >= {{0}} GROUP BY 1, 2
+UNION ALL SELECT agent_id, created_ms / {_TENTH_OF_MINUTE_MS} * {_TENTH_OF_MINUTE_MS}, count(*) FROM approval
+WHERE created_ms >= {{0}} AND kind <> 'payout' GROUP BY 1, 2"""
 _ATTEMPTS = """SELECT w.agent_id, w.window_start_ms, sum(e.amount_msat) FROM hold_window w
 JOIN transfer x ON x.hold_seq = w.hold_seq JOIN entry e ON e.transfer_seq = x.seq
 JOIN account a ON a.id = e.account_id AND a.name = 'cost:attempt' WHERE w.kind = 'attempts' GROUP BY 1, 2"""
@@ -149,7 +151,7 @@ def _first_hold(connection: sa.Connection, made: dict[Key, Window], limits: _Lim
 
 
 def _first_request(connection: sa.Connection, parents: dict[str, str | None]) -> str | None:
-    """Requests are counted with the holds that they opened."""
+    """Requests are counted with the holds that they opened, and the approvals that they asked for."""
     since = connection.exec_driver_sql("SELECT min(window_start_ms) FROM bucket WHERE kind = 'requests'").scalar()
     if since is None:
         return None

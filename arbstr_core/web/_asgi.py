@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
+from arbstr_core.types import BadRequest
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -16,6 +18,7 @@ HANG_UP = "arbstr.hang_up"
 """the extension of a scope that closes the client's connection at once, with what it has not taken"""
 
 
+_CREDENTIALS = frozenset({"authorization", "x-api-key"})
 _READ = frozenset(
     {b"authorization", b"content-encoding", b"content-length", b"x-request-id"}
     | {b"idempotency-key", b"x-stainless-retry-count", b"prefer"}
@@ -24,12 +27,18 @@ _READ = frozenset(
 
 
 def header_map(scope: Message) -> dict[str, str]:
-    """The request headers that arbstr reads: a few, and all named x-arbstr-*; of several with one name the last."""
-    return {
-        name.decode("latin-1"): value.decode("latin-1")
-        for name, value in scope["headers"]
-        if name in _READ or name.startswith(b"x-arbstr-")
-    }
+    """The request headers that arbstr reads: a few, and all named x-arbstr-*; of several with one name the last.
+
+    Raises BadRequest for two of those that say who asks: a proxy before us may have believed the other one.
+    """
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        if name in _READ or name.startswith(b"x-arbstr-"):
+            key = name.decode("latin-1")
+            if key in _CREDENTIALS and key in found:
+                raise BadRequest(f"The request carries two {key} headers; send one")
+            found[key] = value.decode("latin-1")
+    return found
 
 
 def credential(headers: dict[str, str]) -> str:

@@ -51,6 +51,7 @@ class LimitsDocument(BaseModel):
     models: list[str] | None
     expires_ms: int | None
     approval_seconds: int | None
+    pending_approvals: int
     alert_floor_msat: int | None
     alert_cooldown_seconds: int
     attempts_msat: int | None

@@ -57,6 +57,9 @@ class AllLimits(KeyLimits):
     approval_seconds: Seconds | None = Field(
         None, description="how long a call above the largest charge waits for an operator; null: it is refused"
     )
+    pending_approvals: Annotated[int, Field(ge=0, le=10_000, strict=True)] | None = Field(
+        None, description="how many calls may wait for an operator at one time; null: 16"
+    )
     alert_floor_msat: Msat | None = Field(None, description="below this much the operator is told")
     alert_cooldown_seconds: Seconds | None = Field(None, description="and not again for so long; null: an hour")
     attempts_msat: Msat | None = Field(None, description="what failed attempts may cost the operator in an hour")

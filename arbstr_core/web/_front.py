@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from arbstr_core.accounts import Internal, Operator
 from arbstr_core.flow import WalletFlow
@@ -90,7 +92,11 @@ class Front:
     async def _rest(self, scope: Message, receive: Receive, send: Send) -> None:
         """The control plane. Nothing of a body is gathered before it is known whose it is."""
         path: str = scope["path"]
-        headers = header_map(scope)
+        try:
+            headers = header_map(scope)
+        except BadRequest as two:
+            await respond(_with_ids(send, self._ids(), None), *answer(two, shape_of(path)))
+            return
         send = _with_ids(send, self._ids(), headers.get("x-request-id"))
         if scope["method"] == "HEAD":
             scope, send = {**scope, "method": "GET"}, _without_body(send)
@@ -172,6 +178,7 @@ class Front:
 async def _read_first(headers: Mapping[str, str], receive: Receive) -> Receive:
     """The whole of a request, bounded, before the framework begins to gather it without a bound."""
     body = await read_body(headers, receive, _MOST_OF_A_BODY, "the bound for everything but calls")
+    _require_plain(body)
     told = False
 
     async def once() -> Message:
@@ -182,6 +189,25 @@ async def _read_first(headers: Mapping[str, str], receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return once
+
+
+def _require_plain(body: bytes) -> None:
+    """Refuse JSON in which a key stands twice, at any depth: whoever looked at it before may have believed the other
+    one. What is no JSON at all is the framework's to tell."""
+    try:
+        json.loads(body or b"null", object_pairs_hook=_once)
+    except RecursionError:
+        raise BadRequest("The body is nested too deeply") from None
+    except ValueError:
+        return
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise BadRequest(f"{key!r} stands twice in one object of the body; send it once", param=key)
+        seen.add(key)
 
 
 def _with_ids(send: Send, request_id: str, clients: str | None) -> Send:

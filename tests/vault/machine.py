@@ -27,6 +27,7 @@ limits = st.fixed_dictionaries(
         "models": st.sampled_from([("m",), ("n",), ("m", "n"), ()]),
         "expires_ms": st.integers(START, START + 48 * HOUR),
         "approval_seconds": st.sampled_from([1, 60, 7_200]),
+        "pending_approvals": st.integers(0, 2),
         "payouts_unapproved_msat": st.integers(0, 1_500),
         "max_fee_msat": st.integers(0, 20),
         "attempts_msat": st.integers(0, 2_000),
@@ -47,6 +48,7 @@ roomy = st.one_of(
     tight(hourly_msat=st.integers(800, 2_500)),
     tight(per_minute=st.integers(1, 3)),
     tight(concurrent=st.integers(1, 2)),
+    tight(pending_approvals=st.integers(1, 2)),
     tight(attempts_msat=st.integers(0, 2_000)),
 )
 costs = st.lists(

@@ -72,6 +72,13 @@ class Model:
             for whose, what, start in hold["windows"]:
                 if (whose, what) == (agent, kind) and (since is None or start >= since):
                     found[start] += {"requests": 1, "attempts": hold["failed"]}.get(kind, cost(hold))
+        for grant in self.grants.values():
+            # Who asks an operator has asked.
+            found.update(
+                start
+                for whose, start in grant["requests"]
+                if (whose, "requests") == (agent, kind) and (since is None or start >= since)
+            )
         return found
 
     # Holds
@@ -98,6 +105,8 @@ class Model:
                 return refused("conflict", agent, 0, None, held)
             if grant is None or grant["state"] != "granted":
                 fresh = grant is None
+                if fresh and (full := next(filter(self.full, self.chain(agent)), None)) is not None:
+                    return refused("approvals", full, 0, None, held)
                 grant = grant or self.ask(id, agent, ceilings, model, payout, digest, waits)
                 if fresh and payout:
                     grant["hold"] = id
@@ -339,11 +348,11 @@ class Model:
         if not hold["swept"]:
             return "closed", hold["state"], hold["charged"], False
         if f"late:{id}" not in self.keys:
+            # What its owner says counts once, also where it changes nothing.
+            self.keys[f"late:{id}"] = None
             more = self.more(hold, charge)
-            if more or any(msat for _, msat, _, _ in costs):
-                self.keys[f"late:{id}"] = None
-                self.bills(self.realm(hold["agent"]), charge, costs)
-                self.adjust(hold, more)
+            self.bills(self.realm(hold["agent"]), charge, costs)
+            self.adjust(hold, more)
         return "closed", hold["state"], hold["net"], False
 
     def correct(self, key, id, charge):
@@ -409,6 +418,13 @@ class Model:
                 grant["state"] = "expired"
         return None
 
+    def full(self, agent):
+        """Whether as much waits for an operator as may, of this key and those below it."""
+        waits = sum(
+            grant["state"] == "pending" and agent in self.chain(grant["agent"]) for grant in self.grants.values()
+        )
+        return waits >= self.agents[agent]["limits"].get("pending_approvals", 16)
+
     def ask(self, id, agent, ceilings, model, payout, digest, seconds):
         name = f"{id}/{sum(each['by_request'] == id for each in self.grants.values())}"
         grant = self.grants[name] = {
@@ -426,6 +442,11 @@ class Model:
             "created": self.now,
             "expires": self.now + seconds * 1000,
             "by": None,
+            "requests": [
+                (name, start)
+                for name, kind, start in self.windows(agent, "payout" if payout else "call")
+                if kind == "requests"
+            ],
         }
         return grant
 

@@ -512,3 +512,38 @@ def test_what_is_told_says_what_is_to_be_decided(any_bench):
         }
 
     story_of(any_bench, story, **LIMITS)
+
+
+@pytest.mark.parametrize("whose", ["alice", "bob"])
+def test_only_so_much_waits_for_an_operator(any_bench, whose):
+    """The bound is a key's own and all above it; what is decided makes room, and asking for the same again takes none."""
+
+    async def story(vault):
+        await agent(any_bench, vault, "bob", parent="alice", **LIMITS)
+        found = (await vault.agent(whose)).limits
+        await vault.set_limits(f"ag_{whose}", replace(found, pending_approvals=2))
+        first = await needed(any_bench, vault, 2_000, agent="bob", body_digest=b"1")
+        await needed(any_bench, vault, 2_000, agent="bob", body_digest=b"2")
+        assert (await needed(any_bench, vault, 2_000, agent="bob", body_digest=b"1")).id == first.id
+        full = (RefusalReason.APPROVALS, 0, f"ag_{whose}")
+        assert await refused(any_bench, vault, 2_000, agent="bob", body_digest=b"3") == full
+        await vault.decide(first.id, grant=False, actor="operator:eve")
+        await needed(any_bench, vault, 2_000, agent="bob", body_digest=b"3")
+        assert len(await vault.approvals(state=ApprovalState.PENDING)) == 2
+
+    story_of(any_bench, story, **LIMITS)
+
+
+def test_who_asks_an_operator_has_asked(any_bench):
+    """It counts in the requests of a minute, once for each approval."""
+
+    async def story(vault):
+        await needed(any_bench, vault, 2_000)
+        await needed(any_bench, vault, 2_000)
+        await needed(any_bench, vault, 2_000, body_digest=b"another")
+        assert await refused(any_bench, vault, 1) == (RefusalReason.RATE, 0, "ag_alice")
+        assert (await vault.verify()).first_bad is None
+        later(any_bench, 66_000)
+        await granted(any_bench, vault, 1)
+
+    story_of(any_bench, story, **LIMITS, per_minute=2)

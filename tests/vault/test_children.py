@@ -8,7 +8,7 @@ import pytest
 from limiting import PLENTY, agent, asked, at, granted, refused, story_of
 from msgspec.structs import replace
 
-from arbstr_core.types import BadRequest
+from arbstr_core.types import BadRequest, Conflict
 from arbstr_core.vault import Granted, NewAgent, RefusalReason
 
 
@@ -133,6 +133,32 @@ def test_switching_a_key_off_stops_new_holds_below_it(any_bench, whose):
         assert (await vault.settle(any_bench.settlement(before, 50))).charged_msat == 50
         await vault.set_enabled(f"ag_{whose}", True)
         await granted(any_bench, vault, 1, agent="dave")
+
+    story_of(any_bench, story)
+
+
+def test_a_key_switches_on_what_it_switched_off_and_nothing_else(any_bench):
+    """Who switched a key off, or is above who did, may switch it on again: an agent never undoes its operator's word."""
+
+    async def story(vault):
+        await family(any_bench, vault)
+        for off, on, may in (
+            ("operator", "ag_alice", False),
+            ("operator", "operator", True),
+            ("ag_carol", "ag_carol", True),
+            ("ag_carol", "ag_alice", True),
+            ("ag_alice", "ag_carol", False),
+            ("ag_alice", "operator", True),
+        ):
+            await vault.set_enabled("ag_dave", False, actor=off)
+            if may:
+                assert (await vault.set_enabled("ag_dave", True, actor=on)).enabled
+            else:
+                with pytest.raises(Conflict, match="was switched off by its operator, or by a key above yours"):
+                    await vault.set_enabled("ag_dave", True, actor=on)
+                await vault.set_enabled("ag_dave", True)
+        # What is on already may be switched on by all.
+        await vault.set_enabled("ag_dave", True, actor="ag_carol")
 
     story_of(any_bench, story)
 

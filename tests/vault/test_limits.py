@@ -170,6 +170,8 @@ def test_new_limits_count_from_the_next_call_and_old_ones_stay_on_record(any_ben
     [
         (Limits(zone="Mars/Olympus"), "zone"),
         (Limits(zone="../etc/passwd"), "zone"),
+        *((Limits(zone=zone), "zone") for zone in ("localtime", "right/Europe/Berlin", "posix/UTC", "posixrules")),
+        (Limits(pending_approvals=10_001), "pending_approvals"),
         (Limits(hourly_msat=-1), "hourly_msat"),
         (Limits(per_minute=2**62), "per_minute"),
         (Limits(approval_seconds=10**9), "approval_seconds"),
@@ -330,3 +332,21 @@ def test_the_zone_of_a_child_is_its_own(any_bench):
         assert await refused(any_bench, vault, 1) == ("daily", 0, "ag_alice")
 
     story_of(any_bench, story, daily_msat=1_000)
+
+
+def test_two_that_change_limits_at_once_both_count(any_bench):
+    """What each makes of the limits in force is made in its own transaction."""
+
+    async def story(vault):
+        changes = [{"max_charge_msat": 111}, {"daily_msat": 222}, {"concurrent": 3}, {"zone": "Asia/Tokyo"}]
+        await asyncio.gather(
+            *(vault.set_limits("ag_alice", lambda base, one=one: replace(base, **one)) for one in changes)
+        )
+        found = (await vault.agent("alice")).limits
+        assert (found.max_charge_msat, found.daily_msat, found.concurrent, found.zone) == (111, 222, 3, "Asia/Tokyo")
+        assert found.version == 5
+        with pytest.raises(BadRequest, match="zone"):
+            await vault.set_limits("ag_alice", lambda base: replace(base, zone="nowhere"))
+        assert (await vault.agent("alice")).limits == found
+
+    story_of(any_bench, story)

@@ -284,6 +284,29 @@ def test_a_reservation_outlives_arbstr_and_ends_in_time(tmp_path: Path) -> None:
     run(story())
 
 
+@pytest.mark.parametrize("first", [0, 300])
+def test_t17_what_is_said_of_a_lapsed_reservation_counts_once(tmp_path: Path, first: int) -> None:
+    """Also where it says that nothing was used: what comes then is no second settle."""
+
+    async def story() -> None:
+        with Upstream() as upstream:
+            setup = place(tmp_path, instance("x", upstream.url))
+            async with serving(setup) as served:
+                router = Router(served, await served.agent(fund=100_000))
+                name = await router.reserved(10_000)
+            async with made_house(config.load(setup.file)) as house:
+                assert house.vault is not None
+                assert await house.vault.end_old_reservations(0) == 1
+            async with serving(setup) as served:
+                late = Router(served, router.agent)
+                for said in (first, 9_000):
+                    assert (await late.settle(name, said)).json()["actual_msats"] == first
+                assert await late.available() == 100_000 - first
+                await served.verified()
+
+    run(story())
+
+
 def test_without_a_token_there_is_no_such_door(tmp_path: Path) -> None:
     async def story() -> None:
         with Upstream() as upstream:

@@ -71,6 +71,34 @@ def test_t12_one_door_one_key(tmp_path: Path) -> None:
                     both = await served.http.request(method, path, headers=[key, other], json=body)
                     shaped(both, 400)
 
+        for path in ("/v1/chat/completions", "/v1/models", "/v1/messages", "/v1/cost", "/models"):
+            method = "GET" if path.endswith("models") else "POST"
+            for first in (keys["agent"], keys["wrong"]):
+                both = await served.http.request(method, path, headers=[first, keys["agent"]], json={})
+                assert both.status_code == 400, (path, both.text)
+                assert "two authorization headers" in both.text
+
+    told(tmp_path, story)
+
+
+def test_t13_a_key_that_stands_twice_anywhere_in_a_body_is_refused(tmp_path: Path) -> None:
+    async def story(served: Served) -> None:
+        agent = await served.agent()
+        own = {"authorization": f"Bearer {agent['token']}"}
+        internal = {"x-internal-token": TOKEN}
+        json = {"content-type": "application/json"}
+        for client, method, path, body, key in (
+            (served.admin, "POST", "/admin/agents", '{"name":"x","name":"y"}', "name"),
+            (served.admin, "POST", "/admin/audit/verify", '{"checkpoints":[{"body":"","body":"x"}]}', "body"),
+            (served.http, "POST", "/wallet/keys", '{"name":"x","models":[{"a":1,"\\u0061":2}]}', "a"),
+            (served.http, "POST", "/internal/reserve", '{"metadata":{"x":{"y":1,"y":1}}}', "y"),
+        ):
+            headers = {**json, **(own if "wallet" in path else internal if "internal" in path else {})}
+            answer = await client.request(method, path, content=body, headers=headers)
+            assert "twice" in shaped(answer, 400, param=key)["message"]
+        deep = "[" * 100_000
+        shaped(await served.admin.post("/admin/agents", content=deep, headers=json), 400)
+
     told(tmp_path, story)
 
 
