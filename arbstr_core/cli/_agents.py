@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,13 +10,11 @@ from arbstr_core.cli._context import (
     Amount,
     AsJson,
     ConfigFile,
-    DailyOption,
     FundOption,
-    MaxChargeOption,
     ask,
     command,
 )
-from arbstr_core.cli._limits import limit
+from arbstr_core.cli._limits import limit, with_limits
 from arbstr_core.cli._operator import part
 from arbstr_core.cli._show import agent_facts, as_json, facts, sat, say, table
 
@@ -29,19 +27,24 @@ Agent = Annotated[str, typer.Argument(help="The agent's id or name.", metavar="A
 
 @app.command()
 @command
+@with_limits
 def create(
     name: Annotated[str, typer.Argument(help="A name of your choice.")],
+    limits: dict[str, Any],
     fund: FundOption = 0,
-    max_charge: MaxChargeOption = None,
-    daily: DailyOption = None,
     realm: Annotated[str | None, typer.Option(help="Where its money lives: sim, or a network.")] = None,
     parent: Annotated[str | None, typer.Option(help="The agent whose money it spends, by id or name.")] = None,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> None:
     """Make an agent. Its token is printed once, and never again."""
-    given = {"max_charge_msat": max_charge, "daily_msat": daily, "realm": realm, "parent": parent}
-    new = {"name": name, "fund_msat": fund, **{key: value for key, value in given.items() if value is not None}}
+    given = {"realm": realm, "parent": parent}
+    new = {
+        "name": name,
+        "fund_msat": fund,
+        **limits,
+        **{key: value for key, value in given.items() if value is not None},
+    }
     made = ask(config, lambda client: client.post("/agents", new))
     if json:
         as_json(made)

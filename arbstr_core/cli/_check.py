@@ -9,7 +9,10 @@ from pathlib import Path
 import msgspec
 
 from arbstr_core import config, plugins
+from arbstr_core.cli._data import database_password
+from arbstr_core.cli._flows import internal_token
 from arbstr_core.cli._house import make_everything
+from arbstr_core.cli._operators import webhook, webhook_secret
 from arbstr_core.config import Settings, StorageSettings
 from arbstr_core.types import ArbstrError, ConfigError, Problem
 
@@ -30,7 +33,27 @@ def examine_config(path: Path) -> Verdict:
         plugins.load(settings.arbstr.plugins, settings.plugins, config.decode)
     except ConfigError as bad:
         return Verdict(problems + list(bad.problems))
-    return Verdict(problems) if problems else asyncio.run(_made(settings))
+    secrets = _secrets(settings)
+    if problems:
+        return Verdict(problems + secrets)
+    made = asyncio.run(_made(settings))
+    return Verdict([*secrets, *(each for each in made.problems if each not in secrets)], made.notices)
+
+
+def _secrets(settings: Settings) -> list[Problem]:
+    """What `serve` looks for and does not find, beside what plugins say of theirs."""
+    found: list[Problem] = []
+    for look in (database_password, internal_token, _webhook):
+        try:
+            look(settings)
+        except ConfigError as bad:
+            found += bad.problems
+    return found
+
+
+def _webhook(settings: Settings) -> None:
+    if webhook(settings.webhooks) is not None:
+        webhook_secret(settings)
 
 
 async def _made(settings: Settings) -> Verdict:

@@ -108,7 +108,7 @@ def examine_database(settings: Settings) -> list[Finding]:
     found = list(storage.files(settings.database_url, settings.data_dir))
     with storage.looking(settings.database_url, settings.data_dir, database_password(settings)) as connection:
         found += storage.inside(connection, schemas())
-        if all(each.ok for each in found if each.what == "version"):
+        if storage.is_made(connection) and all(each.ok for each in found if each.what == "version"):
             wrong = unguarded(connection, schemas())
             detail = f"{wrong}: restore a backup, keep this database" if wrong else "all in place"
             found.append(Finding(what="guards", ok=wrong is None, detail=detail))

@@ -159,7 +159,8 @@ def _put_together(
         calls=calls,
         flows=flows,
         operator=Operator(operator_token(settings)),
-        internal=internal_token(settings),
+        # Nobody bills where nothing is served: a command does without what only `serve` is given.
+        internal=internal_token(settings) if serving else Internal(None),
         market=rooms.market,
         dispatch=rooms.dispatch,
         journal=log,

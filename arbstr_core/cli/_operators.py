@@ -7,7 +7,7 @@ from arbstr_core.api import Clock
 from arbstr_core.config import Settings, WebhookSettings
 from arbstr_core.flow import Notifier, Turn
 from arbstr_core.net import Webhook
-from arbstr_core.types import AddressRefused, Amount, BadRequest, ConfigError, Problem
+from arbstr_core.types import AddressRefused, Amount, BadRequest, ConfigError, Problem, Secret
 from arbstr_core.vault import EventName, Limits, Vault, check_limits
 
 
@@ -59,13 +59,19 @@ def webhook(settings: WebhookSettings) -> Webhook | None:
         raise ConfigError([Problem("[webhooks] url: is not an http or https URL; correct it")]) from None
 
 
-def notifier(settings: Settings, to: Webhook, vault: Vault, clock: Clock) -> Notifier:
-    """What sends events there. Raises ConfigError where there is no secret to sign with."""
+def webhook_secret(settings: Settings) -> Secret:
+    """What signs events. Raises ConfigError where there is none."""
     ref = settings.webhooks.secret
     secret = None if ref is None else config.resolve_secret(ref, settings.base)
     if secret is None:
         named = "" if ref is None else f" ({ref.ref})"
         raise ConfigError([Problem(f"[webhooks] secret{named}: there is nothing there; set it")])
+    return secret
+
+
+def notifier(settings: Settings, to: Webhook, vault: Vault, clock: Clock) -> Notifier:
+    """What sends events there. Raises ConfigError where there is no secret to sign with."""
+    secret = webhook_secret(settings)
     events = settings.webhooks.events
     return Notifier(
         vault,

@@ -6,6 +6,7 @@ import logging
 
 from arbstr_core.types import (
     AgentDisabled,
+    ApprovalDenied,
     ApprovalRequired,
     Caller,
     CallRefused,
@@ -17,7 +18,7 @@ from arbstr_core.types import (
     VaultUnavailable,
     format_amount,
 )
-from arbstr_core.vault import ApprovalNeeded, RefusalReason, Refused
+from arbstr_core.vault import ApprovalNeeded, ApprovalState, RefusalReason, Refused
 
 _log = logging.getLogger("arbstr.flow")
 
@@ -89,9 +90,15 @@ def refusal(refused: Refused, caller: Caller) -> CallRefused:
             return Conflict("A call with this id exists already")
 
 
-def approval_required(needed: ApprovalNeeded) -> ApprovalRequired:
+def undecided(needed: ApprovalNeeded, state: ApprovalState) -> ApprovalRequired | ApprovalDenied:
     """The error for a call that an operator has to decide on, and has not, or not in its favour."""
     most, limit = format_amount(needed.needed_msat), format_amount(needed.left_msat)
+    if state is ApprovalState.DENIED:
+        return ApprovalDenied(
+            f"The call may cost up to {most}, and an operator has denied it (approval {needed.id}). The same call sent "
+            "again asks anew; a smaller max_tokens may need no approval",
+            approval=needed.id,
+        )
     return ApprovalRequired(
         f"The call may cost up to {most}, and above {limit} an operator has to approve. Send the same call again once "
         f"the approval {needed.id} is granted, or wait for that with the header `Prefer: wait=60`",

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 
 from arbstr_core.api import Clock
-from arbstr_core.flow._refusal import approval_required, vault_unavailable
+from arbstr_core.flow._refusal import undecided, vault_unavailable
 from arbstr_core.types import Caller, ChatCall, StorageError
 from arbstr_core.vault import ApprovalNeeded, ApprovalRecord, ApprovalState, Vault
 
@@ -22,6 +22,7 @@ _LOOK_SECONDS = 0.5
 _TEND_SECONDS = 5.0
 _WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})(?![\w.])', re.IGNORECASE)
 _OPEN = frozenset({ApprovalState.PENDING, ApprovalState.HELD})
+_PASSED = frozenset({ApprovalState.GRANTED, ApprovalState.USED})
 
 
 def patience(prefer: str) -> int:
@@ -51,21 +52,19 @@ class Approvals:
         self._decided = asyncio.Event()
         self._stopping = False
 
-    async def wait(self, needed: ApprovalNeeded, agent: str, *, until: float) -> bool:
-        """Wait for a decision until then, on the monotonic clock. True where the call is worth asking for anew."""
+    async def wait(self, needed: ApprovalNeeded, agent: str, *, until: float) -> ApprovalState:
+        """Wait for a decision until then, on the monotonic clock; how the approval stands."""
         if self._waiting[agent] >= self._most_waiting:
-            return False
+            return ApprovalState.PENDING
         self._waiting[agent] += 1
         try:
             while not self._stopping:
                 state = await self._state(needed.id)
-                if state not in _OPEN:
-                    return state in (ApprovalState.GRANTED, ApprovalState.USED)
                 left = until - self._clock.monotonic()
-                if left <= 0:
-                    return False
+                if state not in _OPEN or left <= 0:
+                    return state
                 await self._decision(min(left, self._look_seconds))
-            return False
+            return ApprovalState.PENDING
         finally:
             self._waiting[agent] -= 1
             if not self._waiting[agent]:
@@ -112,12 +111,14 @@ class Approvals:
 async def decision(
     approvals: Approvals | None, needed: ApprovalNeeded, call: ChatCall, caller: Caller, began: float
 ) -> None:
-    """Wait for an operator as long as the caller asked to, counted from when the call `began`. Raises ApprovalRequired
-    unless the call is worth asking for anew."""
+    """Wait for an operator as long as the caller asked to, counted from when the call `began`. Raises ApprovalRequired,
+    or ApprovalDenied, unless the call is worth asking for anew."""
     until = began + patience(call.hints.get("prefer", ""))
+    state = ApprovalState.PENDING
     try:
-        if approvals is not None and await approvals.wait(needed, caller.agent, until=until):
-            return
+        if approvals is not None:
+            state = await approvals.wait(needed, caller.agent, until=until)
     except StorageError as broken:
         raise vault_unavailable(broken) from broken
-    raise approval_required(needed)
+    if state not in _PASSED:
+        raise undecided(needed, state)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from arbstr_core.accounts import Accounts
 from arbstr_core.dispatch import OfferState
 from arbstr_core.flow._exchange import Exchange
 from arbstr_core.flow._refusal import lease_lost, vault_unavailable
+from arbstr_core.flow._remedies import Ask, Outcome, Quotes, Remedies
 from arbstr_core.flow._retries import Retries
 from arbstr_core.flow._rooms import CallRooms, CallSummary
 from arbstr_core.journal import CallRow, Journal
 from arbstr_core.market import Market, Snapshot
 from arbstr_core.types import Caller, CallRefused, ChatCall, Offer, Plan, ShuttingDown, StorageError
-from arbstr_core.vault import LiveHolds
+from arbstr_core.vault import LiveHolds, Refused
 
 _ANYONE = Caller()
 
@@ -72,6 +74,14 @@ class CallFlow:
     def plan(self, call: ChatCall, caller: Caller = _ANYONE) -> Plan:
         """What would happen to `call`, without doing it. Raises what the call would be refused with."""
         return self._rooms.planned(self._rooms.understood(call), caller)
+
+    async def remedied(
+        self, call: ChatCall, quotes: Quotes, refused: Refused, ask: Ask
+    ) -> tuple[Quotes, Outcome, Sequence[str]]:
+        """What is tried for `call` before it is refused for money: the quotes that fit in the end, the last answer of
+        `ask`, and what was done."""
+        remedies = Remedies(self._rooms.understood(call), self._rooms.dispatch, self._rooms.clock, ask)
+        return *await remedies.hold(quotes, refused), remedies.said
 
     async def count_input(self, call: ChatCall, caller: Caller = _ANYONE) -> int:
         """The tokens of input of `call` at its first candidate: counted there where that counts exactly, else as many

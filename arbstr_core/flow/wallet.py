@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from arbstr_core.api import Clock
 from arbstr_core.flow import _documents as documents
 from arbstr_core.flow import _paging as paging
 from arbstr_core.flow._keys import Keys, switched_on
+from arbstr_core.flow._quoted import Quoted, most
 from arbstr_core.flow._records import Asked, Records
 from arbstr_core.flow.call import CallFlow
 from arbstr_core.types import (
@@ -19,9 +20,8 @@ from arbstr_core.types import (
     NothingQualifies,
     PolicyRefused,
     ProvidersUnavailable,
-    Quote,
 )
-from arbstr_core.vault import AgentRecord, History, Left
+from arbstr_core.vault import AgentRecord, History
 
 Json = dict[str, Any]
 
@@ -77,7 +77,7 @@ class WalletFlow:
             "posted_msat": me.posted_msat,
             "held_msat": me.held_msat,
             "available_msat": me.available_msat,
-            "spendable_msat": _most(me, lefts),
+            "spendable_msat": most(me, lefts),
         }
 
     async def limits(self, caller: Caller) -> Json:
@@ -110,19 +110,15 @@ class WalletFlow:
         return await self._calls.count_input(call, caller)
 
     async def quote(self, caller: Caller, call: ChatCall) -> Json:
-        """What `call` would be held for and is expected to cost, by candidate, and what would refuse it."""
-        me = await self._me(caller)
+        """What `call` would be held for and is expected to cost, by candidate, and what would refuse it, once all has
+        been tried that a call tries."""
+        await self._me(caller)
         try:
             plan = self._calls.plan(call, caller)
         except (NothingQualifies, PolicyRefused, ProvidersUnavailable) as refused:
-            nobody = {"granted": False, "hold_msat": 0, "covered": 0, "refusal": None}
+            nobody = {"granted": False, "hold_msat": 0, "covered": 0, "output_limit": None, "refusal": None}
             return {"model": call.model, **nobody, **documents.no_plan(str(refused), refused.out)}
-        chain = await self._history.lineage(me.id)
-        now = self._clock.now_ms()
-        lefts = await self._history.left(me.id, now)
-        refusal = _flat(chain, call.model, now) or _tight(me, lefts, plan.candidates[0].ceiling_msat)
-        hold, covered = (0, 0) if refusal else _prefix(plan.candidates, _most(me, lefts))
-        verdict = {"granted": refusal is None, "hold_msat": hold, "covered": covered, "refusal": refusal}
+        verdict, plan = await Quoted(self._history, self._clock, self._calls, call, caller).verdict(plan)
         return {"model": call.model, **verdict, **documents.plan(plan)}
 
     # Child keys
@@ -173,51 +169,3 @@ class WalletFlow:
         if not chain:
             raise NotFound("That agent does not exist any more")
         return chain[0]
-
-
-def _most(me: AgentRecord, lefts: Sequence[Left]) -> int:
-    """The most that one call may be held for now."""
-    bounds = {"per_minute", "concurrent"}
-    if any(each.left < 1 for each in lefts if each.limit in bounds):
-        return 0
-    return min([me.available_msat, *(each.left for each in lefts if each.limit not in bounds)])
-
-
-def _flat(chain: Sequence[AgentRecord], model: str, now_ms: int) -> Json | None:
-    """What refuses the call whatever it costs."""
-    for node in chain:
-        limits = node.limits
-        if not node.enabled:
-            return _refusal("disabled", node.id)
-        if limits is None or limits.max_charge_msat is None or limits.daily_msat is None:
-            return _refusal("none_set", node.id)
-        if limits.expires_ms is not None and now_ms >= limits.expires_ms:
-            return _refusal("expired", node.id)
-        if limits.models is not None and model not in limits.models:
-            return _refusal("models", node.id)
-    return None
-
-
-def _tight(me: AgentRecord, lefts: Sequence[Left], needed: int) -> Json | None:
-    """The first limit, or the balance, that leaves less than the first candidate may cost."""
-    for each in lefts:
-        if each.left < (1 if each.limit in ("per_minute", "concurrent") else needed):
-            return _refusal(each.limit, each.agent, left=each.left, resets_ms=each.resets_ms)
-    if me.available_msat < needed:
-        return _refusal("balance", me.id, left=me.available_msat)
-    return None
-
-
-def _refusal(limit: str, agent: str, *, left: int = 0, resets_ms: int | None = None) -> Json:
-    msat = 0 if limit in ("per_minute", "concurrent") else left
-    return {"limit": limit, "agent": agent, "left_msat": msat, "resets_ms": resets_ms}
-
-
-def _prefix(candidates: Sequence[Quote], room: int) -> tuple[int, int]:
-    """(what would be held, how many candidates that covers)."""
-    held = covered = 0
-    for quote in candidates:
-        if quote.ceiling_msat > room:
-            break
-        held, covered = max(held, quote.ceiling_msat), covered + 1
-    return held, covered

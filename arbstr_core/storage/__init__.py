@@ -12,7 +12,7 @@ from arbstr_core.storage._cipher import Cipher, open_cipher
 from arbstr_core.storage._database import Database, Upgraded, is_postgresql, lock_base, locked
 from arbstr_core.storage._ddl import Guard, append_only, create, fixed, kept, narrow, partial_index, wide
 from arbstr_core.storage._durable import make_secret
-from arbstr_core.storage._inspect import Finding, files, inside, is_used, looking, mode_of
+from arbstr_core.storage._inspect import Finding, files, inside, is_made, is_used, looking, mode_of
 from arbstr_core.storage._link import ConstraintFailed, Link, NotCommitted
 from arbstr_core.storage._lock import Announcement, is_held, read_announcement
 from arbstr_core.storage._migrations import Migration, Schema
@@ -76,6 +76,7 @@ __all__ = [
     "fixed",
     "inside",
     "is_held",
+    "is_made",
     "is_postgresql",
     "is_signed",
     "is_used",

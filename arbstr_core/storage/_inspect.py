@@ -87,6 +87,11 @@ def is_used(connection: sa.Connection) -> bool:
     return bool(sa.inspect(connection).get_table_names())
 
 
+def is_made(connection: sa.Connection) -> bool:
+    """True where our tables are there, of whatever version."""
+    return sa.inspect(connection).has_table("schema")
+
+
 def inside(connection: sa.Connection, schemas: Sequence[Schema]) -> Iterator[Finding]:
     """What the database itself says: its version, and damage."""
     dialect = Dialect(connection.dialect.name)
@@ -97,15 +102,17 @@ def inside(connection: sa.Connection, schemas: Sequence[Schema]) -> Iterator[Fin
 
 
 def _version(connection: sa.Connection, schemas: Sequence[Schema]) -> Finding:
-    found = sa.inspect(connection).has_table("schema")
+    found = is_made(connection)
     query = "SELECT room, max(version) FROM schema GROUP BY room"
     applied = {str(room): int(version) for room, version in connection.exec_driver_sql(query)} if found else {}
+    if not applied:
+        return Finding(what="version", ok=True, detail="empty: the first arbstr that opens it makes the tables")
     known = {each.room: len(each.migrations) for each in schemas}
     detail = ", ".join(f"{room} {version}" for room, version in sorted(applied.items()))
     if any(applied.get(room, 0) > version for room, version in known.items()):
         detail += ": newer than this program; upgrade arbstr"
     elif any(applied.get(room, 0) < version for room, version in known.items()):
-        detail = f"{detail or 'empty'}: older than this program; run arbstr db upgrade"
+        detail = f"{detail}: older than this program; run arbstr db upgrade"
     else:
         return Finding(what="version", ok=True, detail=detail)
     return Finding(what="version", ok=False, detail=detail)

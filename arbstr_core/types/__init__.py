@@ -13,6 +13,7 @@ from arbstr_core.types._endpoints import Endpoint, Feature
 from arbstr_core.types._errors import (
     AddressRefused,
     AgentDisabled,
+    ApprovalDenied,
     ApprovalRequired,
     ArbstrError,
     BadRequest,
@@ -134,6 +135,7 @@ __all__ = [
     "AddressRefused",
     "AgentDisabled",
     "Amount",
+    "ApprovalDenied",
     "ApprovalRequired",
     "ArbstrError",
     "Attempt",

@@ -202,6 +202,14 @@ class ApprovalRequired(CallRefused):
         self.needed_msat = needed_msat
 
 
+class ApprovalDenied(CallRefused):
+    """An operator was asked about the call, and has said no."""
+
+    def __init__(self, message: str, *, approval: str) -> None:
+        super().__init__(message)
+        self.approval = approval
+
+
 class RailUnavailable(CallRefused):
     """A wallet rail, a mint or a node cannot be asked now; nothing is known of what was asked. Try again."""
 

@@ -11,6 +11,7 @@ import msgspec
 
 from arbstr_core.types import (
     AgentDisabled,
+    ApprovalDenied,
     ApprovalRequired,
     BadRequest,
     BodyTooLarge,
@@ -54,6 +55,7 @@ _SHAPES: dict[type[CallRefused], tuple[int, str, str | None]] = {
     PolicyRefused: (403, "permission_error", "policy_refused"),
     InsufficientFunds: (402, "insufficient_quota", "insufficient_quota"),
     LimitExceeded: (403, "permission_error", "limit_exceeded"),
+    ApprovalDenied: (403, "permission_error", "approval_denied"),
     ApprovalRequired: (403, "permission_error", "approval_required"),
     ProvidersUnavailable: (503, "api_error", "providers_unavailable"),
     RailUnavailable: (503, "api_error", "rail_unavailable"),
@@ -66,6 +68,7 @@ _SHAPES: dict[type[CallRefused], tuple[int, str, str | None]] = {
 _FINAL = (
     InsufficientFunds,
     LimitExceeded,
+    ApprovalDenied,
     ApprovalRequired,
     PolicyRefused,
     AgentDisabled,
@@ -148,6 +151,8 @@ def _more(error: CallRefused) -> dict[str, Any]:
     if isinstance(error, LimitExceeded):
         resets = {} if error.resets_ms is None else {"resets_ms": error.resets_ms}
         return {"limit": error.limit, "needed_msat": error.needed_msat, "left_msat": error.left_msat, **resets}
+    if isinstance(error, ApprovalDenied):
+        return {"approval": error.approval}
     if isinstance(error, ApprovalRequired):
         return {"approval": error.approval, "expires_ms": error.expires_ms, "needed_msat": error.needed_msat}
     return {}

@@ -41,6 +41,7 @@ class RefusalDocument(BaseModel):
     agent: str
     left_msat: int
     resets_ms: int | None
+    approval: bool = Field(description="whether an operator would be asked")
 
 
 class QuoteDocument(PlanDocument):
@@ -50,6 +51,9 @@ class QuoteDocument(PlanDocument):
     granted: bool
     hold_msat: int = Field(description="what would be set aside")
     covered: int = Field(description="how many candidates that covers")
+    output_limit: int | None = Field(
+        description="the output that would be afforded, where it is less than was asked for"
+    )
     refusal: RefusalDocument | None
 
 

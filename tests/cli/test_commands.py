@@ -270,7 +270,10 @@ def test_limits_are_changed_and_their_versions_told(place: Setup) -> None:
     named = ("--hourly", "500sat", "--per-minute", "60", "--concurrent", "4", "--zone", "Europe/Berlin")
     more = ("--models", "m, other", "--expires", "2100-01-01", "--approval", "600", "--alert-floor", "50sat")
     rest = ("--alert-cooldown", "60", "--max-fee", "1sat", "--attempts", "2sat", "--payouts-unapproved", "3sat")
-    limits = place.json("agent", "limit", "bot", *named, *more, *rest)["limits"]
+    every = (*named, *more, *rest, "--pending-approvals", "5")
+    limits = place.json("agent", "limit", "bot", *every)["limits"]
+    first = place.json("agent", "create", "new", "--max-charge", "100sat", "--daily", "1000sat", *every)["limits"]
+    assert first == limits | {"version": 1}
     assert limits == {
         "version": 2,
         "max_charge_msat": 100_000,
@@ -283,6 +286,7 @@ def test_limits_are_changed_and_their_versions_told(place: Setup) -> None:
         "models": ["m", "other"],
         "expires_ms": 4_102_444_800_000,
         "approval_seconds": 600,
+        "pending_approvals": 5,
         "alert_floor_msat": 50_000,
         "alert_cooldown_seconds": 60,
         "attempts_msat": 2_000,
@@ -295,7 +299,7 @@ def test_limits_are_changed_and_their_versions_told(place: Setup) -> None:
     assert (fewer["daily_msat"], fewer["hourly_msat"], fewer["models"], fewer["concurrent"]) == (2_000, None, None, 4)
     whole = place.json("agent", "limit", "bot", "--replace", "--max-charge", "1sat", "--daily", "2sat")["limits"]
     assert {name for name, value in whole.items() if value is not None} == {
-        *("version", "max_charge_msat", "daily_msat", "alert_cooldown_seconds")
+        *("version", "max_charge_msat", "daily_msat", "alert_cooldown_seconds", "pending_approvals")
     }
     assert [row["version"] for row in place.json("agent", "limit", "bot")] == [4, 3, 2, 1]
     assert "500 sat" in place.arbstr("agent", "limit", "bot")

@@ -209,3 +209,51 @@ def test_an_older_database_is_not_served(sqlite: Setup) -> None:
     assert done["steps"] == ["journal 1: request log", "journal 2: tier, tokens and first byte of a call"]
     assert Path(done["kept"]).exists()
     assert set(agents(sqlite)) == {"one"}
+
+
+def test_an_empty_database_is_said_to_be_empty(postgres_empty_url: str, tmp_path: Path) -> None:
+    place = write(tmp_path, f'[storage]\nurl = "{postgres_empty_url}"')
+    found = {row["what"]: row for row in place.json("db", "check")}
+    assert found["version"]["detail"] == "empty: the first arbstr that opens it makes the tables"
+    assert all(row["ok"] for row in found.values()), found
+    assert "empty: the first arbstr" in place.command("doctor").stdout
+    # Looking at everything has opened it, and so made it.
+    assert "older than" not in place.command("doctor").stdout
+    assert place.json("agent", "list") == []
+
+
+SECRETS = """
+[storage]
+url = "postgresql://arbstr@127.0.0.1:1/arbstr"
+password = "env:NO_PASSWORD"
+[webhooks]
+url = "https://example.com/hook"
+secret = "env:NO_SECRET"
+[routing]
+strategy = "dearest"
+"""
+
+
+def test_check_finds_what_serve_would_miss_all_at_once(tmp_path: Path) -> None:
+    place = write(tmp_path, SECRETS, server='internal_token = "env:NO_TOKEN"')
+    done = place.command("check")
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    for words in (
+        "[storage] password: env:NO_PASSWORD is empty or not there",
+        "[server] internal_token: env:NO_TOKEN is empty or not there",
+        "[webhooks] secret (env:NO_SECRET): there is nothing there",
+    ):
+        assert said.count(words) == 1, (words, said)
+    place = write(tmp_path, '[routing]\nstrategy = "dearest"\n', server='internal_token = "env:NO_TOKEN"')
+    done = place.command("check")
+    said = done.stdout + done.stderr
+    assert "env:NO_TOKEN" in said
+    assert "there is no 'dearest'" in said
+
+
+def test_commands_do_without_what_only_serve_is_given(tmp_path: Path) -> None:
+    place = write(tmp_path, server='internal_token = "env:NO_TOKEN"')
+    place.arbstr("agent", "create", "one")
+    assert place.json("agent", "list")[0]["name"] == "one"
+    assert "env:NO_TOKEN is empty or not there" in refused(place, "serve")

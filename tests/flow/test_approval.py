@@ -15,7 +15,7 @@ from arbstr_core.flow import Approvals, CallFlow
 from arbstr_core.flow.approval import patience
 from arbstr_core.journal import Journal
 from arbstr_core.testing import a_call
-from arbstr_core.types import ApprovalRequired, LimitExceeded
+from arbstr_core.types import ApprovalDenied, ApprovalRequired, LimitExceeded
 from arbstr_core.vault import ApprovalState, Limits
 
 LIMITS = Limits(max_charge_msat=1, daily_msat=10**9, approval_seconds=60)
@@ -114,7 +114,7 @@ def test_a_call_that_is_denied_is_refused_at_once(tmp_path):
             call = asyncio.create_task(here.call(wait=300))
             pending = await here.pending()
             await here.approvals.decide(pending.id, grant=False, actor="operator")
-            with pytest.raises(ApprovalRequired, match=pending.id):
+            with pytest.raises(ApprovalDenied, match=f"an operator has denied it .approval {pending.id}"):
                 await call
             assert here.asked == []
 

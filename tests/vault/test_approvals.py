@@ -516,7 +516,7 @@ def test_what_is_told_says_what_is_to_be_decided(any_bench):
 
 @pytest.mark.parametrize("whose", ["alice", "bob"])
 def test_only_so_much_waits_for_an_operator(any_bench, whose):
-    """The bound is a key's own and all above it; what is decided makes room, and asking for the same again takes none."""
+    """The bound is a key's own and all above it; what is decided makes room, and the same again takes none."""
 
     async def story(vault):
         await agent(any_bench, vault, "bob", parent="alice", **LIMITS)

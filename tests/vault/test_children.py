@@ -138,7 +138,7 @@ def test_switching_a_key_off_stops_new_holds_below_it(any_bench, whose):
 
 
 def test_a_key_switches_on_what_it_switched_off_and_nothing_else(any_bench):
-    """Who switched a key off, or is above who did, may switch it on again: an agent never undoes its operator's word."""
+    """Who switched a key off, or is above who did, may switch it on: an agent never undoes its operator's word."""
 
     async def story(vault):
         await family(any_bench, vault)

@@ -23,8 +23,9 @@ class Wallet:
         self.id = agent["id"]
         self._known = {"authorization": f"Bearer {agent['token']}"}
 
-    async def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
-        return await self.served.http.request(method, f"/wallet{path}", headers=self._known, **more)
+    async def ask(self, method: str, path: str, headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:
+        known = {**self._known, **(headers or {})}
+        return await self.served.http.request(method, f"/wallet{path}", headers=known, **more)
 
     async def get(self, path: str, **asked: Any) -> Any:
         answer = await self.ask("GET", path, params=asked)
@@ -263,6 +264,36 @@ def test_what_a_call_would_cost(tmp_path: Path) -> None:
         assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "model_not_found")
         nobody = (await me.ask("POST", "/quote", json=chat(n=100, response_format={"type": "json_object"}))).json()
         assert nobody["granted"] is False or nobody["candidates"]
+
+    told(tmp_path, story)
+
+
+def test_a_quote_knows_what_is_tried_before_a_call_is_refused(tmp_path: Path) -> None:
+    """A smaller output, where the caller left that open; an operator, where the limits say so."""
+
+    async def story(me: Wallet) -> None:
+        full = (await me.ask("POST", "/quote", json=chat())).json()
+        assert (full["granted"], full["output_limit"]) == (True, None)
+        poor = Wallet(me.served, await me.served.agent("poor", fund=full["hold_msat"] * 3 // 4))
+        quote = (await poor.ask("POST", "/quote", json=chat())).json()
+        assert (quote["granted"], quote["refusal"]) == (True, None)
+        assert 256 <= quote["output_limit"] < 4096
+        assert any("can be afforded" in reason for reason in quote["reasons"])
+        answer = await me.served.call(poor.agent)
+        assert answer.status_code == 200
+        assert int(answer.headers["x-arbstr-output-limit"]) == quote["output_limit"]
+        assert int(answer.headers["x-arbstr-reserved-msat"]) == quote["hold_msat"]
+        # Who says how much it wants gets that, or nothing; unless it says that less will do.
+        exact = chat(max_tokens=4096)
+        assert (await poor.ask("POST", "/quote", json=exact)).json()["refusal"]["limit"] == "balance"
+        less = (await poor.ask("POST", "/quote", json=exact, headers={"x-arbstr-afford": "1"})).json()
+        assert less["granted"] is True
+        where = f"/admin/agents/{me.id}/limits"
+        for named, asked in (({}, False), ({"approval_seconds": 60}, True)):
+            tight = {"max_charge_msat": full["hold_msat"] // 100, "daily_msat": 10**13, **named}
+            await me.served.admin.put(where, json=tight)
+            refusal = (await me.ask("POST", "/quote", json=chat())).json()["refusal"]
+            assert (refusal["limit"], refusal["approval"]) == ("max_charge", asked)
 
     told(tmp_path, story)
 
