@@ -31,6 +31,7 @@ from arbstr_core.vault import Claim, HoldRequest
 _log = logging.getLogger("arbstr.flow")
 
 _MOST_ALTERNATIVES = 10
+_MOST_OUT = 20
 
 
 class Ending(enum.StrEnum):
@@ -71,8 +72,12 @@ def write_receipt(
     }
     if plan is not None:
         receipt["strategy"] = plan.strategy
+        if plan.notes:
+            receipt["notes"] = plan.notes
         if plan.out:
-            receipt["out"] = plan.out
+            receipt["out"] = plan.out[:_MOST_OUT]
+        if len(plan.out) > _MOST_OUT:
+            receipt["out_more"] = len(plan.out) - _MOST_OUT
     if quote is not None:
         offer = quote.offer
         receipt |= {"upstream": offer.upstream, "node": offer.node, "tier": offer.tier, "price": quote.price}

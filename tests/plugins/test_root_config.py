@@ -21,7 +21,8 @@ def test_the_root_configuration(commented: bool):
         # What moves real money is not enabled, but its lines are right all the same.
         text = text.replace('"wallet_simulated"]', '"wallet_simulated", "wallet_lnd", "wallet_cashu"]')
     settings = parse(text, ROOT / "config.toml")
-    tables = {"providers_local", "providers_openai", "policy_keywords", "wallet_lnd", "wallet_cashu"}
+    policies = {"policy_keywords", "policy_complexity"}
+    tables = {"providers_local", "providers_openai", "wallet_lnd", "wallet_cashu"} | policies
     assert set(settings.plugins) == (tables if commented else {"providers_local"})
     plugins = load(settings.arbstr.plugins, settings.plugins, decode)
     assert plugins.names == settings.arbstr.plugins
