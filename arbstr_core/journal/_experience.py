@@ -24,6 +24,7 @@ _HIT_WEIGHT = 0.2
 _AGENTS = 4_000
 _MODELS_OF_AN_AGENT = 32
 _OFFERS_OF_AN_AGENT = 4
+_LAST_OF_AN_AGENT = 16
 _MODELS = 5_000
 _OFFERS = 20_000
 
@@ -46,7 +47,13 @@ class Experience:
         known = self._agents.get(agent)
         if known is None:
             return Habits(everybodys=self._everybodys, hits=self._hits)
-        return Habits(mine=known.outputs, everybodys=self._everybodys, warm=known.warm, hits=self._hits)
+        return Habits(
+            mine=known.outputs,
+            everybodys=self._everybodys,
+            served_ms=known.served_ms,
+            warm=known.warm,
+            hits=self._hits,
+        )
 
     def note(self, agent: str, call: ChatCall, quote: Quote, usage: Usage, *, whole: bool, now_ms: int) -> None:
         """Learn from a call of `agent` that was served at `quote` and used `usage`; `whole` where the reply came to its
@@ -54,6 +61,7 @@ class Experience:
         agents, models, offers = self._most
         known = self._agents.get(agent) or _Agent()
         _put(self._agents, agent, known, agents)
+        _put(known.served_ms, quote.offer.key, now_ms, _LAST_OF_AN_AGENT)
         if whole:
             model, said = quote.offer.model, usage.output_tokens / max(1, quote.choices)
             cut = said >= quote.output_limit
@@ -81,10 +89,11 @@ class Experience:
 class _Agent:
     """What is known of one agent."""
 
-    __slots__ = ("outputs", "warm")
+    __slots__ = ("outputs", "served_ms", "warm")
 
     def __init__(self) -> None:
         self.outputs: OrderedDict[str, Habit] = OrderedDict()
+        self.served_ms: OrderedDict[Key, int] = OrderedDict()
         self.warm: OrderedDict[Key, Warm] = OrderedDict()
 
 

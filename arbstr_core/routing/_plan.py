@@ -122,7 +122,7 @@ class Router:
             candidates=kept,
             beaten=beaten,
             out=tuple(excluded),
-            reasons=(*reasons, *who_comes_first(call, chosen, demanded, serving, spare)),
+            reasons=(*reasons, *who_comes_first(call, chosen, demanded, serving, spare, standing)),
             strategy=chosen,
             policy=said.decided_by,
             notes=said.notes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from arbstr_core.routing._tiers import Demanded
-from arbstr_core.types import TOKENS_PER_RATE, ChatCall, Excluded, Quote
+from arbstr_core.types import TOKENS_PER_RATE, ChatCall, Excluded, Quote, Record, Standing
 
 _MOST_NAMED = 10
 
@@ -19,7 +19,12 @@ def no_plan(start: str, call: ChatCall, out: Sequence[Excluded]) -> str:
 
 
 def who_comes_first(
-    call: ChatCall, strategy: str, demanded: Demanded, serving: Sequence[Quote], spare: Sequence[Quote]
+    call: ChatCall,
+    strategy: str,
+    demanded: Demanded,
+    serving: Sequence[Quote],
+    spare: Sequence[Quote],
+    standing: Standing,
 ) -> Iterator[str]:
     """Why the first of `serving` is the first; `spare` stand in for them."""
     first = serving[0]
@@ -34,6 +39,8 @@ def who_comes_first(
         yield f"{said}; {_named(call, second)} {second.cost_msat} msat"
         if expected.cached:
             yield _cached(call, first, second)
+        if first.cost_msat > second.cost_msat:
+            yield f"{_record(call, first, standing)}; {_record(call, second, standing)}"
     else:
         yield f"{said}; nobody else qualifies"
     if spare:
@@ -46,6 +53,13 @@ def _cached(call: ChatCall, first: Quote, second: Quote) -> str:
     said = f"{_named(call, first)} was asked last, and has about {cached} tokens in its cache, which saves {saved} msat"
     gap = first.cost_msat + saved - second.cost_msat
     return f"{said}: more than the {gap} msat that {_named(call, second)} is cheaper by" if gap > 0 else said
+
+
+def _record(call: ChatCall, quote: Quote, standing: Standing) -> str:
+    record = standing.of(quote.offer)
+    if record == Record():
+        return f"{_named(call, quote)} is not known yet"
+    return f"{_named(call, quote)} begins after {record.first_byte_ms:.0f} ms, and succeeds {record.success:.0%}"
 
 
 def _named(call: ChatCall, quote: Quote) -> str:

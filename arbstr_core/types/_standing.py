@@ -53,12 +53,14 @@ _FEWEST_CALLS = 3
 class Habits(msgspec.Struct, frozen=True):
     """What was learned from calls that ended: of the caller, by model and by `Offer.key`, and of everybody.
 
-    `mine` and `everybodys` are habits by model. `warm` is what the caller sent last to each offer, and `hits` which
-    share of what an offer could have had in its cache it did charge as cached.
+    `mine` and `everybodys` are habits by model. `served_ms` is when each offer served the caller last, Unix time.
+    `warm` is what the caller sent last to each offer, and `hits` which share of what an offer could have had in its
+    cache it did charge as cached.
     """
 
     mine: Mapping[str, Habit] = {}
     everybodys: Mapping[str, Habit] = {}
+    served_ms: Mapping[Key, int] = {}
     warm: Mapping[Key, Warm] = {}
     hits: Mapping[Key, float] = {}
 

@@ -90,6 +90,7 @@ def test_a_prompt_is_remembered_where_a_cache_makes_it_cheaper() -> None:
     note(learned, 1, at=at, whole=False)
     warm = learned.habits("ag").warm[at.offer.key]
     assert (warm.at_ms, warm.marks) == (NOW, marks(TURN.prompt()))
+    assert learned.habits("ag").served_ms == {quote().offer.key: NOW}
     assert learned.habits("other").warm == {}
 
 
@@ -140,7 +141,7 @@ def test_memory_is_bounded_and_the_oldest_goes() -> None:
             note(learned, 1, agent=f"ag{at}", at=sold, cached=1)
     assert learned.habits("ag46").mine == {}
     newest = learned.habits("ag49")
-    assert len(newest.mine) == 32
+    assert (len(newest.mine), len(newest.served_ms)) == (32, 16)
     assert [key[0] for key in newest.warm] == ["p46", "p47", "p48", "p49"]
     assert list(newest.everybodys) == ["m46", "m47", "m48", "m49"]
     assert len(newest.hits) == 5

@@ -23,6 +23,7 @@ from arbstr_core.types import (
     PolicyRefused,
     ProvidersUnavailable,
     Quote,
+    Record,
     Shut,
     Standing,
     Tier,
@@ -248,6 +249,22 @@ def test_policies_narrow_and_the_first_strategy_named_wins() -> None:
     assert found.reasons[1].endswith("nobody else qualifies")
     with pytest.raises(PolicyRefused, match="says refuses"):
         plan(router(Says("a", "b")), sold)
+
+
+def test_a_dearer_first_has_a_reason() -> None:
+    class Backwards(Strategy):
+        name = "backwards"
+
+        def key(self, call: ChatCall, quote: Quote, standing: Standing) -> tuple[Any, ...]:
+            return (-quote.cost_msat,)
+
+    price = MsatPrice(input=10**6, cached_input=10**6, output=10**6)
+    sold = [listing("dear", price), listing("cheap")]
+    known = Standing({sold[0].offer.key: Record(success=0.984, first_byte_ms=120.4)})
+    made = Router([], {"backwards": Backwards()}, strategy="backwards", output_tokens=10, keep=3)
+    found = made.plan(a_call(), a_caller(), sold, (), known)
+    assert [quote.offer.provider for quote in found.candidates] == ["dear", "cheap"]
+    assert found.reasons[1] == "dear begins after 120 ms, and succeeds 98%; cheap is not known yet"
 
 
 @pytest.mark.parametrize("what", [ValueError("broken"), None, 7, (), "kept"])

@@ -1,33 +1,17 @@
-"""The strategy that goes by price: cheapest first."""
+"""The strategies that go by price, by speed, by both, and by the operator's own order."""
 
 from __future__ import annotations
 
-from typing import Any
+from arbstr_core.api import Manifest, Strategy, hookimpl
+from arbstr_policy_price._config import Config
+from arbstr_policy_price._strategies import Balanced, Cheapest, Fastest, Pinned
 
-import msgspec
-
-from arbstr_core.api import ChatCall, Manifest, Quote, Standing, Strategy, hookimpl
-
-
-class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """`[plugins.policy_price]`: there is nothing to set."""
-
+__all__ = ["MANIFEST", "Balanced", "Cheapest", "Fastest", "Pinned", "arbstr_policies"]
 
 MANIFEST = Manifest(name="policy_price", api=(1, 0), config=Config)
 
 
-class Cheapest(Strategy):
-    """Orders by what the call is expected to cost, then success rate, time to first token, and name."""
-
-    name = "cheapest"
-
-    def key(self, call: ChatCall, quote: Quote, standing: Standing) -> tuple[Any, ...]:
-        """(cost in msat, -success, first byte in ms, provider, node, model)."""
-        record = standing.of(quote.offer)
-        return (quote.cost_msat, -record.success, record.first_byte_ms, *quote.offer.key)
-
-
 @hookimpl
-def arbstr_policies() -> list[Strategy]:
-    """One strategy, `cheapest`."""
-    return [Cheapest()]
+def arbstr_policies(config: Config) -> list[Strategy]:
+    """Four strategies: `cheapest`, `fastest`, `balanced` and `pinned`."""
+    return [Cheapest(), Fastest(), Balanced(config.balanced), Pinned(config.pinned)]
