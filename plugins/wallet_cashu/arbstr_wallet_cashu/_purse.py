@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
 from arbstr_core.api import RailUnavailable, Tools
@@ -58,9 +57,7 @@ class Purse:
             if not await self.book.store.compare_and_set("identity", None, seed.identity.encode()):
                 known = (await self.book.store.get("identity") or b"").decode()
                 if known != seed.identity:
-                    raise Locked(
-                        f"the seed is not that of this purse: put the words it was made with at {self.config.seed}"
-                    )
+                    raise Locked("the seed is not that of this purse: put back the words it was made with")
             self._exchange = Exchange(seed)
         return self._exchange
 
@@ -80,6 +77,10 @@ class Purse:
             return found.reveal()
         kept = await self.book.store.get("seed")
         if kept is None:
+            if await self.book.store.get("identity") is not None:
+                raise Locked(
+                    "this purse's seed is not in the database: say where it is, in [plugins.wallet_cashu] seed"
+                )
             await self.book.store.compare_and_set("seed", None, new_words().encode())
             kept = await self.book.store.get("seed")
         assert kept is not None, "the seed was just kept"
@@ -220,8 +221,3 @@ class Purse:
             raise RailUnavailable(f"the mint {place.name} cannot be asked now: {silent}") from None
         except MintRefused as refused:
             raise RailUnavailable(f"the mint {place.name} refuses: {refused}") from None
-
-
-def decoded(raw: bytes | None, kind: type[T]) -> T | None:
-    """A record of the book."""
-    return None if raw is None else msgspec.json.decode(raw, type=kind)

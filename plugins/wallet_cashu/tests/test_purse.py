@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 
+import cbor2
 import pytest
 from arbstr_wallet_cashu._nutshell import Nutshell
 from mints import outstanding
@@ -132,6 +134,26 @@ def test_a_token_is_for_who_it_is_locked_to(both: tuple[Nutshell, Nutshell]) -> 
 
     for mint in both:
         asyncio.run(story(mint))
+
+
+def test_what_is_asked_for_covers_the_fee(dear: Nutshell) -> None:
+    """NUT-18: whoever pays just what the text asks for leaves us at least what we wanted."""
+
+    async def story() -> None:
+        async with wallet(dear) as mine, wallet(dear) as hers:
+            await hers.fund(2_000)
+            await mine.purse.open()
+            await mine.purse.places.all[0].ready()
+            for wanted in (1, 7, 100, 1_023):
+                text = await mine.rail.ecash_request(Msat(wanted * SAT), "a call")
+                asked = cbor2.loads(base64.urlsafe_b64decode(text[5:] + "=" * (-len(text[5:]) % 4)))
+                assert (asked["m"], asked["u"], asked["d"]) == ([dear.url], "sat", "a call")
+                got = await mine.rail.receive(await hers.token(asked["a"]), key=f"asked-{wanted}")
+                assert wanted * SAT <= got.amount_msat <= (wanted + 1) * SAT
+            with pytest.raises(BadRequest, match="whole sats"):
+                await mine.rail.ecash_request(Msat(1), "")
+
+    asyncio.run(story())
 
 
 def ref(mine, sat: int, key: str, **more):

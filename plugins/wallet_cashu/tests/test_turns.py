@@ -18,6 +18,7 @@ from arbstr_core.api import (
     Msat,
     Paid,
     RailState,
+    RailUnavailable,
 )
 from arbstr_core.testing import MemoryStore, configure
 
@@ -188,8 +189,12 @@ def test_a_purse_is_of_one_seed(free: Nutshell) -> None:
                 status = await other.rail.status()
                 assert status.state is RailState.LOCKED
                 assert why in status.detail
-                with pytest.raises(Exception, match=why):
+                with pytest.raises(RailUnavailable, match=why):
                     await other.rail.invoice(Msat(SAT), "", key="x")
+        # Nor is a new one made where the old one is only out of sight.
+        async with wallet(free, store=store) as other:
+            assert "say where it is" in (await other.rail.status()).detail
+            assert await store.get("seed") is None
 
     asyncio.run(story())
 
