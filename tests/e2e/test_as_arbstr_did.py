@@ -1,4 +1,4 @@
-"""What the first arbstr's tests demand of circuits, costs and discovery, asked of this one from outside.
+"""What the first arbstr's tests demand of circuits, escalation, costs and discovery, asked of this one from outside.
 
 docs/migrating-from-arbstr.md lists where this one differs. Names in brackets are those of its cases.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from house import Served, Setup, free_port, instance, run, serving, until, write
+from house import PLUGINS, Served, Setup, free_port, instance, run, serving, until, write
 from upstream import Act, Upstream
 
 BREAKER = "[dispatch.breaker]\nfailures = 3\nopen_seconds = 30\n"
@@ -200,6 +200,77 @@ def test_the_cheapest_is_chosen_and_the_rates_are_shown(tmp_path: Path) -> None:
         assert found["rates"]["base_fee_sats"] == 2
 
     told(tmp_path, story)
+
+
+TIERS = {"local": (1000, 5000, 0), "standard": (5000, 15_000, 1), "frontier": (10_000, 30_000, 2)}
+HARD = "Prove that the algorithm terminates, step by step; compare its trade-offs, and refactor the architecture."
+
+
+def tiered(folder: Path, story: Callable[[Served, dict[str, Upstream]], Awaitable[None]]) -> None:
+    """One model in three tiers, and the policy that knows of prompts."""
+
+    async def whole() -> None:
+        with Upstream() as local, Upstream() as standard, Upstream() as frontier:
+            sold = {"local": local, "standard": standard, "frontier": frontier}
+            rows = [
+                instance(
+                    tier,
+                    sold[tier].url,
+                    f'[models.m]\ninput = "{given} sat"\noutput = "{output} sat"\nrequest = "{fee} sat"\n',
+                    f'tier = "{tier}"',
+                )
+                for tier, (given, output, fee) in TIERS.items()
+            ]
+            async with serving(
+                write(folder, "".join(rows) + BREAKER, plugins=(*PLUGINS, "policy_complexity"))
+            ) as served:
+                await story(served, sold)
+
+    run(whole())
+
+
+async def served_by(served: Served, complexity: str | None) -> str:
+    agents = (await served.admin.get("/admin/agents")).json()["data"]
+    agent = await served.agent(f"agent-{len(agents)}")
+    headers = {"authorization": f"Bearer {agent['token']}"}
+    if complexity is not None:
+        headers["x-arbstr-complexity"] = complexity
+    body = {"model": "m", "messages": [{"role": "user", "content": HARD}]}
+    answer = await served.http.post("/v1/chat/completions", json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.headers["x-arbstr-provider"].removeprefix("providers_openai.")
+
+
+def test_the_header_chooses_the_tier(tmp_path: Path) -> None:
+    """The escalation cases; `high` is served by frontier, where any tier would do. A model that is named is respected,
+    so that without the header the cheapest serves, however hard the prompt."""
+
+    async def story(served: Served, sold: dict[str, Upstream]) -> None:
+        wanted = {
+            "high": "frontier",
+            "medium": "standard",
+            "low": "local",
+            "LOW": "local",
+            "odd": "local",
+            None: "local",
+        }
+        assert {value: await served_by(served, value) for value in wanted} == wanted
+
+    tiered(tmp_path, story)
+
+
+def test_open_circuits_escalate(tmp_path: Path) -> None:
+    async def story(served: Served, sold: dict[str, Upstream]) -> None:
+        for broken, instead in (("local", "standard"), ("standard", "frontier")):
+            sold[broken].script("m", BROKEN)
+            for _ in range(3):
+                assert await served_by(served, "low") == instead
+            assert (await circuit(served, broken))["breaker"] == "open"
+            before = sold[broken].hits()
+            assert await served_by(served, "low") == instead
+            assert sold[broken].hits() == before
+
+    tiered(tmp_path, story)
 
 
 def discovering(url: str, *, discover: bool = True, models: str = "") -> str:
