@@ -10,7 +10,7 @@ from arbstr_core.flow import _documents as documents
 from arbstr_core.flow import _paging as paging
 from arbstr_core.flow._savings import savings
 from arbstr_core.types import BadRequest
-from arbstr_core.vault import AgentRecord, Filter, History
+from arbstr_core.vault import HOLD_KINDS, AgentRecord, Filter, History, transfer_kinds
 
 Json = dict[str, Any]
 
@@ -34,14 +34,14 @@ class Records:
 
     async def calls(self, agent: AgentRecord | None, asked: Asked) -> Json:
         """Calls, reservations and payouts that held money."""
-        account, wanted = await self._whose(agent, asked)
+        account, wanted = await self._whose(agent, asked, HOLD_KINDS)
         before = paging.place("hold", asked.cursor)
         part = await self._history.holds(account, wanted, before=before, most=paging.rows_of(asked.limit))
         return paging.page(part, "hold", documents.call)
 
     async def open_holds(self, agent: AgentRecord | None, asked: Asked) -> Json:
         """What is held and has not ended."""
-        _, wanted = await self._whose(agent, asked)
+        _, wanted = await self._whose(agent, asked, HOLD_KINDS)
         if agent is not None and wanted.agents is None:
             wanted = msgspec.structs.replace(wanted, agents=await self._family(agent))
         before = paging.place("open", asked.cursor)
@@ -59,7 +59,7 @@ class Records:
         return paging.page(part, kind, documents.movement)
 
     async def _transfers(self, agent: AgentRecord | None, asked: Asked) -> tuple[Any, str]:
-        account, wanted = await self._whose(agent, asked)
+        account, wanted = await self._whose(agent, asked, transfer_kinds())
         before = paging.place("transfer", asked.cursor)
         part = await self._history.transfers(account, wanted, before=before, most=paging.rows_of(asked.limit))
         return part, "transfer"
@@ -91,7 +91,9 @@ class Records:
         """What routing has saved."""
         return await savings(self._history, baseline, since_ms=since_ms, until_ms=until_ms)
 
-    async def _whose(self, agent: AgentRecord | None, asked: Asked) -> tuple[int | None, Filter]:
+    async def _whose(self, agent: AgentRecord | None, asked: Asked, kinds: frozenset[str]) -> tuple[int | None, Filter]:
+        if asked.kind is not None and asked.kind not in kinds:
+            raise BadRequest(f"There is no kind {asked.kind!r}; there is: {', '.join(sorted(kinds))}", param="kind")
         since, until = asked.since_ms, asked.until_ms
         if since is not None and until is not None and since >= until:
             raise BadRequest(f"since_ms {since} is not before until_ms {until}", param="since_ms")

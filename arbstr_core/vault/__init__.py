@@ -7,6 +7,7 @@ from arbstr_core.vault._body import BODY_DIGEST_KEY, body_digest
 from arbstr_core.vault._checkpoints import Checkpoint, Mark
 from arbstr_core.vault._credits import Place
 from arbstr_core.vault._ending import FailedEnd, PaidEnd
+from arbstr_core.vault._events import transfer_kinds
 from arbstr_core.vault._guarded import unguarded
 from arbstr_core.vault._history import History
 from arbstr_core.vault._jobs import Job, LostTurn
@@ -34,7 +35,7 @@ from arbstr_core.vault._rail_values import (
     Waits,
 )
 from arbstr_core.vault._records import ApprovalRecord, ApprovalState, EventName, OutboxRecord
-from arbstr_core.vault._reservations import BILLING
+from arbstr_core.vault._reservations import BILLING, HOLD_KINDS
 from arbstr_core.vault._statements import Statement
 from arbstr_core.vault._terms import check_limits
 from arbstr_core.vault._treasury import Requests, Treasury
@@ -65,6 +66,7 @@ from arbstr_core.vault._vault import Vault
 __all__ = [
     "BILLING",
     "BODY_DIGEST_KEY",
+    "HOLD_KINDS",
     "AgentRecord",
     "ApprovalNeeded",
     "ApprovalRecord",
@@ -130,5 +132,6 @@ __all__ = [
     "body_digest",
     "check_limits",
     "schema",
+    "transfer_kinds",
     "unguarded",
 ]

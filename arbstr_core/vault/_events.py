@@ -71,7 +71,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     @property
     def kind(self) -> str:
         """As the ledger shows it: the class's name, in lower case with underscores."""
-        return "".join(f"_{c.lower()}" if c.isupper() else c for c in type(self).__name__).lstrip("_")
+        return _kind_of(type(self))
 
     @abstractmethod
     def legs(self) -> tuple[Leg, ...]:
@@ -81,6 +81,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     def amount_msat(self) -> int:
         """Everything that is debited."""
         return sum(msat for side, _, msat in self.legs() if side == "debit")
+
+
+def _kind_of(event: type[Event]) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in event.__name__).lstrip("_")
+
+
+def transfer_kinds() -> frozenset[str]:
+    """The kinds of all transfers that there can be: of events, and of what is no event."""
+    return frozenset({"settle", "release", "fund", "correction"} | {_kind_of(each) for each in Event.__subclasses__()})
 
 
 class Capital(Event, frozen=True, kw_only=True):

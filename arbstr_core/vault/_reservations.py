@@ -12,10 +12,12 @@ from arbstr_core.storage import INTEGER, Statement, constant
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._book import Book, Chart, VaultOperation
 from arbstr_core.vault._corrections import ORPHANED
-from arbstr_core.vault._values import HoldState
+from arbstr_core.vault._terms import PAYOUT
+from arbstr_core.vault._values import CALL, HoldState
 
 BILLING = "billing"
 """The kind of their holds"""
+HOLD_KINDS = frozenset({CALL, PAYOUT, BILLING})
 
 _AT_ONCE = 256
 _LAPSED = '{"ending":"lapsed","reasons":["it was neither settled nor released in time"]}'

@@ -26,6 +26,7 @@ from arbstr_core.web._admin_proof import proof_routes
 from arbstr_core.web._admin_records import record_routes
 from arbstr_core.web._documents import ReadyDocument
 from arbstr_core.web._errors import answer, error_body, reserve_refused, shape_of
+from arbstr_core.web._fields import known_parameters
 from arbstr_core.web._internal import billing_routes
 from arbstr_core.web._openapi import ERRORS, describe
 from arbstr_core.web._v1 import call_routes, stats_routes
@@ -66,7 +67,7 @@ def control_plane(
     app = FastAPI(title="arbstr", version=version, docs_url=None, redoc_url=None)
     app.state.wallet = flows.wallet
     app.state.operator = operator
-    wallet = APIRouter(prefix="/wallet", responses=ERRORS)
+    wallet = APIRouter(prefix="/wallet", dependencies=[Depends(known_parameters)], responses=ERRORS)
     account_routes(wallet, flows.wallet, ids)
     key_routes(wallet, flows.wallet)
     first = APIRouter(responses=ERRORS)
@@ -97,7 +98,7 @@ def _operators(
     def known(authorization: Annotated[str, Header(include_in_schema=False)] = "") -> None:
         operator.require(authorization)
 
-    router = APIRouter(prefix="/admin", dependencies=[Depends(known)], responses=ERRORS)
+    router = APIRouter(prefix="/admin", dependencies=[Depends(known), Depends(known_parameters)], responses=ERRORS)
     agent_routes(router, flows.admin)
     limit_routes(router, flows.admin)
     approval_routes(router, flows.admin)
@@ -112,7 +113,7 @@ def _routers(billing: BillingFlow, internal: Internal) -> APIRouter:
     def known(x_internal_token: Annotated[str, Header(include_in_schema=False)] = "") -> None:
         internal.require(x_internal_token)
 
-    router = APIRouter(prefix="/internal", dependencies=[Depends(known)], responses=ERRORS)
+    router = APIRouter(prefix="/internal", dependencies=[Depends(known), Depends(known_parameters)], responses=ERRORS)
     billing_routes(router, billing)
     return router
 

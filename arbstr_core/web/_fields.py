@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Query
+from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from arbstr_core.flow import Asked
-from arbstr_core.types import MAX_MSAT
+from arbstr_core.types import MAX_MSAT, BadRequest
 
 Json = dict[str, Any]
 
@@ -66,6 +66,21 @@ class AllLimits(KeyLimits):
     payouts_unapproved_msat: Msat | None = Field(
         None, description="payouts up to this need no approval; null: each does"
     )
+
+
+def known_parameters(request: Request) -> None:
+    """Refuse a parameter that the route does not know: a list whose filter is misspelled would be the list of all."""
+    known = _parameters(request.scope["route"].dependant)
+    for name in request.query_params:
+        if name not in known:
+            told = f"there is: {', '.join(sorted(known))}" if known else "it takes none"
+            raise BadRequest(f"There is no parameter {name!r} here; {told}", param=name)
+
+
+def _parameters(dependant: Any) -> frozenset[str]:
+    """All that a route and what it depends on ask for in the query."""
+    own = frozenset(field.alias for field in dependant.query_params)
+    return own.union(*(_parameters(each) for each in dependant.dependencies))
 
 
 def named(limits: KeyLimits) -> Json:

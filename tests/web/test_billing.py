@@ -322,7 +322,7 @@ def test_a_token_that_is_none_is_refused_at_the_start(tmp_path: Path, token: str
     with Upstream() as upstream:
         (tmp_path / "token").write_text(token)
         setup = write(tmp_path, instance("x", upstream.url), server='internal_token = "file:token"')
-        done = setup.command("agent", "list")
+        done = setup.command("serve")
         assert done.returncode == 1
         assert "internal_token" in done.stderr
 

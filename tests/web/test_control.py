@@ -245,6 +245,28 @@ def test_filters_for_nobody(tmp_path: Path) -> None:
     told(tmp_path, story)
 
 
+def test_a_filter_that_is_none_is_refused(tmp_path: Path) -> None:
+    """One that is misspelled would else give everything, or nothing, and look like an answer."""
+
+    async def story(served: Served) -> None:
+        agent = await served.agent()
+        own = {"authorization": f"Bearer {agent['token']}"}
+        for path, param in (
+            ("/admin/agents?agnet=a", "agnet"),
+            ("/admin/ledger?kind=setle", "kind"),
+            ("/admin/receipts?kind=settle", "kind"),
+            ("/admin/approvals?state=open", "state"),
+            ("/admin/audit/checkpoints?limit=1", "limit"),
+            ("/admin/ledger?since_ms=5&until_ms=5", "since_ms"),
+        ):
+            shaped(await served.admin.get(path), 400, param=param)
+        for path, param in (("/wallet/calls?kind=fund", "kind"), ("/wallet/balance?agent=a", "agent")):
+            shaped(await served.http.get(path, headers=own), 400, param=param)
+        assert len((await served.admin.get("/admin/ledger?kind=fund")).json()["data"]) == 1
+
+    told(tmp_path, story)
+
+
 def test_bodies_that_are_none(tmp_path: Path) -> None:
     async def story(served: Served) -> None:
         agent = await served.agent()

@@ -154,8 +154,8 @@ def test_nobody_sees_anothers(tmp_path: Path) -> None:
                 body = {} if method in ("PUT", "PATCH") else None
                 for name in (key.id, key.agent["name"]):
                     assert (await asker.ask(method, f"/keys/{name}{path}", json=body)).status_code == 404
-        assert [row["id"] for row in await me.all("/keys", 100)] == [first.id, second.id, below.id]
-        assert await below.all("/keys", 100) == []
+        assert [row["id"] for row in (await me.get("/keys"))["data"]] == [first.id, second.id, below.id]
+        assert (await below.get("/keys"))["data"] == []
 
     told(tmp_path, story)
 
