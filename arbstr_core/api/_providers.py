@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import httpx
 
@@ -83,6 +84,11 @@ class OpenAIProvider(Provider):
 
     async def listed_models(self) -> list[str]:
         """The ids that `GET {url}/models` lists; raises ProviderError where it does not answer with a list."""
+        return [row["id"] for row in await self.listed_rows()]
+
+    async def listed_rows(self) -> list[Mapping[str, Any]]:
+        """What `GET {url}/models` lists, each row with an `id` that is text, and with whatever else the endpoint says
+        of a model; raises as `listed_models`."""
         headers: dict[str, str] = {}
         if self.key:
             bearer = self.key_header is KeyHeader.AUTHORIZATION
@@ -99,6 +105,6 @@ class OpenAIProvider(Provider):
         if answer.status_code != 200:
             raise ProviderError(f"{where} answered {answer.status_code}")
         try:
-            return [row["id"] for row in answer.json()["data"] if isinstance(row["id"], str)]
+            return [row for row in answer.json()["data"] if isinstance(row["id"], str)]
         except (ValueError, KeyError, TypeError):
             raise ProviderError(f"{where} did not answer with a list of models") from None

@@ -5,11 +5,24 @@ from __future__ import annotations
 import msgspec
 
 from arbstr_core.market._soundness import is_number
-from arbstr_core.types import MSAT_PER_BTC, NO_COST, PPM, Free, FxRate, Listing, MsatPrice, Offer, Rate, UsdPrice
+from arbstr_core.types import (
+    MSAT_PER_BTC,
+    NO_COST,
+    PPM,
+    Endpoint,
+    Free,
+    FxRate,
+    Listing,
+    MsatPrice,
+    Offer,
+    Rate,
+    UsdPrice,
+)
 
 _ABSURD = MSAT_PER_BTC
 _ABSURD_USD = 10**9
 """For a million tokens, or a request: a typing error, or an attack."""
+_EMBEDDINGS = frozenset({Endpoint.EMBEDDINGS})
 _TOO_MUCH = "its price is absurd: above 1 BTC"
 
 NO_RATE = "there is no rate: set [market] usd_per_btc or usd_sources"
@@ -50,7 +63,9 @@ class Pricing:
             cost = _in_msat(price, fx)
         else:
             cost = NO_COST if isinstance(price, Free) else price
-        wrong = _wrong(cost, learned=offer.as_of_ms > 0 and not isinstance(price, Free)) or self._above(cost)
+        wrong = _wrong(cost) or self._above(cost)
+        if not wrong and offer.as_of_ms and not isinstance(price, Free) and _costs_nothing(offer, cost):
+            wrong = "a list says that it costs nothing, and nobody here said so: write `free = true` or a price"
         if wrong:
             return wrong
         added = _added(offer.rail_fee_ppm, self._margin_ppm)
@@ -82,12 +97,15 @@ def _in_msat(price: UsdPrice, fx: FxRate) -> MsatPrice:
     )
 
 
-def _wrong(price: MsatPrice, *, learned: bool) -> str | None:
+def _costs_nothing(offer: Offer, price: MsatPrice) -> bool:
+    """True where something that is billed has no price. Embeddings have no output."""
+    return price.input == 0 or (price.output == 0 and offer.endpoints != _EMBEDDINGS)
+
+
+def _wrong(price: MsatPrice) -> str | None:
     parts = (price.input, price.cached_input, price.output, price.request)
     if min(parts) < 0:
         return "its price is negative"
     if max(parts) > _ABSURD:
         return _TOO_MUCH
-    if learned and (price.input == 0 or price.output == 0):
-        return "a list says that it costs nothing, and nobody here said so: write `free = true` or a price"
     return None

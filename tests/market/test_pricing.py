@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from arbstr_core.market import Caps, Pricing
 from arbstr_core.testing import an_offer
-from arbstr_core.types import Free, FxRate, Listing, MsatPrice, Rate, UsdPrice
+from arbstr_core.types import Endpoint, Free, FxRate, Listing, MsatPrice, Rate, UsdPrice
 
 RATE = FxRate(usd_per_btc=Decimal(100_000), spread_ppm=5_000, source="test", as_of_ms=1)
 PLAIN = Pricing(margin_ppm=0)
@@ -82,6 +82,10 @@ def test_a_zero_is_a_price_where_the_operator_wrote_it_only() -> None:
     assert price_of(PLAIN.listing(an_offer(price=nothing))).free
     assert price_of(PLAIN.listing(an_offer(price=Free(), as_of_ms=7))).free
     assert "costs nothing" in why(PLAIN.listing(an_offer(price=nothing, as_of_ms=7)))
+    no_output = MsatPrice(input=1, cached_input=1, output=0)
+    assert "costs nothing" in why(PLAIN.listing(an_offer(price=no_output, as_of_ms=7)))
+    embeds = an_offer(price=no_output, as_of_ms=7, endpoints=frozenset({Endpoint.EMBEDDINGS}))
+    assert price_of(PLAIN.listing(embeds)) == no_output
 
 
 SATS = MsatPrice(input=500_000, cached_input=600_000, output=1_000_000, request=70)

@@ -16,6 +16,7 @@ from arbstr_core.api import (
     KeyHeader,
     LimitField,
     Passthrough,
+    Ppm,
     Rate,
     SecretRef,
     Tier,
@@ -49,6 +50,8 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     passthrough: Passthrough | None = None
     hidden_reasoning: bool | None = None
     cancel_free: bool | None = None
+    canonical: str | None = None
+    list_prices: bool | None = None
 
     def __post_init__(self) -> None:
         _check_sizes(self)
@@ -82,6 +85,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     hidden_reasoning: bool = False
     cancel_free: bool = False
     max_concurrent: int | None = None
+    list_prices: bool = False
+    rail_fee: Ppm = Ppm(0)
 
     def __post_init__(self) -> None:
         _check_url(self.url)

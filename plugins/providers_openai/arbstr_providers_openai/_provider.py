@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
-from arbstr_core.api import ArbstrError, Endpoint, KeyHeader, LimitField, Offer, OpenAIProvider, Secret, Tools
+from arbstr_core.api import (
+    ArbstrError,
+    Endpoint,
+    Feature,
+    KeyHeader,
+    LimitField,
+    Offer,
+    OpenAIProvider,
+    Secret,
+    Tools,
+    UsdPrice,
+)
 from arbstr_providers_openai._config import Instance, ModelRow
+from arbstr_providers_openai._list_prices import ListPrices, NoList
 from arbstr_providers_openai._prices import price_of
 
 _NO_ROW = ModelRow()
@@ -23,7 +37,8 @@ class EndpointProvider(OpenAIProvider):
         header = instance.key_header or usual_key_header(instance.url)
         super().__init__(f"providers_openai.{instance_name}", instance.url, tools, key=key, key_header=header)
         self._instance = instance
-        self._listed: tuple[str, ...] = ()
+        self._listed: dict[str, str] = {}
+        self._prices: ListPrices | None = None
         self._said: set[str] = set()
 
     async def offers(self) -> list[Offer]:
@@ -32,11 +47,12 @@ class EndpointProvider(OpenAIProvider):
         Rows need no list, so they stay on offer while the endpoint does not answer with one.
         """
         rows = self._instance.models
+        await self._look_up_prices()
         offers = [self._offer(name, row) for name, row in rows.items()]
         if self._instance.discover:
             known = {row.upstream or name for name, row in rows.items()} | set(rows)
             listed = await self._list(needed=not offers)
-            offers += [self._offer(name, _NO_ROW) for name in listed if name not in known]
+            offers += [self._offer(name, _NO_ROW, canonical) for name, canonical in listed.items() if name not in known]
         return offers
 
     def header_for(self, endpoint: Endpoint) -> KeyHeader:
@@ -44,28 +60,46 @@ class EndpointProvider(OpenAIProvider):
         own = self._instance.key_header is None and endpoint is not Endpoint.MESSAGES
         return KeyHeader.AUTHORIZATION if own else self.key_header
 
-    async def _list(self, *, needed: bool) -> tuple[str, ...]:
-        """What the endpoint lists now, else what it listed last; a failure is raised where it has nothing else."""
+    async def _look_up_prices(self) -> None:
+        """Load the list of prices where it is wanted, once. That takes a second, and others are served meanwhile."""
+        wanted = self._instance.list_prices or any(row.list_prices for row in self._instance.models.values())
+        if wanted and self._prices is None:
+            try:
+                self._prices = await asyncio.to_thread(ListPrices)
+            except NoList as missing:
+                self._say(str(missing))
+
+    async def _list(self, *, needed: bool) -> dict[str, str]:
+        """The models that the endpoint lists now, else those that it listed last, each with its canonical name or none;
+        a failure is raised where it has nothing else."""
         try:
-            listed = await self.listed_models()
+            listed = await self.listed_rows()
         except (ArbstrError, httpx.HTTPError) as failed:
             if needed and not self._listed:
                 raise
             self._say(f"no list of models from {self.url} ({failed or type(failed).__name__}); keeping the last one")
             return self._listed
-        self._listed = tuple(dict.fromkeys(name for name in listed if name.strip()))
+        self._listed = {row["id"]: _canonical(row) for row in listed if row["id"].strip()}
         return self._listed
 
-    def _offer(self, name: str, row: ModelRow) -> Offer:
+    def _offer(self, name: str, row: ModelRow, canonical: str = "") -> Offer:
         default = self._instance
+        price, as_of_ms = price_of(row, default), 0
+        features = _first(row.features, default.features)
+        if price is None and _first(row.list_prices, default.list_prices):
+            price, as_of_ms = self._list_price(row.upstream or name), self.tools.clock.now_ms()
+            features = features if row.features is not None else features - {Feature.AUDIO}  # it has another price
         return Offer(
             provider=self.name,
             model=name,
             upstream=row.upstream or name,
-            price=price_of(row, default),
+            price=price,
+            as_of_ms=as_of_ms,
+            canonical=row.canonical or canonical,
+            rail_fee_ppm=default.rail_fee.ppm,
             endpoints=row.endpoints or default.endpoints or usual_endpoints(default.url, row.upstream or name),
             tier=_first(row.tier, default.tier),
-            features=_first(row.features, default.features),
+            features=features,
             context_window=_first(row.context, default.context),
             max_output_tokens=_first(row.max_output_tokens, default.max_output_tokens),
             input_factor=_first(row.input_factor, default.input_factor),
@@ -80,11 +114,27 @@ class EndpointProvider(OpenAIProvider):
             max_concurrent=default.max_concurrent,
         )
 
+    def _list_price(self, upstream: str) -> UsdPrice | None:
+        """What the list of prices says; None where it says nothing, with the reason in the log."""
+        if self._prices is None:
+            return None
+        found = self._prices.of(self._instance.url, upstream, self.tools.clock.now_ms())
+        if isinstance(found, str):
+            self._say(f"{upstream} has no price: {found}")
+            return None
+        return found
+
     def _say(self, message: str) -> None:
         """Log once: offers are asked for again and again."""
         if message not in self._said:
             self._said.add(message)
             self.tools.log.warning("%s: %s", self.name, message)
+
+
+def _canonical(row: Mapping[str, Any]) -> str:
+    """The name that a list gives a model beside its own, as OpenRouter's does."""
+    found = row.get("canonical_slug")
+    return found if isinstance(found, str) and found.isprintable() and found != row["id"] else ""
 
 
 def usual_limit_field(url: str) -> LimitField:

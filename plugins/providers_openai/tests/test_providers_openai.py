@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Any
 
 import arbstr_providers_openai
 import httpx
 import pytest
+from arbstr_providers_openai._list_prices import ListPrices
+from genai_prices import types as listing
+from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 
 from arbstr_core.api import (
     PASS,
@@ -260,6 +265,102 @@ def test_discovery_without_a_price_sells_nothing():
 
 def test_discovery_on_a_free_instance():
     assert offers(one(discover=True, free=True), http=lists("m"))["m"].price == Free()
+
+
+# -- list prices -------------------------------------------------------------------------------------------------------
+
+
+def listed(models: dict[str, Any], url: str = "https://api.openai.com/v1", **instance: Any) -> dict[str, Offer]:
+    table = {"instances": {"x": {"url": url, "list_prices": True, "models": models, **instance}}}
+    return offers(table)
+
+
+def test_a_row_without_rates_has_the_list_price_where_the_operator_wants_that():
+    rows = {
+        "gpt-4o": {},
+        "mine": {"upstream": "gpt-4o"},
+        "own": {**ROW, "upstream": "gpt-4o"},
+        "not": {"list_prices": False},
+    }
+    found = listed(rows)
+    price = found["gpt-4o"].price
+    assert isinstance(price, UsdPrice)
+    assert Decimal(0) < price.cached_input < price.input < price.output < 1000
+    assert price.request == 0
+    assert found["gpt-4o"].as_of_ms > 0
+    assert found["mine"].price == price
+    assert isinstance(found["own"].price, MsatPrice)
+    assert found["own"].as_of_ms == 0
+    assert found["not"].price is None
+    assert (
+        offers({"instances": {"x": {"url": "https://api.openai.com/v1", "models": {"gpt-4o": {}}}}})["gpt-4o"].price
+        is None
+    )
+    assert Feature.AUDIO not in found["gpt-4o"].features
+    assert Feature.AUDIO in listed({"gpt-4o": {"features": ["audio"]}})["gpt-4o"].features
+
+
+def test_of_prices_with_steps_the_dearest_counts():
+    url = "https://generativelanguage.googleapis.com/v1beta/openai"
+    prices = get_snapshot().find_provider_model("gemini-2.5-pro", None, None, url)[1].get_prices(datetime.now(UTC))
+    assert prices.input_mtok.tiers, "the list has no steps for this model any more: take another"
+    found = listed({"gemini-2.5-pro": {}}, url)["gemini-2.5-pro"].price
+    assert isinstance(found, UsdPrice)
+    assert found.input == max(step.price for step in prices.input_mtok.tiers) > prices.input_mtok.base
+    assert found.output == max(step.price for step in prices.output_mtok.tiers)
+
+
+def test_of_prices_that_depend_on_the_hour_the_dearest_counts():
+    day = listing.ModelPrice(input_mtok=Decimal(2), output_mtok=Decimal(4))
+    night = listing.ModelPrice(input_mtok=Decimal(1), output_mtok=Decimal(5))
+    hours = listing.TimeOfDateConstraint(start_time=time(16, 30), end_time=time(0, 30))
+    model = listing.ModelInfo(
+        id="m",
+        match=listing.ClauseEquals(equals="m"),
+        prices=[listing.ConditionalPrice(prices=day), listing.ConditionalPrice(constraint=hours, prices=night)],
+    )
+    known = listing.Provider(id="night", name="Night", api_pattern="https://night\\.example", models=[model])
+    prices = ListPrices()
+    prices._list = DataSnapshot(providers=[known], from_auto_update=False)
+    for now in ("2026-01-01T03:00:00+00:00", "2026-01-01T20:00:00+00:00"):
+        found = prices.of("https://night.example/v1", "m", int(datetime.fromisoformat(now).timestamp() * 1000))
+        assert isinstance(found, UsdPrice)
+        assert (found.input, found.cached_input, found.output) == (2, 2, 5)
+
+
+def test_what_the_list_does_not_know_has_no_price(caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.WARNING):
+        assert listed({"no-such-model": {}})["no-such-model"].price is None
+        assert listed({"gpt-4o": {}}, "https://llm.example/v1")["gpt-4o"].price is None
+    assert "no-such-model has no price: the list of prices does not know it" in caplog.text
+
+
+def test_without_the_package_there_is_no_list(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    monkeypatch.setitem(sys.modules, "genai_prices.data_snapshot", None)
+    with caplog.at_level(logging.WARNING):
+        assert listed({"gpt-4o": {}, "own": ROW})["gpt-4o"].price is None
+    assert "pip install 'arbstr-providers-openai[prices]'" in caplog.text
+
+
+# -- names and fees ----------------------------------------------------------------------------------------------------
+
+
+def test_canonical_names_are_the_rows_or_what_the_list_says():
+    page = {
+        "data": [
+            {"id": "llama:free", "canonical_slug": "meta/llama"},
+            {"id": "same", "canonical_slug": "same"},
+            {"id": "odd", "canonical_slug": 7},
+        ]
+    }
+    rows = {"mine": {**ROW, "canonical": "meta/llama"}, "plain": ROW}
+    found = offers(one(discover=True, free=True, models=rows), http=lambda request: httpx.Response(200, json=page))
+    names = {name: offer.canonical for name, offer in found.items()}
+    assert names == {"mine": "meta/llama", "plain": "", "llama:free": "meta/llama", "same": "", "odd": ""}
+
+
+def test_what_paying_a_provider_costs_is_a_fact_of_its_offers():
+    assert offers(one(rail_fee="1.5 %", models={"m": ROW}))["m"].rail_fee_ppm == 15_000
 
 
 def test_no_list_of_models_means_no_models():
