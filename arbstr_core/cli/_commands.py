@@ -24,9 +24,10 @@ from arbstr_core.cli._init import write_config
 from arbstr_core.cli._ledger import ledger
 from arbstr_core.cli._operator import part
 from arbstr_core.cli._providers import providers
+from arbstr_core.cli._route import offers, route
 from arbstr_core.cli._savings import savings
 from arbstr_core.cli._serve import serve as serve_house
-from arbstr_core.cli._show import as_json, facts, moment, receipt_facts, sat, say, table, warn
+from arbstr_core.cli._show import as_json, facts, receipt_facts, say, table, warn
 from arbstr_core.config import Address
 from arbstr_core.types import ConfigError, Problem
 
@@ -42,6 +43,8 @@ app.add_typer(_db.app, name="db")
 app.add_typer(_audit.app, name="audit")
 
 app.command(name="ledger")(ledger)
+app.command(name="offers")(offers)
+app.command(name="route")(route)
 app.command(name="providers")(providers)
 app.command(name="savings")(savings)
 
@@ -139,53 +142,6 @@ def doctor(config: ConfigFile = None, json: AsJson = False) -> None:
         table(["", "what", ""], [["ok" if f.ok else "!!", f.what, f.detail] for f in found], empty="")
     if not all(each.ok for each in found):
         raise typer.Exit(1)
-
-
-@app.command()
-@command
-def offers(config: ConfigFile = None, json: AsJson = False) -> None:
-    """Every offer with the agent's price per million tokens, and what is out with its reason."""
-    document = ask(config, lambda client: client.get("/offers"), market=True)
-    if json:
-        as_json(document)
-        return
-    rows = [
-        [r["model"], r["provider"], r["tier"], *(sat(r[f"{part}_msat"]) for part in ("input", "output", "request"))]
-        for r in document["offers"]
-    ]
-    table(["model", "provider", "tier", "input", "output", "request"], rows, empty="Nothing is on offer.")
-    for row in document["out"]:
-        warn(f"out: {row['model']} at {row['provider']}: {row['reason']}")
-    for row in document["failing"]:
-        warn(f"no answer: {row['provider']}: {row['reason']}")
-    for row in document["aliases"]:
-        say(f"{row['name']} stands for {', '.join(row['stands_for'])}: {row['offers']} offers")
-    usd = document["usd"]
-    if usd["usd_per_btc"] is not None:
-        say(f"1 BTC is {usd['usd_per_btc']} USD, by {usd['source']} at {moment(usd['as_of_ms'])}")
-
-
-@app.command()
-@command
-def route(
-    model: Annotated[str, typer.Option(help="The model a caller would ask for.")],
-    prompt: Annotated[str, typer.Option(help="The message it would send.")] = "Hello",
-    policy: Annotated[str | None, typer.Option(help="The header X-Arbstr-Policy it would send.")] = None,
-    config: ConfigFile = None,
-    json: AsJson = False,
-) -> None:
-    """What would happen to a call: candidates in order with cost and ceiling, who is out, and why. Sends nothing."""
-    planned = {"model": model, "prompt": prompt, "policy": policy}
-    document = ask(config, lambda client: client.post("/route", planned), market=True)
-    if json:
-        as_json(document)
-        return
-    rows = [[r["provider"], r["model"], sat(r["cost_msat"]), sat(r["ceiling_msat"])] for r in document["candidates"]]
-    table(["provider", "model", "expected cost", "at most"], rows, empty="Nothing qualifies.")
-    for reason in document["reasons"]:
-        say(f"because: {reason}")
-    for row in document["out"]:
-        say(f"out: {row['provider']}: {row['reason']}")
 
 
 @app.command()

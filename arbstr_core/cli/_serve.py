@@ -8,7 +8,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -31,17 +31,16 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _MOST_SETTLING_SECONDS = 10.0
 
 
-def planned_call(house: House, model: str, prompt: str, policy: str | None) -> ChatCall:
-    """A chat request that is never sent, to see what would become of it."""
+def planned_call(house: House, request: Mapping[str, Any], hints: Mapping[str, str], endpoint: Endpoint) -> ChatCall:
+    """A request that is never sent, to see what would become of it."""
     try:
-        body = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": prompt}]})
+        body = msgspec.json.encode(request)
     except UnicodeEncodeError:
         raise BadRequest("model and prompt must be text that can be written as UTF-8", param="prompt") from None
-    hints = {"x-arbstr-policy": policy} if policy else {}
     return read_call(
         body,
         call_id=house.ids("req_"),
-        endpoint=Endpoint.CHAT,
+        endpoint=endpoint,
         hints=hints,
         arrived_ms=house.clock.now_ms(),
     )

@@ -222,8 +222,15 @@ def candidate(quote: Quote) -> Json:
     return {
         "provider": quote.offer.provider,
         "model": quote.offer.model,
+        "tier": quote.offer.tier,
         "cost_msat": quote.cost_msat,
         "ceiling_msat": quote.ceiling_msat,
+        "expected": {
+            "input_tokens": quote.expected.input,
+            "cached_input_tokens": quote.expected.cached,
+            "output_tokens": quote.expected.output,
+        },
+        "output_limit": quote.output_limit,
     }
 
 
@@ -240,6 +247,8 @@ def plan(made: Plan) -> Json:
         "out": [out(row) for row in made.out],
         "reasons": list(made.reasons),
         "strategy": made.strategy,
+        "policy": made.policy,
+        "notes": {name: dict(notes) for name, notes in made.notes.items()},
     }
 
 
@@ -251,4 +260,6 @@ def no_plan(why: str, excluded: tuple[Excluded, ...]) -> Json:
         "out": [out(row) for row in excluded],
         "reasons": [why],
         "strategy": None,
+        "policy": None,
+        "notes": {},
     }

@@ -11,7 +11,7 @@ from arbstr_core.flow import _paging as paging
 from arbstr_core.flow._keys import Keys, switched_on
 from arbstr_core.flow._records import Asked, Records
 from arbstr_core.rails import Rails
-from arbstr_core.types import BadRequest, NotFound
+from arbstr_core.types import BadRequest, Caller, NotFound
 from arbstr_core.vault import AgentRecord, ApprovalState, Part, Vault
 
 Json = dict[str, Any]
@@ -69,6 +69,11 @@ class AdminFlow:
     async def agent(self, id_or_name: str) -> Json:
         """One agent, by id or name."""
         return documents.agent(await self._keys.find(id_or_name))
+
+    async def caller(self, id_or_name: str) -> Caller:
+        """An agent as the one who calls. Raises NotFound."""
+        record = await self._keys.find(id_or_name)
+        return Caller(agent=record.id, name=record.name, realm=record.realm, enabled=record.enabled)
 
     async def fund(self, id_or_name: str, amount_msat: int, *, key: str | None = None) -> Json:
         """Give an agent money: made where its realm is `sim`, else out of what the operator's rail holds."""

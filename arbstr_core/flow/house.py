@@ -101,10 +101,11 @@ class HouseFlow:
                     found.setdefault(listing.offer.provider, []).append(listing.offer)
         return found
 
-    def route(self, call: ChatCall, caller: Caller = _ANYONE) -> Json:
-        """What would happen to a call: its candidates with their cost, and who is out and why. Sends nothing."""
+    def route(self, call: ChatCall, caller: Caller | None = None) -> Json:
+        """What would happen to a call of `caller`, or of anyone: its candidates with their cost, and who is out and
+        why. Sends nothing."""
         try:
-            return documents.plan(self._calls.plan(call, caller))
+            return documents.plan(self._calls.plan(call, caller or _ANYONE))
         except (NothingQualifies, PolicyRefused, ProvidersUnavailable) as refused:
             return documents.no_plan(str(refused), refused.out)
 

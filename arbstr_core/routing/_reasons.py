@@ -42,7 +42,7 @@ def who_comes_first(
         if first.cost_msat > second.cost_msat:
             yield f"{_record(call, first, standing)}; {_record(call, second, standing)}"
     else:
-        yield f"{said}; nobody else qualifies"
+        yield said if spare else f"{said}; nobody else qualifies"
     if spare:
         yield f"{_named(call, spare[0])}, of tier {spare[0].offer.tier}, stands in where that fails"
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from arbstr_core.flow import HouseFlow
-from arbstr_core.types import ChatCall
+from arbstr_core.flow import AdminFlow, HouseFlow
+from arbstr_core.types import BadRequest, ChatCall, Endpoint
 from arbstr_core.web._fields import Id
 from arbstr_core.web._market_documents import (
     CommandDocument,
@@ -23,14 +23,35 @@ Json = dict[str, Any]
 
 
 class Planned(BaseModel):
-    """What `POST /admin/route` takes: a chat request that is not sent."""
+    """What `POST /admin/route` takes: a request that is not sent, whole or as a model and a prompt."""
 
-    model: str
+    model: str | None = None
     prompt: str = "Hello"
-    policy: str | None = None
+    request: dict[str, Any] | None = Field(None, description="a whole one, in the place of model and prompt")
+    endpoint: Endpoint = Endpoint.CHAT
+    policy: str | None = Field(None, description="its header X-Arbstr-Policy")
+    complexity: str | None = Field(None, description="its header X-Arbstr-Complexity")
+    agent: str | None = Field(None, description="who would send it: what was learned of that agent counts")
+
+    def body(self) -> Json:
+        """The request that is planned."""
+        if self.request is not None:
+            return self.request
+        if self.model is None:
+            raise BadRequest("Name a model, or give a whole request", param="model")
+        return {"model": self.model, "messages": [{"role": "user", "content": self.prompt}]}
+
+    def hints(self) -> dict[str, str]:
+        """The headers that it has."""
+        said = {"x-arbstr-policy": self.policy, "x-arbstr-complexity": self.complexity}
+        return {name: value for name, value in said.items() if value}
 
 
-def market_routes(router: APIRouter, house: HouseFlow, plan_call: Callable[[str, str, str | None], ChatCall]) -> None:
+PlanCall = Callable[[Json, dict[str, str], Endpoint], ChatCall]
+"""Makes a call that is never sent, of a body and headers."""
+
+
+def market_routes(router: APIRouter, house: HouseFlow, admin: AdminFlow, plan_call: PlanCall) -> None:
     """What can be bought."""
 
     @router.get("/offers", tags=["market"], response_model=OffersDocument)
@@ -50,8 +71,9 @@ def market_routes(router: APIRouter, house: HouseFlow, plan_call: Callable[[str,
 
     @router.post("/route", tags=["market"], response_model=PlanDocument)
     async def route(planned: Planned) -> Json:
-        """What would happen to a call, without sending it."""
-        return house.route(plan_call(planned.model, planned.prompt, planned.policy))
+        """What would happen to a call, without sending it: every offer with its cost, or the reason why it is out."""
+        call = plan_call(planned.body(), planned.hints(), planned.endpoint)
+        return house.route(call, await admin.caller(planned.agent) if planned.agent else None)
 
     @router.get("/rails", tags=["market"], response_model=dict[str, Json])
     async def rails() -> Json:

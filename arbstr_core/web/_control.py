@@ -19,9 +19,9 @@ from starlette.exceptions import HTTPException
 
 from arbstr_core.accounts import Internal, Operator
 from arbstr_core.flow import AdminFlow, AuditFlow, BillingFlow, HouseFlow, StatsFlow, WalletFlow
-from arbstr_core.types import CallRefused, ChatCall, InsufficientFunds, StorageError, VaultUnavailable
+from arbstr_core.types import CallRefused, InsufficientFunds, StorageError, VaultUnavailable
 from arbstr_core.web._admin_agents import agent_routes, approval_routes, limit_routes
-from arbstr_core.web._admin_house import market_routes, plugin_routes
+from arbstr_core.web._admin_house import PlanCall, market_routes, plugin_routes
 from arbstr_core.web._admin_proof import proof_routes
 from arbstr_core.web._admin_records import record_routes
 from arbstr_core.web._documents import ReadyDocument
@@ -29,7 +29,7 @@ from arbstr_core.web._errors import answer, error_body, reserve_refused, shape_o
 from arbstr_core.web._fields import known_parameters
 from arbstr_core.web._internal import billing_routes
 from arbstr_core.web._openapi import ERRORS, describe
-from arbstr_core.web._v1 import call_routes, stats_routes
+from arbstr_core.web._v1 import call_routes, plan_routes, stats_routes
 from arbstr_core.web._wallet import account_routes, key_routes
 
 _log = logging.getLogger("arbstr.web")
@@ -56,7 +56,7 @@ def control_plane(
     flows: ControlFlows,
     operator: Operator,
     internal: Internal,
-    plan_call: Callable[[str, str, str | None], ChatCall],
+    plan_call: PlanCall,
     plugins: Callable[[], list[Json]],
     notices: Callable[[], list[str]],
     ids: Callable[[], str],
@@ -73,6 +73,7 @@ def control_plane(
     first = APIRouter(responses=ERRORS)
     call_routes(first, flows.wallet, ids)
     stats_routes(first, flows.stats, ids)
+    plan_routes(first, flows.house, ids)
     operators = _operators(flows, operator, plan_call, plugins, notices)
     for router in (operators, wallet, _routers(flows.billing, internal), first):
         # They are whole: `include_router` would make each of them a second time.
@@ -91,7 +92,7 @@ def control_plane(
 def _operators(
     flows: ControlFlows,
     operator: Operator,
-    plan_call: Callable[[str, str, str | None], ChatCall],
+    plan_call: PlanCall,
     plugins: Callable[[], list[Json]],
     notices: Callable[[], list[str]],
 ) -> APIRouter:
@@ -104,7 +105,7 @@ def _operators(
     approval_routes(router, flows.admin)
     record_routes(router, flows.admin)
     proof_routes(router, flows.admin, flows.audit)
-    market_routes(router, flows.house, plan_call)
+    market_routes(router, flows.house, flows.admin, plan_call)
     plugin_routes(router, flows.house, plugins, notices)
     return router
 

@@ -7,13 +7,24 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 
+class ExpectedDocument(BaseModel):
+    """What a call is expected to use."""
+
+    input_tokens: int
+    cached_input_tokens: int = Field(description="those of it that the provider is likely to have in its cache")
+    output_tokens: int = Field(description="what is usual for the agent and the model, within the limit")
+
+
 class CandidateDocument(BaseModel):
     """One offer, priced for a call."""
 
     provider: str
     model: str
+    tier: str
     cost_msat: int = Field(description="what it is expected to cost")
     ceiling_msat: int = Field(description="the most that it can cost")
+    expected: ExpectedDocument
+    output_limit: int = Field(description="the limit that is sent, in tokens a choice")
 
 
 class OutDocument(BaseModel):
@@ -27,11 +38,13 @@ class OutDocument(BaseModel):
 class PlanDocument(BaseModel):
     """Whom a call would be sent to, in order."""
 
-    candidates: list[CandidateDocument]
-    beaten: list[CandidateDocument]
+    candidates: list[CandidateDocument] = Field(description="whom it would go to, one after the other")
+    beaten: list[CandidateDocument] = Field(description="who qualifies, and would not be asked")
     out: list[OutDocument]
     reasons: list[str]
     strategy: str | None
+    policy: str | None = Field(description="which policy chose the strategy, if one did")
+    notes: dict[str, dict[str, Any]] = Field(description="numbers of policies, by policy")
 
 
 class RefusalDocument(BaseModel):

@@ -13,11 +13,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from arbstr_core.accounts import Operator
-from arbstr_core.flow import StatsFlow, WalletFlow
+from arbstr_core.flow import HouseFlow, StatsFlow, WalletFlow
 from arbstr_core.types import Caller, Endpoint, Unauthorized
 from arbstr_core.web._asgi import credential, header_map
 from arbstr_core.web._documents import ReceiptDocument
 from arbstr_core.web._fields import Id
+from arbstr_core.web._market_documents import PlanDocument
 from arbstr_core.web._request import hints_of
 from arbstr_core.web._stats_documents import (
     CostDocument,
@@ -97,6 +98,23 @@ def call_routes(router: APIRouter, wallet: WalletFlow, ids: Callable[[], str]) -
             arrived_ms=time.time_ns() // 1_000_000,
         )
         return {"input_tokens": await wallet.count_input(caller, call)}
+
+
+def plan_routes(router: APIRouter, house: HouseFlow, ids: Callable[[], str]) -> None:
+    """What would become of a call."""
+
+    @router.post("/v1/route", tags=["openai"], response_model=PlanDocument, openapi_extra=_CHAT)
+    async def route(caller: Whose, request: Request, endpoint: Endpoint = Endpoint.CHAT) -> Json:
+        """What would happen to a request, the same as for `/v1/chat/completions` or for the `endpoint` named, with the
+        same headers: every offer with its cost, or the reason why it is out. Nothing is sent, and nothing held."""
+        call = read_call(
+            await request.body(),
+            call_id=ids(),
+            endpoint=endpoint,
+            hints=hints_of(header_map(request.scope)),
+            arrived_ms=time.time_ns() // 1_000_000,
+        )
+        return house.route(call, caller)
 
 
 def stats_routes(router: APIRouter, stats: StatsFlow, ids: Callable[[], str]) -> None:

@@ -84,7 +84,7 @@ def test_the_market(place: Setup) -> None:
     assert (provider["provider"], provider["models"]) == ("providers_openai.x", ["m"])
     route = place.json("route", "--model", "m", "--prompt", "Hello there")
     (candidate,) = route["candidates"]
-    assert set(candidate) == {"provider", "model", "cost_msat", "ceiling_msat"}
+    assert {"provider", "model", "cost_msat", "ceiling_msat"} < set(candidate)
     assert 0 < candidate["cost_msat"] <= candidate["ceiling_msat"]
     assert route["out"] == []
     for words in (("offers",), ("providers",), ("route", "--model", "m")):
