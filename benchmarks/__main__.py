@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import decision, growth, ledger, verify
+from benchmarks import complexity, decision, growth, ledger, verify
 from benchmarks.cluster import started_postgres
 from benchmarks.load import Case, Run, measure
 from benchmarks.machine import Cores, Missing, described, require, sync_ms
@@ -26,7 +26,7 @@ CASES = (
     Case(name="54 events, 5 ms apart", connections=32, stream=True, pacing="mock-slow"),
     Case(name="54 events, 5 ms apart", connections=1, stream=True, pacing="mock-slow"),
 )
-OFFERS = (3, 24)
+OFFERS = (3, 24, 1000)
 AGENTS = (1, 1000)
 GROWTH_GOAL = 1.2
 VERIFY_GOAL = 10
@@ -99,9 +99,11 @@ def _case(case: Case, scene: Scene, folder: Path, cores: Cores, options: argpars
 def _rooms(folder: Path, cores: Cores, options: argparse.Namespace) -> dict[str, Any]:
     """The ledger and the router by themselves, on the proxy's core."""
     with cores.here_as_proxy():
-        decisions = {offers: decision.measure(offers, options.seconds / 2) for offers in OFFERS}
-    for offers, micros in decisions.items():
-        print(f"routing decision over {offers} offers: {micros:.1f} us")
+        decisions = decision.measure(OFFERS, options.seconds)
+        scoring = complexity.measure()
+    for each in decisions:
+        print(each.told())
+    print(scoring.told(), flush=True)
     ledgers, replays = _ledgers(folder, cores, options)
     with cores.here_as_proxy():
         grown = growth.measure(folder, options.transfers)
@@ -120,7 +122,8 @@ def _rooms(folder: Path, cores: Cores, options: argparse.Namespace) -> dict[str,
         "ledger": ledgers,
         "growth": msgspec.to_builtins(grown),
         "replayed": {name: msgspec.to_builtins(run) for name, run in replays.items()},
-        "decision_us": {str(key): value for key, value in decisions.items()},
+        "decisions": msgspec.to_builtins(decisions),
+        "complexity": msgspec.to_builtins(scoring),
     }
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import msgspec
+
 from arbstr_core.market._snapshot import ModelRow
 from arbstr_core.types import Excluded, Listing, Tier
 
 AUTO = "auto"
 _OF_EACH_MODEL = 4
-"""How many offers of one model `auto` looks at, the cheapest: with thousands on the market, a choice among all would
-keep every other call waiting."""
+_OF_ALL = 500
+"""How many offers `auto` looks at, of those of one model and of all models that can do the same, the cheapest: with
+thousands on the market, a choice among all would keep every other call waiting."""
 _INPUT_TO_OUTPUT = 3
 """tokens of input for one of output, where nothing is known of the call yet"""
 
@@ -40,8 +43,8 @@ def aliases(models: Mapping[str, ModelRow], configured: Targets) -> dict[str, Mo
     }
     everything = found.get(AUTO)
     if everything is None:
-        rows = [_cheapest_of(row) for row in models.values()]
-        everything = _merged(AUTO, rows, stands_for=("every model",))
+        rows = [_cheapest_of(row, _OF_EACH_MODEL) for row in models.values()]
+        everything = _cheapest_of(_merged(AUTO, rows, stands_for=("every model",)), _OF_ALL)
     if everything.listings or everything.out:
         found[AUTO] = everything
         for tier in Tier:
@@ -69,16 +72,16 @@ def _merged(name: str, rows: Iterable[ModelRow], *, stands_for: tuple[str, ...])
     )
 
 
-def _cheapest_of(row: ModelRow) -> ModelRow:
-    """The row with the cheapest offers of those that can do the same."""
-    if len(row.listings) <= _OF_EACH_MODEL:
+def _cheapest_of(row: ModelRow, most: int) -> ModelRow:
+    """The row with the cheapest offers of those that can do the same, so many of them."""
+    if len(row.listings) <= most:
         return row
     alike: dict[object, list[Listing]] = {}
     for listing in sorted(row.listings, key=_blended):
         offer = listing.offer
         alike.setdefault((offer.tier, offer.endpoints, offer.features), []).append(listing)
-    cheapest = tuple(listing for group in alike.values() for listing in group[:_OF_EACH_MODEL])
-    return ModelRow(model=row.model, listings=cheapest, out=row.out, tiers=row.tiers)
+    cheapest = tuple(listing for group in alike.values() for listing in group[:most])
+    return msgspec.structs.replace(row, listings=cheapest)
 
 
 def _blended(listing: Listing) -> tuple[int, int, str]:

@@ -40,8 +40,8 @@ class Pricer:
     """
 
     __slots__ = (
-        *("_asked", "_cache_ms", "_call", "_choices", "_habits", "_input", "_limit", "_outputs", "_prompt", "_size"),
-        "_text",
+        *("_asked", "_cache_ms", "_call", "_choices", "_habits", "_input", "_limit", "_model", "_nodes", "_plain"),
+        *("_prompt", "_size", "_text", "_usual"),
     )
 
     def __init__(
@@ -61,8 +61,11 @@ class Pricer:
         self._input = ceil_div(self._text, _USUAL_BYTES_PER_TOKEN)
         self._limit = output_tokens if call.output_limit is None else call.output_limit
         self._choices = choices(call) if call.billed_choices > 1 or "best_of" in call.members else call.choices
-        self._outputs: dict[str, float | None] = {}
+        self._plain = not (call.attachments or call.elsewhere or self._asked)
+        self._nodes = frozenset(node for _, node, _ in self._habits.warm)
         self._prompt: bytes | None = None
+        self._model = ""
+        self._usual: float | None = None
 
     def unfit(self, listing: Listing) -> Excluded | None:
         """Why the offer cannot serve the call; None where it can."""
@@ -88,34 +91,36 @@ class Pricer:
         offer, price, cost_price = listing.offer, listing.price, listing.cost_price
         if offer.fields:
             price, cost_price = with_fees(listing, ruled(offer, self._call, self._asked))
-        limit = self._limit
-        for most in (offer.max_output_tokens, offer.context_window):
-            if most is not None and most < limit:
-                limit = most
+        limit, choices, largest, window = self._limit, self._choices, offer.max_output_tokens, offer.context_window
+        if largest is not None and largest < limit:
+            limit = largest
+        if window is not None and window < limit:
+            limit = window
         most_input = self._most_input(listing)
         given = self._input if self._input < most_input else most_input
-        cached = self._cached(offer, given) if self._habits.warm and price.cached_input < price.input else 0
-        output = self._output(offer.model, limit) * self._choices
-        tokens = (given - cached) * price.input + cached * price.cached_input + output * price.output
+        output = self._output(offer.model, limit) * choices
+        tokens, cached = given * price.input + output * price.output, 0
+        if price.cached_input < price.input and offer.node in self._nodes:
+            cached = self._cached(offer, given)
+            tokens -= cached * (price.input - price.cached_input)
         return Quote(
             offer=offer,
             price=price,
             cost_price=cost_price,
             cost_msat=Msat(-(-tokens // TOKENS_PER_RATE) + price.request),
-            ceiling_msat=_ceiling(price, most_input, limit * self._choices),
+            ceiling_msat=_ceiling(price, most_input, limit * choices),
             input_limit=most_input,
             output_limit=limit,
-            choices=self._choices,
+            choices=choices,
             fx=listing.fx,
             expected=Expected(given, cached, output),
         )
 
     def _output(self, model: str, limit: int) -> int:
         """The tokens that a choice is expected to have: what is usual for this caller and model, within the limit."""
-        try:
-            usual = self._outputs[model]
-        except KeyError:
-            usual = self._outputs[model] = self._habits.output(model)
+        if model != self._model:
+            self._model, self._usual = model, self._habits.output(model)
+        usual = self._usual
         return limit if usual is None or usual >= limit else math.ceil(usual)
 
     def _cached(self, offer: Offer, given: int) -> int:
@@ -132,14 +137,14 @@ class Pricer:
         return min(given, int(tokens * self._habits.hits.get(key, 1.0)))
 
     def _most_input(self, listing: Listing) -> int:
-        offer, call = listing.offer, self._call
-        bounded = math.ceil(self._size * offer.input_factor) + offer.input_overhead
-        if call.attachments:
-            bounded += call.attachments * offer.attachment_tokens
-        window = offer.context_window
+        offer = listing.offer
+        factor, window = offer.input_factor, offer.context_window
+        bounded = (self._size if factor == 1.0 else math.ceil(self._size * factor)) + offer.input_overhead
+        if not self._plain:
+            bounded += self._call.attachments * offer.attachment_tokens
         if window is None:
             return bounded
-        return window if bounded > window or self._from_elsewhere(listing) else bounded
+        return window if bounded > window or (not self._plain and self._from_elsewhere(listing)) else bounded
 
     def _from_elsewhere(self, listing: Listing) -> str | None:
         """The field whose content the body does not hold, so that its bytes bound nothing; None where nobody pays."""

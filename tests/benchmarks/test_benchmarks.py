@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import decision, growth, ledger, verify
+from benchmarks import complexity, decision, growth, ledger, verify
 from benchmarks.__main__ import main
 from benchmarks.load import Case, Run, parsed
 from benchmarks.machine import Cores, Missing, require
@@ -112,4 +112,29 @@ def test_growth_is_measured_and_the_old_ledger_verified(tmp_path: Path) -> None:
 
 
 def test_routing_decisions_are_measured() -> None:
-    assert decision.measure(3, 0.01) > 0
+    (found,) = decision.measure([3], 0.01)
+    assert found.cpu_us > 0
+    assert found.crowd_ratio > 0
+    assert "goal <= 100" not in found.told()
+
+
+@pytest.mark.parametrize(
+    ("offers", "cpu", "ratio", "said"),
+    [
+        (24, 99.0, 1.1, ["goal <= 100 us: reached", "1.10 x as much (goal <= 1.2: reached)"]),
+        (1000, 3001.0, 1.3, ["goal <= 3000 us: MISSED", "1.30 x as much (goal <= 1.2: MISSED)"]),
+    ],
+)
+def test_decisions_are_held_to_their_goals(offers: int, cpu: float, ratio: float, said: list[str]) -> None:
+    told = decision.Decision(offers=offers, cpu_us=cpu, crowd_ratio=ratio).told()
+    assert all(words in told for words in said), told
+
+
+def test_complexity_is_measured_on_all_labelled_prompts() -> None:
+    found = complexity.measure()
+    assert [each.prompts for each in found.sets] == [149, 106, 55]
+    assert all(0.8 < each.right / each.prompts < 1 for each in found.sets)
+    assert 0 < found.median_us <= found.most_us
+    assert (
+        "written after everything else: the labelled tier for 83.6% of 55 prompts, two tiers off for 0" in found.told()
+    )

@@ -114,6 +114,15 @@ def test_auto_looks_at_the_cheapest_few_of_each_model_that_can_do_the_same() -> 
     assert len(row_of(made, "m").listings) == 32
 
 
+def test_auto_looks_at_some_hundred_models_and_no_more() -> None:
+    many = [an_offer(provider="a", model=f"m{at:03}", price=price(1000 + at)) for at in range(700)]
+    frontier = an_offer(provider="b", model="best", price=price(9000), tier=Tier.FRONTIER)
+    made = selling([*reversed(many), frontier])
+    row = row_of(made, "auto")
+    assert sorted(sells(row)) == sorted([f"a/m{at:03}" for at in range(500)] + ["b/best"])
+    assert row.stands_for == ("every model",)
+
+
 def test_names_that_can_be_asked_for_are_listed_once_and_models_first() -> None:
     offers = [an_offer(provider="a", model="m", canonical="the/m"), an_offer(provider="b", model="auto")]
     listed = [row.model for row in selling(offers, {"x": ["m"], "y": ["gone"]}).snapshot.sellable()]

@@ -19,8 +19,9 @@ class Cheapest(Strategy):
 
     def key(self, call: ChatCall, quote: Quote, standing: Standing) -> tuple[Any, ...]:
         """(cost in msat, -success, first byte in ms, provider, node, model)."""
-        record = standing.of(quote.offer)
-        return (quote.cost_msat, -record.success, record.first_byte_ms, *quote.offer.key)
+        offer = quote.offer
+        record = standing.of(offer)
+        return (quote.cost_msat, -record.success, record.first_byte_ms, offer.provider, offer.node, offer.model)
 
 
 class Fastest(Strategy):
