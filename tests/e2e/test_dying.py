@@ -75,6 +75,8 @@ class Node:
             self._process.wait()
 
     def end(self) -> None:
+        self.turns.append((time.monotonic() - MARGIN, False))
+        self._stopped = False
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
