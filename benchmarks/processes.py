@@ -24,7 +24,7 @@ _SECONDS = 30
 
 _CONFIG = """
 [arbstr]
-plugins = ["providers_openai", "policy_keywords", "policy_price", "wallet_simulated"]
+plugins = ["providers_openai", "policy_keywords", "policy_complexity", "policy_price", "wallet_simulated"]
 data_dir = "data"
 
 [server]

@@ -135,6 +135,4 @@ def test_complexity_is_measured_on_all_labelled_prompts() -> None:
     assert [each.prompts for each in found.sets] == [149, 106, 55]
     assert all(0.8 < each.right / each.prompts < 1 for each in found.sets)
     assert 0 < found.median_us <= found.most_us
-    assert (
-        "written after everything else: the labelled tier for 83.6% of 55 prompts, two tiers off for 0" in found.told()
-    )
+    assert "after everything else: the labelled tier for 83.6% of 55 prompts, two tiers off for 0" in found.told()
