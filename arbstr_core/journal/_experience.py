@@ -7,7 +7,7 @@ call wrong.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from typing import TypeVar
 
 from arbstr_core.types import ChatCall, Habit, Habits, Offer, Quote, Usage, UsageSource, Warm
@@ -65,8 +65,10 @@ class Experience:
         if whole:
             model, said = quote.offer.model, usage.output_tokens / max(1, quote.choices)
             cut = said >= quote.output_limit
-            _put(known.outputs, model, _learned(known.outputs, model, said, cut=cut), _MODELS_OF_AN_AGENT)
-            _put(self._everybodys, model, _learned(self._everybodys, model, said, cut=cut), models)
+            for habits, most in ((known.outputs, _MODELS_OF_AN_AGENT), (self._everybodys, models)):
+                learned = _learned(habits.get(model), said, cut=cut)
+                if learned is not None:
+                    _put(habits, model, learned, most)
         if quote.price.cached_input < quote.price.input:
             prompt = call.prompt()
             hit = self._hit(known.warm.get(quote.offer.key), quote.offer, prompt, usage, now_ms)
@@ -97,14 +99,14 @@ class _Agent:
         self.warm: OrderedDict[Key, Warm] = OrderedDict()
 
 
-def _learned(habits: Mapping[str, Habit], model: str, said: float, *, cut: bool) -> Habit:
-    """The habit with one call more. What was `cut` off would have been longer: it never makes a habit shorter."""
-    old = habits.get(model)
+def _learned(old: Habit | None, said: float, *, cut: bool) -> Habit | None:
+    """The habit with one call more; None where that says nothing: what was `cut` off would have been longer, so it
+    begins no habit, and makes none shorter."""
+    if cut and (old is None or said < old.output):
+        return None
     if old is None:
         return Habit(1, said)
     calls = old.calls + 1
-    if cut and said < old.output:
-        return old
     return Habit(calls, old.output + max(1 / calls, _LEAST_WEIGHT) * (said - old.output))
 
 

@@ -24,6 +24,7 @@ from arbstr_core.types import (
     ProvidersUnavailable,
     Quote,
     Standing,
+    Tier,
     Verdict,
     ceil_div,
 )
@@ -107,6 +108,8 @@ class Router:
         if not quotes:
             sentence = no_plan("no offer qualifies", call, excluded)
             raise NothingQualifies(sentence, out=tuple(excluded), param=_to_blame(excluded))
+        if len(standing.tiers) > 1:
+            standing = msgspec.structs.replace(standing, tiers=_tiers_for(quotes, listings, standing))
         quotes, demanded, said = self._narrowed(call, caller, quotes, standing, excluded)
         chosen = said.strategy or self._strategy
         serving, spare = demanded.split(quotes)
@@ -212,6 +215,15 @@ class _Said:
             self.notes[policy] = verdict.notes
         if verdict.strategy is not None and self.strategy is None:
             self.strategy, self.decided_by = verdict.strategy, policy
+
+
+def _tiers_for(quotes: Sequence[Quote], listings: Sequence[Listing], standing: Standing) -> frozenset[Tier]:
+    """The tiers that could serve the call, up or down: without those all of whose offers do not fit it, or are not
+    wanted."""
+    could = {quote.offer.tier for quote in quotes}
+    if standing.shut:
+        could.update(each.offer.tier for each in listings if each.offer.key in standing.shut)
+    return standing.tiers - ({each.offer.tier for each in listings} - could)
 
 
 def _cut(serving: Sequence[Quote], spare: Sequence[Quote], keep: int) -> tuple[tuple[Quote, ...], tuple[Quote, ...]]:

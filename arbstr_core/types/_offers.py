@@ -88,7 +88,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """An offer with its price in msat: `price` is the agent's (margin included), `cost_price` the provider's.
 
-    `margin_ppm` is all that the agent's price has on top. `said_ms` is when its provider said so last, Unix time.
+    `margin_ppm` is all that the agent's price has on top.
     """
 
     offer: Offer
@@ -96,7 +96,6 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     cost_price: MsatPrice
     fx: FxRate | None = None
     margin_ppm: int = 0
-    said_ms: int = 0
 
 
 class Expected(msgspec.Struct, frozen=True):

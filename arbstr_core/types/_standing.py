@@ -80,8 +80,8 @@ class Standing(msgspec.Struct, frozen=True):
     """What is known of the offers' behaviour when a plan is made, by `Offer.key`.
 
     `shut` are those whose breaker is open, so that they are in no plan. `waiting` says how many calls wait for a node
-    that serves no more at one time, by (provider, node). `habits` are what was learned, and `tiers` those that the
-    model asked for is sold in, up or down.
+    that serves no more at one time, by (provider, node). `habits` are what was learned, and `tiers` those in
+    which the model asked for is sold to such a call, up or down.
     """
 
     records: Mapping[Key, Record] = {}

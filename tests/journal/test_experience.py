@@ -71,8 +71,10 @@ def test_choices_are_counted_one_by_one() -> None:
     assert learned.habits("ag").output("model-a") == 30
 
 
-def test_a_reply_that_was_cut_off_makes_no_habit_shorter() -> None:
+def test_a_reply_that_was_cut_off_makes_no_habit_and_none_shorter() -> None:
     learned = Experience()
+    note(learned, 10, at=quote(limit=10))
+    assert learned.habits("ag").output("model-a") is None
     for _ in range(3):
         note(learned, 500)
     note(learned, 10, at=quote(limit=10))

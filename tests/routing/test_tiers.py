@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from arbstr_policy_price import Cheapest
 from hypothesis import given
@@ -112,6 +113,34 @@ def test_a_ceiling_of_another_policy_bounds_who_stands_in() -> None:
     for policies in ((soft, hard), (hard, soft)):
         made = plan(*policies, keep=9)
         assert names(made) == ["l2", "l1", "l3", "s2", "s1"]
+
+
+class Sees(RoutingPolicy):
+    """Remembers which tiers it was told of."""
+
+    name = "sees"
+
+    def __init__(self) -> None:
+        self.tiers: frozenset[Tier] = frozenset()
+
+    def consider(self, call: ChatCall, caller: Caller, quotes: tuple[Quote, ...], standing: Standing) -> Verdict:
+        self.tiers = standing.tiers
+        return Verdict(kept=quotes)
+
+
+def test_policies_are_told_of_tiers_that_are_down_and_not_of_those_that_cannot_serve() -> None:
+    def told(*, fits: bool = True, down: tuple[str, ...] = (), sold: frozenset[Tier] = frozenset(Tier)) -> set[Tier]:
+        sees = Sees()
+        blind = an_offer(provider="f1", tier=FRONTIER, context_window=131_072 if fits else 1)
+        price = SOLD[0].price
+        listings = [*SOLD[:5], Listing(offer=blind, price=price, cost_price=price)]
+        plan(sees, sold=listings, standing=msgspec.structs.replace(shut(*down), tiers=sold))
+        return set(sees.tiers)
+
+    assert told() == {LOCAL, STANDARD, FRONTIER}
+    assert told(down=("f1",)) == {LOCAL, STANDARD, FRONTIER}
+    assert told(fits=False) == {LOCAL, STANDARD}
+    assert told(sold=frozenset({LOCAL})) == {LOCAL}
 
 
 def test_notes_are_kept_by_policy() -> None:

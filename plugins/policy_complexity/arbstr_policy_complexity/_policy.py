@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from arbstr_core.api import Caller, ChatCall, Quote, RoutingPolicy, Standing, Tier, Verdict
+from arbstr_core.api import Caller, ChatCall, Endpoint, Quote, RoutingPolicy, Standing, Tier, Verdict
 from arbstr_policy_complexity._config import Config
 from arbstr_policy_complexity._score import Score, Scorer
 
@@ -30,7 +30,7 @@ class ComplexityPolicy(RoutingPolicy):
         said = call.hints.get(HEADER)
         asked = None if said is None else _SAID.get(said.strip().casefold())
         decides = call.model in self._models
-        if not quotes or (asked is None and not decides):
+        if not quotes or call.endpoint is Endpoint.EMBEDDINGS or (asked is None and not decides):
             return Verdict(kept=quotes)
         if asked is not None:
             why, notes = f"X-Arbstr-Complexity asks for {asked}", {"by": "header", "tier": asked.value}

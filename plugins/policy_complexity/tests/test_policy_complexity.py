@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import arbstr_policy_complexity
+import msgspec
 import pytest
 from arbstr_policy_complexity import ComplexityPolicy
 from arbstr_policy_complexity._config import Weights
@@ -12,7 +13,7 @@ from arbstr_policy_complexity._score import Scorer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbstr_core.api import ArbstrError, ChatCall, Quote, Standing, Tier, Verdict
+from arbstr_core.api import ArbstrError, ChatCall, Endpoint, Quote, Standing, Tier, Verdict
 from arbstr_core.testing import PluginSuite, PolicySuite, a_call, a_caller, a_quote, an_offer, configure, some_calls
 
 GREETING = "Hi! How are you today?"
@@ -134,6 +135,12 @@ def test_a_tier_that_nobody_sells_cannot_be_demanded_and_one_that_is_down_can() 
     assert demanded(never) == (Tier.STANDARD, Tier.STANDARD, Tier.FRONTIER)
     assert never.reasons[0].endswith("nothing of it or above is on sale, so standard")
     assert never.notes["tier"] == "standard"
+
+
+def test_embeddings_are_not_scored() -> None:
+    call = msgspec.structs.replace(a_call(HARD, model="auto"), endpoint=Endpoint.EMBEDDINGS)
+    verdict = policy().consider(call, a_caller(), quotes(), Standing())
+    assert demanded(verdict) == (None, None, None)
 
 
 def test_without_escalation_a_tier_is_a_tier() -> None:
