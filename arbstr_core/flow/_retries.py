@@ -42,6 +42,7 @@ _FIRST_LOOK_SECONDS = 0.05
 _LOOK_SECONDS = 0.5
 """how often a call that runs in another process is looked after, at first and at last"""
 _FORGET_SECONDS = 60.0
+_FORGET_WINDOWS_SECONDS = 3600.0
 _DIGEST_BYTES = 16
 
 
@@ -214,11 +215,15 @@ class Again:
 
 
 async def keep_forgetting(vault: Vault, clock: Clock) -> None:
-    """Drop claims and answers that are too old, for ever."""
+    """Drop claims, answers and windows that are too old, for ever."""
+    due = clock.monotonic()
     while True:
         await clock.sleep(_FORGET_SECONDS)
         try:
             await vault.drop_old_claims()
+            if clock.monotonic() >= due:
+                await vault.drop_old_windows(clock.now_ms())
+                due = clock.monotonic() + _FORGET_WINDOWS_SECONDS
         except (StorageError, VaultUnavailable, Overloaded) as broken:
             _log.error("old answers could not be dropped, which is tried again: %s", broken)
 

@@ -2,14 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from arbstr_core.storage import Transaction
+import sqlalchemy as sa
+
+from arbstr_core.storage import INTEGER, TEXT, Bulk, Operation, Rows, Transaction
 from arbstr_core.vault import _rows
+from arbstr_core.vault import _tables as t
 from arbstr_core.vault._rows import Node
 
 SPENT = frozenset({"day", "minute"})
 """Kinds that count msat which are held, and then what is charged of them"""
+FORGOTTEN = ("attempts", "minute", "requests")
+"""Kinds of windows that are short: once long over they decide nothing"""
+KEPT_MS = 2 * 86_400_000
+"""How long those are kept, before the newest of the same agent and kind"""
+_AT_ONCE = 500
+
+_BUCKET = t.BUCKET.c
+_NEWER = t.BUCKET.alias("newer").c
+_NEWEST = (
+    sa.select(sa.func.max(_NEWER.window_start_ms))
+    .where(_NEWER.agent_id == _BUCKET.agent_id, _NEWER.kind == _BUCKET.kind)
+    .scalar_subquery()
+)
+
+
+def _drop(rows: Rows) -> sa.Delete:
+    chosen = sa.tuple_(_BUCKET.agent_id, _BUCKET.kind, _BUCKET.window_start_ms)
+    return sa.delete(t.BUCKET).where(chosen.in_(sa.select(rows[0], rows[1], rows[2]).select_from(rows.table)))
+
+
+_DROP = Bulk((TEXT, TEXT, INTEGER), _drop)
+
+
+def old_buckets(connection: sa.Connection, now_ms: int) -> list[tuple[str, str, int]]:
+    """Some of the windows that may be forgotten. It reads all that there are: not in the writer's thread."""
+    query = (
+        sa.select(_BUCKET.agent_id, _BUCKET.kind, _BUCKET.window_start_ms)
+        .where(
+            _BUCKET.kind.in_(FORGOTTEN),
+            _BUCKET.window_start_ms < now_ms - KEPT_MS,
+            _BUCKET.window_start_ms < _NEWEST - KEPT_MS,
+        )
+        .limit(_AT_ONCE)
+    )
+    return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+
+
+class DropBuckets(Operation[None]):
+    """Forget windows; the database refuses those that are not over long enough."""
+
+    def __init__(self, windows: Sequence[tuple[str, str, int]]) -> None:
+        self._windows = windows
+
+    def run(self, tx: Transaction) -> None:
+        """Drop them."""
+        tx.bulk(_DROP, self._windows)
 
 
 class Buckets:

@@ -22,7 +22,11 @@ Column = list[Any]
 
 def pages(connection: sa.Connection, table: str, number: str) -> Iterator[tuple[int, int]]:
     """(last of the page before, last) of the numbers of a table, which may have gaps."""
-    last, rows = 0, _ROWS[Dialect(connection.dialect.name)]
+    first = connection.exec_driver_sql(f"SELECT min({number}) FROM {table}").scalar()
+    if first is None:
+        return
+    # Whoever adds a row may number it as he likes, below nothing, too.
+    last, rows = first - 1, _ROWS[Dialect(connection.dialect.name)]
     while (end := connection.exec_driver_sql(_END.format(table, number, last, rows)).scalar()) is not None:
         yield last, end
         last = end

@@ -127,5 +127,8 @@ def _room(book: Book, hold: Held) -> int:
         # An hour is any sixty minutes: what is used in all of those that the window is part of.
         span = (window, window) if kind == "day" else (window - HOUR_MS, window + HOUR_MS)
         used = book.buckets.used(agent, kind, span[0])
+        if window not in used:
+            # It was forgotten: what else counted in it nobody knows any more.
+            room = 0
         room = min(room, limit - sum(amount for start, amount in used.items() if start <= span[1]))
     return room

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from arbstr_core.storage import Dialect, Guard, Migration, Schema, append_only, create, fixed, kept
 from arbstr_core.vault import _rail_tables as r
 from arbstr_core.vault import _tables as t
+from arbstr_core.vault._buckets import FORGOTTEN, KEPT_MS
 from arbstr_core.vault._rail_guards import rail_guards
 
 _IN_ORDER = (
@@ -39,6 +40,14 @@ _FIXED = (
         ("id", "agent_id", "account_id", "kind", "digest", "ceiling_msat", "models", "limits_version", "created_ms"),
     ),
 )
+_BUCKETS_GO = Guard(
+    name="bucket_no_delete",
+    table="bucket",
+    event="DELETE",
+    message="bucket: days are never deleted, and of what is shorter the last two days are kept",
+    when=f"OLD.kind NOT IN ({', '.join(repr(kind) for kind in FORGOTTEN)}) OR OLD.window_start_ms >= (SELECT"
+    f" max(b.window_start_ms) FROM bucket b WHERE b.agent_id = OLD.agent_id AND b.kind = OLD.kind) - {KEPT_MS}",
+)
 _FIXED_OF_HOLD = (
     *("seq", "id", "agent_id", "account_id", "kind", "amount_msat", "boot_id", "window_start_ms", "windows"),
     *("model", "candidates", "granted", "previous_seq", "approval_id", "created_ms"),
@@ -69,7 +78,17 @@ def schema() -> Schema:
         sqlite=(*create(Dialect.SQLITE, *_RAIL_TABLES, *_RAIL_INDEXES), *_put_up(Dialect.SQLITE, 3)),
         postgresql=(*create(Dialect.POSTGRESQL, *_RAIL_TABLES, *_RAIL_INDEXES), *_put_up(Dialect.POSTGRESQL, 3)),
     )
-    return Schema(room="vault", migrations=(first, second, third))
+    fourth = Migration(
+        version=4,
+        name="minutes that are over are forgotten",
+        sqlite=("DROP TRIGGER bucket_no_delete", *_BUCKETS_GO.made(Dialect.SQLITE)),
+        postgresql=(
+            "DROP TRIGGER bucket_no_delete ON bucket",
+            "DROP FUNCTION bucket_no_delete()",
+            *_BUCKETS_GO.made(Dialect.POSTGRESQL),
+        ),
+    )
+    return Schema(room="vault", migrations=(first, second, third, fourth))
 
 
 def _put_up(dialect: Dialect, version: int = 1) -> tuple[str, ...]:
@@ -79,7 +98,8 @@ def _put_up(dialect: Dialect, version: int = 1) -> tuple[str, ...]:
 
 def guards(dialect: Dialect) -> tuple[Guard, ...]:
     """Every guard; `verify` looks for each, word for word."""
-    return (*_first_guards(dialect), *(guard for version in (2, 3) for guard in _later_guards(version)))
+    made = (*_first_guards(dialect), *(guard for version in (2, 3) for guard in _later_guards(version)))
+    return (*(guard for guard in made if guard.name != _BUCKETS_GO.name), _BUCKETS_GO)
 
 
 def _later_guards(version: int) -> tuple[Guard, ...]:

@@ -14,6 +14,7 @@ from arbstr_core.vault._approvals import Decide, ExpireApprovals
 from arbstr_core.vault._audit_keys import AdoptAuditKey, signing_key_id
 from arbstr_core.vault._book import Chart
 from arbstr_core.vault._boot import Heartbeat, Leave
+from arbstr_core.vault._buckets import DropBuckets, old_buckets
 from arbstr_core.vault._checkpoints import Checkpoint, Mark, WriteCheckpoint, checkpoints, mark
 from arbstr_core.vault._claims import DropOldClaims
 from arbstr_core.vault._events import Event
@@ -93,6 +94,14 @@ class Vault:
         """Forget who asked for what more than ten minutes ago, and the answers."""
         while await self._db.submit(DropOldClaims()):
             pass
+
+    async def drop_old_windows(self, now_ms: int) -> int:
+        """Forget the hours and minutes of limits that have been over for days; how many they were."""
+        total = 0
+        while old := await self._db.read(lambda connection: old_buckets(connection, now_ms)):
+            await self._db.submit(DropBuckets(old))
+            total += len(old)
+        return total
 
     @property
     def shared(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import sqlalchemy as sa
 
+from arbstr_core.vault._buckets import FORGOTTEN, KEPT_MS
 from arbstr_core.vault._checks import SIGNED
 from arbstr_core.vault._columns import pages
 from arbstr_core.vault._ends import UNAPPROVED, Key, Window
@@ -121,9 +122,21 @@ def _first_bucket(connection: sa.Connection, made: dict[Key, Window], limits: _L
             return f"agent {agent}, {kind} {start}: {used} msat of the limit are used, its calls make {window.msat}"
         if kind == "day" and used > _daily(limits, agent, window):
             return f"agent {agent}, day {start}: {used} msat are used, above every daily limit there was"
-    lost = (key for key, window in made.items() if key not in there and window.msat)
+    newest: dict[tuple[str, str], int] = {}
+    for agent, kind, start in there:
+        newest[agent, kind] = max(start, newest.get((agent, kind), start))
+    lost = (
+        key
+        for key, window in made.items()
+        if key not in there and window.msat and not _is_forgotten(key, newest.get(key[:2]))
+    )
     missing = min(lost, default=None)
     return None if missing is None else f"agent {missing[0]}, {missing[1]} {missing[2]}: its calls are not counted"
+
+
+def _is_forgotten(key: Key, newest: int | None) -> bool:
+    """Whether a window is so short and so long over that it may be gone."""
+    return key[1] in FORGOTTEN and newest is not None and key[2] < newest - KEPT_MS
 
 
 def _daily(limits: _Limits, agent: str, window: Window) -> int:

@@ -350,3 +350,49 @@ def test_two_that_change_limits_at_once_both_count(any_bench):
         assert (await vault.agent("alice")).limits == found
 
     story_of(any_bench, story)
+
+
+def test_minutes_that_are_long_over_are_forgotten(any_bench):
+    """And nothing else: days stay, and so do the last two days of what is shorter. The ledger verifies without them."""
+
+    def there():
+        return {tuple(row) for row in any_bench.rows("SELECT kind, count(*) FROM bucket GROUP BY kind")}
+
+    async def story(vault):
+        old = await granted(any_bench, vault, 100)
+        await vault.settle(any_bench.settlement(old, 50))
+        assert await vault.drop_old_windows(any_bench.clock.ms) == 0
+        later(any_bench, 2 * DAY_MS - 120_000)
+        await granted(any_bench, vault, 100)
+        assert await vault.drop_old_windows(any_bench.clock.ms) == 0
+        later(any_bench, 240_000)
+        await granted(any_bench, vault, 100)
+        before = there()
+        assert {("minute", 3), ("requests", 3), ("attempts", 2)} <= before
+        with pytest.raises(any_bench.refusals):
+            any_bench.tamper("DELETE FROM bucket WHERE kind = 'minute' AND window_start_ms > 1750000100000")
+        with pytest.raises(any_bench.refusals):
+            any_bench.tamper("DELETE FROM bucket WHERE kind = 'day'")
+        assert await vault.drop_old_windows(any_bench.clock.ms) == 2
+        assert there() - before == {("minute", 2), ("requests", 2)}
+        assert (await vault.verify()).first_bad is None
+        # What is known only now of a forgotten minute makes a charge no larger.
+        assert (await vault.correct(old, 90, reason="more", key="more")).charged_msat == 50
+        assert (await vault.correct(old, 20, reason="less", key="less")).charged_msat == 20
+        assert (await vault.verify()).first_bad is None
+
+    story_of(any_bench, story, hourly_msat=10_000, per_minute=100, attempts_msat=10_000)
+
+
+def test_minutes_that_are_not_over_are_missed(any_bench):
+    async def story(vault):
+        await granted(any_bench, vault, 100)
+        later(any_bench, 3_600_000)
+        await granted(any_bench, vault, 100)
+        of_first = "kind = 'minute' AND window_start_ms < 1750002000000"
+        ((start, used),) = any_bench.rows(f"SELECT window_start_ms, used FROM bucket WHERE {of_first}")
+        any_bench.tamper_unguarded(f"DELETE FROM bucket WHERE {of_first}")
+        assert "its calls are not counted" in (await vault.verify()).first_bad
+        any_bench.tamper(f"INSERT INTO bucket VALUES ('ag_alice', 'minute', {start}, {used})")
+
+    story_of(any_bench, story, hourly_msat=10_000)

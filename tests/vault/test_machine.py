@@ -213,7 +213,9 @@ BROKEN = (
 def test_it_finds_what_is_broken(sqlite_worlds, monkeypatch, broken):
     broken(monkeypatch)
     with pytest.raises((AssertionError, StorageError)):
-        run(sqlite_worlds, examples=100, number=3)
+        # Some stories lead there soon and others late: a few of each beginning find it in seconds.
+        for number in range(3, 12):
+            run(sqlite_worlds, examples=15, number=number)
 
 
 @pytest.mark.campaign
