@@ -200,7 +200,7 @@ class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """how long the call that tries it waits before it goes elsewhere"""
     wait_seconds: Seconds = 5
     """how long those wait for its outcome that have nobody else to ask"""
-    waiting: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 1000
+    waiting: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 10_000
     """how many of them may"""
 
 

@@ -31,7 +31,7 @@ class BreakerRules(msgspec.Struct, frozen=True, kw_only=True):
     most_open_seconds: float = 600
     probe_seconds: float = 3
     wait_seconds: float = 5
-    waiting: int = 1000
+    waiting: int = 10_000
 
 
 class Entry(enum.Enum):

@@ -49,7 +49,7 @@ class Breakers:
         self._clock = clock
         self._soonest = float("inf")
         self._breakers: dict[Key, Breaker] = {}
-        self._waiting: dict[Key, list[asyncio.Future[None]]] = {}
+        self._waiting: dict[Key, set[asyncio.Future[None]]] = {}
         self._suspects: dict[Key, tuple[str, float]] = {}
 
     def enter(self, offer: Offer, *, early: bool = False) -> Entry | Probe:
@@ -82,7 +82,7 @@ class Breakers:
             return False
         told = asyncio.get_running_loop().create_future()
         for key in keys:
-            self._waiting.setdefault(key, []).append(told)
+            self._waiting.setdefault(key, set()).add(told)
         try:
             async with asyncio.timeout(min(seconds, max(alone, 0.0))):
                 await told
@@ -94,11 +94,11 @@ class Breakers:
                 self._waits_no_more(key, told)
 
     def _waits_no_more(self, key: Key, told: asyncio.Future[None]) -> None:
-        waiting = self._waiting.get(key, [])
-        if told in waiting:
-            waiting.remove(told)
-        if not waiting:
-            self._waiting.pop(key, None)
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            waiting.discard(told)
+            if not waiting:
+                del self._waiting[key]
 
     def look(self) -> None:
         """Let time pass: what may be probed is not shut any more."""
