@@ -9,15 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from arbstr_core.storage import Dialect
-from arbstr_core.vault import HoldRequest, KnownCheckpoint, Limits, NewAgent, Verification
+from arbstr_core.vault import HoldRequest, KnownCheckpoint, Limits, NewAgent, Operators, Vault, Verification
 
 
 def fill(bench: Any) -> None:
     """Calls that were settled, released and are open, also of a child key and under an approval; limits of two
-    versions, a revoked token, an agent that is switched off; a key that signs."""
+    versions, a revoked token, an agent that is switched off; a key that signs; two
+    operators, one of them no more."""
 
     async def story() -> None:
-        async with bench.vault() as vault:
+        async with bench.database() as database:
+            vault = Vault(database, boot_id="boot-1")
+            operators = Operators(database, idle_ms=1_000, most_ms=1_000)
+            for name in ("ann", "eve"):
+                await operators.add(name, bench.token(name), actor="operator")
+            await operators.revoke("eve", actor="operator:ann")
             await bench.agent(vault)
             await bench.agent(vault, "bob", fund=3_000)
             await _child(bench, vault)
@@ -71,7 +77,7 @@ def verified(bench: Any, known: tuple[KnownCheckpoint, ...] = ()) -> Verificatio
 
 TABLES = (
     *("account", "agent", "token", "limits", "bucket", "hold", "hold_window", "transfer", "entry", "receipt"),
-    *("approval", "audit", "checkpoint", "audit_key"),
+    *("approval", "audit", "checkpoint", "audit_key", "operator"),
 )
 
 

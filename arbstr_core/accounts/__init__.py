@@ -2,6 +2,15 @@
 
 from arbstr_core.accounts._agents import Accounts, new_token, token_hash
 from arbstr_core.accounts._internal import Internal
-from arbstr_core.accounts._operator import Operator
+from arbstr_core.accounts._operator import NewSession, Operators, SessionKeys, new_operator_token
 
-__all__ = ["Accounts", "Internal", "Operator", "new_token", "token_hash"]
+__all__ = [
+    "Accounts",
+    "Internal",
+    "NewSession",
+    "Operators",
+    "SessionKeys",
+    "new_operator_token",
+    "new_token",
+    "token_hash",
+]

@@ -1,7 +1,7 @@
 """What plugins import: hook specifications, base classes, values and errors. Nothing else of the kernel is theirs."""
 
 from arbstr_core.api._authenticators import Authenticator, EcashHeader, NotMine, PaidByToken
-from arbstr_core.api._hooks import Command, Hooks, Manifest, Param, hookimpl
+from arbstr_core.api._hooks import Command, Hooks, Manifest, Param, Site, hookimpl
 from arbstr_core.api._policies import RoutingPolicy, Strategy
 from arbstr_core.api._prepaid import Prepaid
 from arbstr_core.api._providers import Living, OpenAIProvider, Provider
@@ -173,6 +173,7 @@ __all__ = [
     "Secret",
     "SecretRef",
     "Shut",
+    "Site",
     "Sort",
     "Standing",
     "Store",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -52,6 +53,20 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     offline: bool = False
 
 
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """Static pages for operators, served below `/{name}/` on the operator's listener.
+
+    `folder` is read once, when arbstr starts; `index.html` in it answers for the site itself. Pages run under a policy
+    (CSP) that lets them load from arbstr alone, without inline scripts and styles; what they know, they ask `/admin`.
+    """
+
+    name: str
+    """lower-case letters, digits and dashes; no name of a door, as `admin`"""
+    title: str
+    """for people: what is behind it"""
+    folder: Path
+
+
 class Hooks:
     """Every hook a plugin may implement. `config` is the plugin's own table, decoded; `tools` is its own Tools."""
 
@@ -89,6 +104,13 @@ class Hooks:
     def arbstr_commands(self, config: Any, tools: Tools) -> Iterable[Command]:  # type: ignore[empty-body]
         """Return the operator's commands of this plugin: `arbstr plugin run STEM COMMAND`, and
         `/admin/plugins/{stem}/{command}`. Called once, after the other hooks of the plugin; must not do I/O.
+
+        Since API 1.0.
+        """
+
+    @hookspec
+    def arbstr_sites(self, config: Any) -> Iterable[Site]:  # type: ignore[empty-body]
+        """Return static sites to mount beside `/admin`. Called once; must not do I/O: arbstr reads their files.
 
         Since API 1.0.
         """

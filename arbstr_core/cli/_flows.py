@@ -18,6 +18,7 @@ from arbstr_core.flow import (
     FileAnchor,
     HouseFlow,
     Keys,
+    OperatorsFlow,
     Records,
     StatsFlow,
     SyslogAnchor,
@@ -44,6 +45,7 @@ def control_flows(
     accounts: Accounts | None,
     calls: CallFlow,
     rails: Rails,
+    operators: OperatorsFlow,
     commands: Mapping[str, Sequence[Command]],
     *,
     serving: bool,
@@ -59,6 +61,7 @@ def control_flows(
         house=HouseFlow(calls, rails, commands, serving=serving),
         wallet=WalletFlow(calls, clock, history=history, keys=keys, records=records),
         audit=None if money is None or signer is None else audit_flow(settings, money, signer, clock),
+        operators=operators,
         stats=StatsFlow(calls, RequestLog(database), history, clock),
         billing=BillingFlow(money, history, accounts, clock, reservation_seconds=settings.vault.reservation_seconds),
     )

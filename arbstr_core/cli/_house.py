@@ -14,16 +14,16 @@ from typing import Any
 import msgspec
 
 from arbstr_core import config, plugins, storage
-from arbstr_core.accounts import Accounts, Internal, Operator
-from arbstr_core.api import Clock, Command, Provider, Tools, WalletRail
+from arbstr_core.accounts import Accounts, Internal, Operators
+from arbstr_core.api import Clock, Command, Provider, Site, Tools, WalletRail
 from arbstr_core.cli._data import open_database, operator_token
 from arbstr_core.cli._flows import control_flows, internal_token
 from arbstr_core.cli._market import market_of, rates_of, router_of
 from arbstr_core.cli._notices import Notices, heard
-from arbstr_core.cli._operators import notifier, webhook
+from arbstr_core.cli._operators import known_operators, notifier, webhook
 from arbstr_core.config import Settings
 from arbstr_core.dispatch import BreakerRules, Dispatch, DispatchRules
-from arbstr_core.flow import Approvals, CallFlow, CallRooms, Heartbeat, Lease, Notifier, audit_signer
+from arbstr_core.flow import Approvals, CallFlow, CallRooms, Heartbeat, Lease, Notifier, OperatorsFlow, audit_signer
 from arbstr_core.journal import Experience, Journal
 from arbstr_core.market import Market, Rates
 from arbstr_core.net import Guard, UpstreamPools, control_client, origins_in
@@ -59,7 +59,7 @@ class House:
     ids: Ids
     calls: CallFlow
     flows: ControlFlows
-    operator: Operator
+    operators: Operators
     internal: Internal
     market: Market
     dispatch: Dispatch
@@ -72,11 +72,12 @@ class House:
     notifier: Notifier | None
     notices: Notices
     plugin_rows: Callable[[], list[dict[str, Any]]]
+    sites: Sequence[Site]
 
 
 _STARTED = ("arbstr_wallet_rails", "arbstr_providers", "arbstr_policies", "arbstr_authenticators")
 """Hooks whose objects have a life, in the order in which they begin it."""
-_HOOKS = (*_STARTED, "arbstr_commands")
+_HOOKS = (*_STARTED, "arbstr_commands", "arbstr_sites")
 
 
 @asynccontextmanager
@@ -147,10 +148,22 @@ def _put_together(
     vault = money.vault
     accounts = _accounts(vault) if vault else None
     ids = Ids(clock)
+    known = known_operators(settings, database)
     rooms = _call_rooms(settings, clock, made, vault, toolbox)
     calls = CallFlow(rooms, accounts, log)
     flows = control_flows(
-        settings, clock, ids, database, vault, money.signer, accounts, calls, Rails(rails), commands, serving=serving
+        settings,
+        clock,
+        ids,
+        database,
+        vault,
+        money.signer,
+        accounts,
+        calls,
+        Rails(rails),
+        OperatorsFlow(known),
+        commands,
+        serving=serving,
     )
     return House(
         settings=settings,
@@ -158,7 +171,7 @@ def _put_together(
         ids=ids,
         calls=calls,
         flows=flows,
-        operator=Operator(operator_token(settings)),
+        operators=Operators(operator_token(settings), known, clock),
         # Nobody bills where nothing is served: a command does without what only `serve` is given.
         internal=internal_token(settings) if serving else Internal(None),
         market=rooms.market,
@@ -172,6 +185,7 @@ def _put_together(
         notifier=None,
         notices=notices,
         plugin_rows=partial(plugin_rows, settings),
+        sites=_objects(made["arbstr_sites"]),
     )
 
 

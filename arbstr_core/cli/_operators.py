@@ -1,4 +1,4 @@
-"""What operators set and are told: the limits of new agents, and the webhook that events go to."""
+"""What operators set and are told: the limits of new agents, the webhook that events go to, how long logins last."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from arbstr_core.api import Clock
 from arbstr_core.config import Settings, WebhookSettings
 from arbstr_core.flow import Notifier, Turn
 from arbstr_core.net import Webhook
+from arbstr_core.storage import Database
 from arbstr_core.types import AddressRefused, Amount, BadRequest, ConfigError, Problem, Secret
-from arbstr_core.vault import EventName, Limits, Vault, check_limits
+from arbstr_core.vault import EventName, Limits, Operators, Vault, check_limits
+
+_MOST_OF_A_SESSION_MS = 7 * 86_400_000
 
 
 def default_limits(settings: Settings) -> Limits:
@@ -81,3 +84,9 @@ def notifier(settings: Settings, to: Webhook, vault: Vault, clock: Clock) -> Not
         events=None if events is None else frozenset(events),
         lead=Turn(vault, clock),
     )
+
+
+def known_operators(settings: Settings, database: Database) -> Operators:
+    """Where operators with names, and their sessions, are kept."""
+    idle_ms = int(settings.server.session_seconds * 1000)
+    return Operators(database, idle_ms=idle_ms, most_ms=max(idle_ms, _MOST_OF_A_SESSION_MS))

@@ -22,7 +22,7 @@ from arbstr_core.cli._house import House, open_house
 from arbstr_core.config import Address, Settings
 from arbstr_core.flow import CallFlow, keep_forgetting, keep_sealing
 from arbstr_core.types import ArbstrError, BadRequest, ChatCall, Endpoint
-from arbstr_core.web import CallDoor, Front, HttpProtocol, ModelsDoor, control_plane
+from arbstr_core.web import CallDoor, Front, HttpProtocol, ModelsDoor, Sites, control_plane
 from arbstr_core.wire import read_call
 
 _log = logging.getLogger("arbstr")
@@ -50,7 +50,7 @@ def control_app(house: House) -> Any:
     """The control plane of a house."""
     return control_plane(
         house.flows,
-        house.operator,
+        house.operators,
         house.internal,
         partial(planned_call, house),
         house.plugin_rows,
@@ -85,10 +85,11 @@ class Doors:
             self.chat,
             models,
             control,
-            house.operator,
+            house.operators,
             house.internal,
             house.flows.wallet,
             ids,
+            Sites(house.sites),
             cors_origins=server.cors_origins,
         )
         self.public = make(admin=server.admin_listen is None, local=server.listen.host in _LOOPBACK)

@@ -64,6 +64,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     keep_alive_seconds: Seconds = 15
     shutdown_grace_seconds: Seconds = 30
     cors_origins: tuple[str, ...] = ()
+    session_seconds: Annotated[int, msgspec.Meta(ge=60, le=_WEEK)] = 43_200
+    """how long an operator's browser stays logged in without use"""
     internal_token: SecretRef | None = None
     """by which another router may reserve and settle; None: none may"""
 

@@ -16,6 +16,7 @@ from arbstr_core.flow.billing import BillingFlow, Report
 from arbstr_core.flow.call import CallFlow
 from arbstr_core.flow.house import HouseFlow
 from arbstr_core.flow.notify import Notifier, Turn
+from arbstr_core.flow.operators import OperatorsFlow
 from arbstr_core.flow.stats import StatsFlow, Window
 from arbstr_core.flow.wallet import WalletFlow
 
@@ -36,6 +37,7 @@ __all__ = [
     "Keys",
     "Lease",
     "Notifier",
+    "OperatorsFlow",
     "Records",
     "Report",
     "StatsFlow",

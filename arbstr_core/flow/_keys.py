@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 # What stands in the path of a URL, alone between two slashes.
 _NAME = re.compile(r"(?!ag_|\.)[^/]{1,100}\Z")
+_AGENT = "ag_"
 _MOST_MODELS = 1_000
 _MOST_OF_A_MODEL = 256
 
@@ -49,7 +50,9 @@ class Keys:
             raise NotFound(f"There is no agent {id_or_name!r}; `arbstr agent list` shows them")
         return record
 
-    async def create(self, name: str, *, realm: str | None, fund_msat: int, limits: Mapping[str, Any]) -> Json:
+    async def create(
+        self, name: str, *, realm: str | None, fund_msat: int, limits: Mapping[str, Any], actor: str
+    ) -> Json:
         """Make an agent with limits, first money and a token, in one transaction. Nobody sees the token again."""
         where = realm or self._rails.default_realm()
         return await self._create(
@@ -58,11 +61,10 @@ class Keys:
             limits=_checked(self._defaults, limits),
             fund_msat=fund_msat,
             rail=self._rails.of_realm(where).name,
+            actor=actor,
         )
 
-    async def create_below(
-        self, parent: AgentRecord, name: str, *, limits: Mapping[str, Any], actor: str = "operator"
-    ) -> Json:
+    async def create_below(self, parent: AgentRecord, name: str, *, limits: Mapping[str, Any], actor: str) -> Json:
         """Make a child key. Its largest charge and daily limit are its parent's where others are not named."""
         above = parent.limits or self._defaults
         base = Limits(max_charge_msat=above.max_charge_msat, daily_msat=above.daily_msat, zone=above.zone)
@@ -78,18 +80,19 @@ class Keys:
                 param="name",
             )
         token = new_token()
-        new = NewAgent(id=self._ids("ag_"), name=name, realm=realm, token_hash=token_hash(token), limits=limits, **more)
+        new = NewAgent(
+            id=self._ids(_AGENT), name=name, realm=realm, token_hash=token_hash(token), limits=limits, **more
+        )
         return {**documents.agent(await self._vault.create_agent(new)), "token": token}
 
-    async def set_limits(
-        self, agent: AgentRecord, named: Mapping[str, Any], *, whole: bool, actor: str = "operator"
-    ) -> AgentRecord:
+    async def set_limits(self, agent: AgentRecord, named: Mapping[str, Any], *, whole: bool, actor: str) -> AgentRecord:
         """A new version of an agent's limits: the named ones alone, or the present ones with the named ones changed."""
 
         def changed(base: Limits) -> Limits:
             if whole:
                 # What is the operator's to set stays as the operator has set it.
-                kept = {} if actor == "operator" else {name: getattr(base, name) for name in _OPERATORS_OWN}
+                agents = actor.startswith(_AGENT)
+                kept = {name: getattr(base, name) for name in _OPERATORS_OWN} if agents else {}
                 base = Limits(**kept)
             return _checked(base, named)
 
@@ -97,13 +100,13 @@ class Keys:
         self._accounts.forget()
         return record
 
-    async def set_enabled(self, agent: AgentRecord, enabled: bool, *, actor: str = "operator") -> AgentRecord:
+    async def set_enabled(self, agent: AgentRecord, enabled: bool, *, actor: str) -> AgentRecord:
         """Switch an agent on or off; it counts from the next call."""
         record = await self._vault.set_enabled(agent.id, enabled, actor=actor)
         self._accounts.forget()
         return record
 
-    async def rotate(self, agent: AgentRecord, *, actor: str = "operator") -> Json:
+    async def rotate(self, agent: AgentRecord, *, actor: str) -> Json:
         """A new token; the old ones stop working at once."""
         token = new_token()
         await self._vault.rotate_token(agent.id, token_hash(token), actor=actor)

@@ -16,8 +16,6 @@ from arbstr_core.vault import AgentRecord, ApprovalState, Part, Vault
 
 Json = dict[str, Any]
 
-_OPERATOR = "operator"
-
 
 class AdminFlow:
     """The operator's side of the vault. All rooms of it are None where it is switched off."""
@@ -50,16 +48,17 @@ class AdminFlow:
         parent: str | None = None,
         fund_msat: int = 0,
         limits: Mapping[str, Any],
+        actor: str,
     ) -> Json:
         """Make an agent, or a child key of one. `limits` are those that are named. Nobody sees the token again."""
         if parent is None:
-            return await self._keys.create(name, realm=realm, fund_msat=fund_msat, limits=limits)
+            return await self._keys.create(name, realm=realm, fund_msat=fund_msat, limits=limits, actor=actor)
         above = await self._keys.find(parent)
         if fund_msat:
             raise BadRequest("A child key spends its parent's money; fund that", param="fund_msat")
         if realm not in (None, above.realm):
             raise BadRequest(f"A child key is of its parent's realm, {above.realm}", param="realm")
-        return await self._keys.create_below(above, name, limits=limits)
+        return await self._keys.create_below(above, name, limits=limits, actor=actor)
 
     async def agents(self, asked: Asked, *, parent: str | None = None) -> Json:
         """All agents, or the child keys of one, oldest first."""
@@ -84,22 +83,22 @@ class AdminFlow:
         key = f"fund:{key or secrets.token_hex(16)}"
         return documents.agent(await self._vault.fund(agent.id, amount_msat, rail=rail.name, key=key))
 
-    async def set_enabled(self, id_or_name: str, enabled: bool) -> Json:
+    async def set_enabled(self, id_or_name: str, enabled: bool, *, actor: str) -> Json:
         """Switch an agent on or off; it counts from the next call."""
-        return documents.agent(await self._keys.set_enabled(await self._keys.find(id_or_name), enabled))
+        return documents.agent(await self._keys.set_enabled(await self._keys.find(id_or_name), enabled, actor=actor))
 
-    async def rotate(self, id_or_name: str) -> Json:
+    async def rotate(self, id_or_name: str, *, actor: str) -> Json:
         """A new token; the old ones stop working at once."""
-        return await self._keys.rotate(await self._keys.find(id_or_name))
+        return await self._keys.rotate(await self._keys.find(id_or_name), actor=actor)
 
     async def limits(self, id_or_name: str, asked: Asked) -> Json:
         """The versions of an agent's limits, the newest first."""
         return await self._records.limits(await self._keys.find(id_or_name), asked)
 
-    async def set_limits(self, id_or_name: str, named: Mapping[str, Any], *, whole: bool) -> Json:
+    async def set_limits(self, id_or_name: str, named: Mapping[str, Any], *, whole: bool, actor: str) -> Json:
         """A new version of an agent's limits: the named ones and no others, or the named ones changed."""
         agent = await self._keys.find(id_or_name)
-        return documents.agent(await self._keys.set_limits(agent, named, whole=whole))
+        return documents.agent(await self._keys.set_limits(agent, named, whole=whole, actor=actor))
 
     # Approvals, and what the operator is told
 
@@ -121,9 +120,9 @@ class AdminFlow:
             raise NotFound(f"There is no approval {id!r}; `arbstr approval list` shows them")
         return documents.approval(found)
 
-    async def decide(self, id: str, *, grant: bool) -> Json:
+    async def decide(self, id: str, *, grant: bool, actor: str) -> Json:
         """Grant or deny what is pending. Raises NotFound, or Conflict where that is not to be decided any more."""
-        return documents.approval(await self._vault.decide(id, grant=grant, actor=_OPERATOR))
+        return documents.approval(await self._vault.decide(id, grant=grant, actor=actor))
 
     async def events(self, asked: Asked, *, undelivered: bool) -> Json:
         """What the operator was told, or is to be told, the newest first."""

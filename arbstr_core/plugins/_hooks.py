@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pluggy
 
-from arbstr_core.api import Authenticator, Command, Hooks, Provider, RoutingPolicy, Strategy, WalletRail
+from arbstr_core.api import Authenticator, Command, Hooks, Provider, RoutingPolicy, Site, Strategy, WalletRail
 
 PROJECT = "arbstr"
 PREFIX = "arbstr_"
@@ -31,6 +31,7 @@ HOOKS = {
     "arbstr_wallet_rails": HookKind("wallet", (WalletRail,)),
     "arbstr_authenticators": HookKind("authenticator", (Authenticator,)),
     "arbstr_commands": HookKind("command", (Command,)),
+    "arbstr_sites": HookKind("site", (Site,)),
 }
 
 

@@ -22,6 +22,7 @@ from arbstr_core.types._errors import (
     ConfigError,
     Conflict,
     ConnectFailed,
+    Forbidden,
     IdempotencyConflict,
     InsufficientFunds,
     LimitExceeded,
@@ -82,6 +83,7 @@ from arbstr_core.types._offers import (
     Tier,
     Verdict,
 )
+from arbstr_core.types._operators import OperatorSession
 from arbstr_core.types._payments import (
     Address,
     AddressKind,
@@ -160,6 +162,7 @@ __all__ = [
     "Failed",
     "Feature",
     "FieldRule",
+    "Forbidden",
     "Free",
     "FundingDenied",
     "FxRate",
@@ -185,6 +188,7 @@ __all__ = [
     "NotSupported",
     "NothingQualifies",
     "Offer",
+    "OperatorSession",
     "Outcome",
     "Outgoing",
     "Overloaded",

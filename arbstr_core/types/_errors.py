@@ -117,6 +117,10 @@ class Unauthorized(CallRefused):
     """No token, or none that is known."""
 
 
+class Forbidden(CallRefused):
+    """Not this way: another site's page asks, or a token would go over a network that can be listened to."""
+
+
 class AgentDisabled(CallRefused):
     """The agent is known, and switched off."""
 

@@ -12,6 +12,7 @@ from arbstr_core.vault._guarded import unguarded
 from arbstr_core.vault._history import History
 from arbstr_core.vault._jobs import Job, LostTurn
 from arbstr_core.vault._migrations import schema
+from arbstr_core.vault._operators import OperatorRecord, Operators
 from arbstr_core.vault._pages import AuditRow, Filter, HoldRow, Left, LimitsRow, Part, TransferRow
 from arbstr_core.vault._rail_values import (
     DepositRecord,
@@ -99,6 +100,8 @@ __all__ = [
     "NewAgent",
     "NewPayment",
     "NewRequest",
+    "OperatorRecord",
+    "Operators",
     "OutboxRecord",
     "Over",
     "Owed",

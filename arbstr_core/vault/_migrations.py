@@ -9,6 +9,7 @@ from arbstr_core.storage import Dialect, Guard, Migration, Schema, append_only, 
 from arbstr_core.vault import _rail_tables as r
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._buckets import FORGOTTEN, KEPT_MS
+from arbstr_core.vault._operator_tables import LIVE_OPERATOR, OPERATOR, SESSION, operator_guards
 from arbstr_core.vault._rail_guards import rail_guards
 
 _IN_ORDER = (
@@ -88,7 +89,13 @@ def schema() -> Schema:
             *_BUCKETS_GO.made(Dialect.POSTGRESQL),
         ),
     )
-    return Schema(room="vault", migrations=(first, second, third, fourth))
+    fifth = Migration(
+        version=5,
+        name="operators and their sessions",
+        sqlite=(*create(Dialect.SQLITE, OPERATOR, LIVE_OPERATOR, SESSION), *_put_up(Dialect.SQLITE, 5)),
+        postgresql=(*create(Dialect.POSTGRESQL, OPERATOR, LIVE_OPERATOR, SESSION), *_put_up(Dialect.POSTGRESQL, 5)),
+    )
+    return Schema(room="vault", migrations=(first, second, third, fourth, fifth))
 
 
 def _put_up(dialect: Dialect, version: int = 1) -> tuple[str, ...]:
@@ -98,13 +105,15 @@ def _put_up(dialect: Dialect, version: int = 1) -> tuple[str, ...]:
 
 def guards(dialect: Dialect) -> tuple[Guard, ...]:
     """Every guard; `verify` looks for each, word for word."""
-    made = (*_first_guards(dialect), *(guard for version in (2, 3) for guard in _later_guards(version)))
+    made = (*_first_guards(dialect), *(guard for version in (2, 3, 5) for guard in _later_guards(version)))
     return (*(guard for guard in made if guard.name != _BUCKETS_GO.name), _BUCKETS_GO)
 
 
 def _later_guards(version: int) -> tuple[Guard, ...]:
     if version == 3:
         return rail_guards()
+    if version == 5:
+        return operator_guards()
     return tuple(guard for table in _APPEND_ONLY_SINCE[version] for guard in append_only(table))
 
 

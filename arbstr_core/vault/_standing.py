@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from arbstr_core.vault import _audit, _rail_standing
 from arbstr_core.vault import _tables as t
+from arbstr_core.vault._operator_tables import OPERATOR
 from arbstr_core.vault._rail_standing import RailStanding
 
 _Row = tuple[Any, ...]
@@ -35,6 +36,7 @@ class Standing:
         self._limits: dict[tuple[str, int], _Row] = {}
         self._approvals: dict[str, list[Any]] = {}
         self._keys: list[_Row] = []
+        self._operators: dict[str, list[Any]] = {}
         self._rails = RailStanding()
         self.terms: dict[str, list[Terms]] = {}
 
@@ -57,6 +59,10 @@ class Standing:
             self._rails.note(action, members)
         elif kind == "key":
             self._keys.append(tuple(members))
+        elif action == "operator.add":
+            self._operators[members[0]] = [*members, None]
+        elif action == "operator.revoke":
+            self._operators[members[0]][-1] = members[1]
 
     def _of_agent(self, what: str, members: list[Any]) -> None:
         if what == "create":
@@ -97,6 +103,7 @@ class Standing:
         last = [approval.expires_ms, approval.hold_id, approval.decided_ms, approval.decided_by]
         yield from _compare(connection, "approval {0}", [*first, *more, *last], self._approvals.values(), bytes.hex)
         yield from _compare(connection, "audit key {0}", list(t.AUDIT_KEY.c), self._keys, bytes.hex)
+        yield from _compare(connection, "operator {1}", list(OPERATOR.c), self._operators.values(), _audit.digest)
         for name, own, said in self._rails.tables():
             yield from _compare(connection, name, own, said)
 

@@ -5,5 +5,6 @@ from arbstr_core.web._control import ControlFlows, control_plane
 from arbstr_core.web._front import Front
 from arbstr_core.web._models import ModelsDoor
 from arbstr_core.web._protocol import HttpProtocol
+from arbstr_core.web._sites import Sites
 
-__all__ = ["CallDoor", "ControlFlows", "Front", "HttpProtocol", "ModelsDoor", "control_plane"]
+__all__ = ["CallDoor", "ControlFlows", "Front", "HttpProtocol", "ModelsDoor", "Sites", "control_plane"]

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from arbstr_core.flow import AdminFlow
+from arbstr_core.web._admin_operators import Who
 from arbstr_core.web._documents import (
     AgentDocument,
     ApprovalDocument,
@@ -45,10 +46,15 @@ def agent_routes(router: APIRouter, admin: AdminFlow) -> None:
     """Agents themselves."""
 
     @router.post("/agents", status_code=201, tags=["agents"], response_model=NewAgentDocument)
-    async def create_agent(new: NewAgent) -> Json:
+    async def create_agent(new: NewAgent, who: Who) -> Json:
         """Make an agent, or a child key of one. The answer holds its token, which is shown this once."""
         return await admin.create_agent(
-            new.name, realm=new.realm, parent=new.parent, fund_msat=new.fund_msat, limits=first_limits(new)
+            new.name,
+            realm=new.realm,
+            parent=new.parent,
+            fund_msat=new.fund_msat,
+            limits=first_limits(new),
+            actor=who,
         )
 
     @router.get("/agents", tags=["agents"], response_model=Page[AgentDocument])
@@ -67,19 +73,19 @@ def agent_routes(router: APIRouter, admin: AdminFlow) -> None:
         return await admin.fund(agent, funding.amount_msat, key=funding.key)
 
     @router.post("/agents/{agent}/disable", tags=["agents"], response_model=AgentDocument)
-    async def disable_agent(agent: Id) -> Json:
+    async def disable_agent(agent: Id, who: Who) -> Json:
         """Refuse the agent's calls from now on, and those of its child keys."""
-        return await admin.set_enabled(agent, False)
+        return await admin.set_enabled(agent, False, actor=who)
 
     @router.post("/agents/{agent}/enable", tags=["agents"], response_model=AgentDocument)
-    async def enable_agent(agent: Id) -> Json:
+    async def enable_agent(agent: Id, who: Who) -> Json:
         """Serve the agent's calls again."""
-        return await admin.set_enabled(agent, True)
+        return await admin.set_enabled(agent, True, actor=who)
 
     @router.post("/agents/{agent}/rotate", tags=["agents"], response_model=TokenDocument)
-    async def rotate_token(agent: Id) -> Json:
+    async def rotate_token(agent: Id, who: Who) -> Json:
         """A new token, shown this once; the old ones stop working."""
-        return await admin.rotate(agent)
+        return await admin.rotate(agent, actor=who)
 
 
 def limit_routes(router: APIRouter, admin: AdminFlow) -> None:
@@ -91,14 +97,14 @@ def limit_routes(router: APIRouter, admin: AdminFlow) -> None:
         return await admin.limits(agent, asked)
 
     @router.put("/agents/{agent}/limits", tags=["limits"], response_model=AgentDocument)
-    async def set_limits(agent: Id, limits: AllLimits) -> Json:
+    async def set_limits(agent: Id, limits: AllLimits, who: Who) -> Json:
         """A new version of an agent's limits, as a whole: what is not named does not apply any more."""
-        return await admin.set_limits(agent, named(limits), whole=True)
+        return await admin.set_limits(agent, named(limits), whole=True, actor=who)
 
     @router.patch("/agents/{agent}/limits", tags=["limits"], response_model=AgentDocument)
-    async def change_limits(agent: Id, limits: AllLimits) -> Json:
+    async def change_limits(agent: Id, limits: AllLimits, who: Who) -> Json:
         """A new version with the named limits changed; null takes one away."""
-        return await admin.set_limits(agent, named(limits), whole=False)
+        return await admin.set_limits(agent, named(limits), whole=False, actor=who)
 
 
 def approval_routes(router: APIRouter, admin: AdminFlow) -> None:
@@ -119,14 +125,14 @@ def approval_routes(router: APIRouter, admin: AdminFlow) -> None:
         return await admin.approval(approval)
 
     @router.post("/approvals/{approval}/grant", tags=["approvals"], response_model=ApprovalDocument)
-    async def grant_approval(approval: Id) -> Json:
+    async def grant_approval(approval: Id, who: Who) -> Json:
         """Let it through once. The same again changes nothing."""
-        return await admin.decide(approval, grant=True)
+        return await admin.decide(approval, grant=True, actor=who)
 
     @router.post("/approvals/{approval}/deny", tags=["approvals"], response_model=ApprovalDocument)
-    async def deny_approval(approval: Id) -> Json:
+    async def deny_approval(approval: Id, who: Who) -> Json:
         """Refuse it. The same again changes nothing."""
-        return await admin.decide(approval, grant=False)
+        return await admin.decide(approval, grant=False, actor=who)
 
     @router.get("/events", tags=["approvals"], response_model=Page[EventDocument])
     async def list_events(asked: PageAsked, undelivered: bool = False) -> Json:

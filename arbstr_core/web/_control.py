@@ -17,11 +17,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from arbstr_core.accounts import Internal, Operator
-from arbstr_core.flow import AdminFlow, AuditFlow, BillingFlow, HouseFlow, StatsFlow, WalletFlow
+from arbstr_core.accounts import Internal, Operators
+from arbstr_core.flow import AdminFlow, AuditFlow, BillingFlow, HouseFlow, OperatorsFlow, StatsFlow, WalletFlow
 from arbstr_core.types import CallRefused, InsufficientFunds, StorageError, VaultUnavailable
 from arbstr_core.web._admin_agents import agent_routes, approval_routes, limit_routes
 from arbstr_core.web._admin_house import PlanCall, market_routes, plugin_routes
+from arbstr_core.web._admin_operators import Who, login_routes, operator_routes
 from arbstr_core.web._admin_proof import proof_routes
 from arbstr_core.web._admin_records import record_routes
 from arbstr_core.web._documents import ReadyDocument
@@ -48,13 +49,14 @@ class ControlFlows:
     wallet: WalletFlow
     billing: BillingFlow
     stats: StatsFlow
+    operators: OperatorsFlow
     audit: AuditFlow | None
     """None where the vault is switched off"""
 
 
 def control_plane(
     flows: ControlFlows,
-    operator: Operator,
+    operators: Operators,
     internal: Internal,
     plan_call: PlanCall,
     plugins: Callable[[], list[Json]],
@@ -66,7 +68,7 @@ def control_plane(
     """The application behind every path that is no OpenAI endpoint. `ids` makes request ids."""
     app = FastAPI(title="arbstr", version=version, docs_url=None, redoc_url=None)
     app.state.wallet = flows.wallet
-    app.state.operator = operator
+    app.state.operators = operators
     wallet = APIRouter(prefix="/wallet", dependencies=[Depends(known_parameters)], responses=ERRORS)
     account_routes(wallet, flows.wallet, ids)
     key_routes(wallet, flows.wallet)
@@ -74,8 +76,10 @@ def control_plane(
     call_routes(first, flows.wallet, ids)
     stats_routes(first, flows.stats, ids)
     plan_routes(first, flows.house, ids)
-    operators = _operators(flows, operator, plan_call, plugins, notices)
-    for router in (operators, wallet, _routers(flows.billing, internal), first):
+    login = APIRouter(prefix="/admin", dependencies=[Depends(known_parameters)], responses=ERRORS)
+    login_routes(login, operators)
+    admin = _operators(flows, operators, plan_call, plugins, notices)
+    for router in (login, admin, wallet, _routers(flows.billing, internal), first):
         # They are whole: `include_router` would make each of them a second time.
         app.router.routes.extend(router.routes)
 
@@ -91,15 +95,16 @@ def control_plane(
 
 def _operators(
     flows: ControlFlows,
-    operator: Operator,
+    operators: Operators,
     plan_call: PlanCall,
     plugins: Callable[[], list[Json]],
     notices: Callable[[], list[str]],
 ) -> APIRouter:
-    def known(authorization: Annotated[str, Header(include_in_schema=False)] = "") -> None:
-        operator.require(authorization)
+    def known(who: Who) -> None:
+        """That it is known who asks is all."""
 
     router = APIRouter(prefix="/admin", dependencies=[Depends(known), Depends(known_parameters)], responses=ERRORS)
+    operator_routes(router, operators, flows.operators)
     agent_routes(router, flows.admin)
     limit_routes(router, flows.admin)
     approval_routes(router, flows.admin)

@@ -7,15 +7,17 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from arbstr_core.accounts import Internal, Operator
+from arbstr_core.accounts import Internal, Operators
 from arbstr_core.flow import WalletFlow
-from arbstr_core.types import BadRequest, CallRefused, Endpoint, Unauthorized
+from arbstr_core.types import BadRequest, CallRefused, Endpoint, StorageError, Unauthorized, VaultUnavailable
 from arbstr_core.web._asgi import Application, Message, Receive, Send, credential, header_map, respond
 from arbstr_core.web._body import ClientGone, read_body
 from arbstr_core.web._calls import CallDoor
 from arbstr_core.web._errors import answer, error_body, shape_of
 from arbstr_core.web._line import ids_of
 from arbstr_core.web._models import ModelsDoor
+from arbstr_core.web._sessions import identify, names_this_machine
+from arbstr_core.web._sites import Sites
 
 _CALLS = {f"/{endpoint.value}": endpoint for endpoint in Endpoint}
 _SLASHES = re.compile("/{2,}")
@@ -27,7 +29,7 @@ _WITH_BODY = frozenset({"/v1/cost", "/v1/route", "/v1/messages/count_tokens"})
 _CREDENTIALS = (b"authorization", b"x-internal-token")
 _MOST_OF_A_BODY = 1024 * 1024
 _WALLETS_METHODS = "GET, POST, PUT, PATCH, OPTIONS"
-_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", ""})
+_LOGIN = "/admin/session"
 
 
 class Front:
@@ -43,10 +45,11 @@ class Front:
         chat: CallDoor,
         models: ModelsDoor,
         control: Application,
-        operator: Operator,
+        operators: Operators,
         internal: Internal,
         wallet: WalletFlow,
         ids: Callable[[], str],
+        sites: Sites,
         *,
         admin: bool,
         local: bool,
@@ -55,10 +58,11 @@ class Front:
         self._chat = chat
         self._models = models
         self._control = control
-        self._operator = operator
+        self._operators = operators
         self._internal = internal
         self._wallet = wallet
         self._ids = ids
+        self._sites = sites
         self._admin = admin
         self._local = local
         self._cors_origins = frozenset(cors_origins)
@@ -101,18 +105,21 @@ class Front:
         if scope["method"] == "HEAD":
             scope, send = {**scope, "method": "GET"}, _without_body(send)
         try:
-            if _below(path, *_ADMIN, _INTERNAL):
+            if _below(path, *_ADMIN, _INTERNAL) or self._sites.has(path) or self._shows_a_site(scope):
                 if not self._admin:
                     await _say(send, 404, f"{path} is not served here: the operator's API has a listener of its own")
                     return
-                if self._local and not _names_this_machine(scope):
+                if self._local and not names_this_machine(scope):
                     await _say(send, 421, "The Host header names another machine: use 127.0.0.1 or localhost")
+                    return
+                if not _below(path, *_ADMIN, _INTERNAL):
+                    await self._sites(scope, send)
                     return
                 _one_credential(scope)
                 if _below(path, _INTERNAL):
                     self._internal.require(_header(scope, b"x-internal-token"))
-                else:
-                    self._operator.require(headers.get("authorization", ""))
+                elif path != _LOGIN or scope["method"] != "POST":
+                    await identify(self._operators, scope)
                 receive = await _read_first(headers, receive)
             elif _below(path, _WALLET):
                 if scope["method"] == "OPTIONS":
@@ -133,16 +140,24 @@ class Front:
             status, said, body = answer(refused, shape_of(path))
             await respond(send, status, said, body)
             return
+        except StorageError as broken:
+            await respond(send, *answer(VaultUnavailable(str(broken)), shape_of(path)))
+            return
         except ClientGone:
             return
         await self._control(scope, receive, send)
+
+    def _shows_a_site(self, scope: Message) -> bool:
+        """Whether a browser asks for nothing, where there is something to show."""
+        wants = b"text/html" in dict(scope["headers"]).get(b"accept", b"")
+        return bool(scope["path"] == "/" and wants and self._admin and self._sites.first)
 
     async def _known(self, given: str) -> None:
         """Raise Unauthorized for whoever is neither an agent nor the operator."""
         try:
             await self._wallet.identify(given)
         except Unauthorized as unknown:
-            if not (self._admin and self._operator.knows(given)):
+            if not (self._admin and await self._operators.bearer(given)):
                 raise unknown from None
 
     async def _not_that_way(self, method: str, allowed: str, send: Send, endpoint: Endpoint = Endpoint.CHAT) -> None:
@@ -256,11 +271,6 @@ def _plain(path: str) -> str:
     path = _SLASHES.sub("/", path)
     path = path.rstrip("/") if len(path) > 1 else path
     return path.removeprefix("/v1") or "/"
-
-
-def _names_this_machine(scope: Message) -> bool:
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
-    return re.sub(r":\d+\Z", "", host).lower() in _LOCAL_NAMES
 
 
 async def _say(send: Send, status: int, message: str) -> None:

@@ -36,10 +36,21 @@ _OF_CALLS: dict[int | str, str] = {
     504: "no candidate answered in time",
 }
 _KEYS = {
-    "operator": {"type": "http", "scheme": "bearer", "description": "what admin.token holds"},
+    "operator": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "what admin.token holds, or an operator's own token",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "arbstr_PORT",
+        "description": "a browser's: over HTTPS its name is __Host-arbstr; with it goes X-Arbstr-Page",
+    },
     "agent": {"type": "http", "scheme": "bearer", "description": "an agent's token, arb_..."},
     "internal": {"type": "apiKey", "in": "header", "name": "X-Internal-Token"},
 }
+_LOGIN = ("post", "/admin/session")
 _DOORS = {"/admin": "operator", "/wallet": "agent", "/internal": "internal", "/v1": "agent", "/providers": "agent"}
 
 
@@ -69,8 +80,9 @@ def _whole(schema: Json) -> Json:
     schema["paths"] |= _openai()
     for path, ways in schema["paths"].items():
         door = next((key for prefix, key in _DOORS.items() if path.startswith(prefix)), None)
-        for way in ways.values() if door is not None else ():
-            way["security"] = [{door: []}]
+        for method, way in ways.items() if door is not None else ():
+            if (method, path) != _LOGIN:
+                way["security"] = [{door: []}, {"session": []}] if door == "operator" else [{door: []}]
     return schema
 
 

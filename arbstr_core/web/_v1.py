@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from arbstr_core.accounts import Operator
+from arbstr_core.accounts import Operators
 from arbstr_core.flow import HouseFlow, StatsFlow, WalletFlow
 from arbstr_core.types import Caller, Endpoint, Unauthorized
 from arbstr_core.web._asgi import credential, header_map
@@ -66,8 +66,8 @@ async def _whose(request: Request) -> Caller | None:
     try:
         return await wallet.identify(given)
     except Unauthorized as unknown:
-        operator: Operator = request.app.state.operator
-        if request.scope.get("arbstr.operators", False) and operator.knows(given):
+        operators: Operators = request.app.state.operators
+        if request.scope.get("arbstr.operators", False) and await operators.bearer(given):
             return None
         raise unknown from None
 

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from arbstr_core.accounts import Accounts, Operator, new_token, token_hash
-from arbstr_core.types import AgentDisabled, Caller, Secret, Unauthorized
+from arbstr_core.accounts import Accounts, Operators, SessionKeys, new_token, token_hash
+from arbstr_core.plugins import LoopClock
+from arbstr_core.types import AgentDisabled, Caller, OperatorSession, Secret, Unauthorized
 
 
 class Book:
@@ -126,11 +127,47 @@ def test_a_change_counts_for_a_lookup_that_is_on_its_way() -> None:
     asyncio.run(story())
 
 
+class NoOperators:
+    """Nobody but the bearer of the file's token."""
+
+    async def by_token(self, token_hash: bytes) -> str | None:
+        assert len(token_hash) == 32
+        return None
+
+    async def session(self, key: bytes, now_ms: int) -> OperatorSession | None:
+        return None
+
+    async def see(self, key: bytes, at_ms: int) -> None:
+        raise AssertionError("there is no session to see")
+
+    async def log_in(self, key: bytes, *, page: bytes, token: bytes, actor: str) -> None:
+        raise AssertionError("nobody logs in")
+
+    async def log_out(self, key: bytes) -> None:
+        raise AssertionError("nobody is logged in")
+
+
 def test_the_operator() -> None:
-    operator = Operator(Secret("adm_secret"))
-    operator.require("Bearer adm_secret")
-    operator.require("bearer  adm_secret ")
-    for header in ("", "Bearer", "Bearer adm_secre", "Bearer adm_secrett", "Basic adm_secret", "Bearer \xff"):
-        with pytest.raises(Unauthorized) as refused:
-            operator.require(header)
-        assert "adm_secret" not in str(refused.value)
+    async def story() -> None:
+        operators = Operators(Secret("adm_secret"), NoOperators(), LoopClock())
+        for header in ("Bearer adm_secret", "bearer  adm_secret "):
+            assert await operators.require(header, None) == "operator"
+        wrong = (
+            "",
+            "Bearer",
+            "Bearer adm_secre",
+            "Bearer adm_secrett",
+            "Basic adm_secret",
+            "Bearer \xff",
+            "Bearer opr_x",
+        )
+        for header in wrong:
+            with pytest.raises(Unauthorized) as refused:
+                await operators.require(header, None)
+            assert "adm_secret" not in str(refused.value)
+        with pytest.raises(Unauthorized, match="log in again"):
+            await operators.require("", SessionKeys(id="x", page_key="y"))
+        with pytest.raises(Unauthorized):
+            await operators.log_in("opr_unknown")
+
+    asyncio.run(story())

@@ -80,7 +80,7 @@ def test_the_readme_has_the_two_commands() -> None:
 
 
 def test_the_readme_lists_the_plugins_that_are_there() -> None:
-    kinds = {"providers": "provider", "policy": "policy", "wallet": "wallet"}
+    kinds = {"providers": "provider", "policy": "policy", "wallet": "wallet", "dashboard": "site"}
     rows = re.findall(r"^\| \[(\w+)\]\(plugins/(\w+)/README\.md\) \| (\w+) \|", README, re.MULTILINE)
     assert sorted(rows) == [(stem, stem, kinds[stem.split("_")[0]]) for stem in STEMS]
 

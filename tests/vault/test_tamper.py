@@ -57,6 +57,9 @@ REFUSED = [
     "UPDATE token SET revoked_ms = NULL WHERE revoked_ms IS NOT NULL",
     "UPDATE token SET agent_id = 'ag_alice'",
     "DELETE FROM token",
+    "UPDATE operator SET revoked_ms = NULL WHERE revoked_ms IS NOT NULL",
+    "UPDATE operator SET name = 'mallory'",
+    "DELETE FROM operator",
     "DELETE FROM bucket",
     "UPDATE bucket SET used = -1",
     "UPDATE bucket SET window_start_ms = 1",
@@ -180,6 +183,9 @@ FOUND = [
     ("UPDATE agent SET name = 'mallory' WHERE id = 'ag_bob'", "agent ag_bob is not as the audit"),
     ("UPDATE token SET revoked_ms = NULL", "a token of agent ag_bob"),
     ("INSERT INTO token VALUES ('', 'ag_alice', 1, NULL)", "a token of agent ag_alice"),
+    ("UPDATE operator SET revoked_ms = NULL", "operator eve is not as the audit"),
+    ("UPDATE operator SET created_by = 'mallory' WHERE name = 'ann'", "operator ann is not as the audit"),
+    ("INSERT INTO operator VALUES ('', 'mallory', 'operator', 1, NULL)", "operator mallory is not as the audit"),
     ("UPDATE approval SET decided_by = 'mallory'", "approval apr_"),
     ("UPDATE approval SET state = 'granted'", "approval apr_"),
     ("UPDATE audit_key SET adopted_ms = 1", "audit key 1 is not as the audit says"),
@@ -192,7 +198,7 @@ FOUND = [
 def test_verify_finds_what_was_done_without_the_guards(fresh, statement, found):
     bench = fresh()
     if bench.dialect is Dialect.SQLITE:
-        statement = statement.replace("token VALUES (''", "token VALUES (x''")
+        statement = statement.replace(" VALUES (''", " VALUES (x''")
     bench.tamper_unguarded(statement)
     verification = verified(bench)
     assert not verification.ok
