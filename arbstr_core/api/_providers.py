@@ -34,7 +34,8 @@ class Provider(Living, ABC):
     async def offers(self) -> Sequence[Offer]:
         """What can be bought here now. Called at start and every `[market] refresh_seconds`; may do I/O.
 
-        An exception keeps the last offers, with their age. An empty list withdraws them all.
+        An exception, or no answer within 10 seconds, keeps the last offers, with their age. An empty list withdraws
+        them all.
         """
 
     @abstractmethod
