@@ -10,7 +10,7 @@ import msgspec
 from arbstr_core.api import Offer
 from arbstr_core.market._pricing import Pricing
 from arbstr_core.market._snapshot import ModelRow
-from arbstr_core.market._soundness import flaw
+from arbstr_core.market._soundness import flaw, is_name
 from arbstr_core.types import Excluded, FxRate, Listing, Tier
 
 _MOST_SHOWN = 256
@@ -49,7 +49,7 @@ class Judge:
             return Judged("?", "it is no offer")
         wrong = f"it says that {offer.provider!r} offers it" if offer.provider != self._provider else flaw(offer)
         if wrong:
-            return Judged(_shown(offer.model), wrong)
+            return Judged(offer.model if is_name(offer.model) else ascii(offer.model)[:_MOST_SHOWN], wrong)
         if offer.key in self._seen:
             return Judged(offer.model, "it is offered twice")
         self._seen.add(offer.key)
@@ -100,8 +100,3 @@ class _Row:
 
     def done(self, model: str) -> ModelRow:
         return ModelRow(model=model, listings=tuple(self.listings), out=tuple(self.out), tiers=frozenset(self.tiers))
-
-
-def _shown(name: object) -> str:
-    """A name that is none, as it can be shown."""
-    return ascii(name)[:_MOST_SHOWN]

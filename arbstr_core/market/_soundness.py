@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from arbstr_core.types import Free, MsatPrice, Tier, UsdPrice
+from arbstr_core.types import Free, LimitField, MsatPrice, Passthrough, Tier, UsdPrice
 
 _MOST_OF_A_NAME = 256
+_KINDS = (
+    *(("tier", Tier), ("features", frozenset), ("endpoints", frozenset), ("fields", Mapping)),
+    *(("limit_field", LimitField), ("passthrough", Passthrough)),
+)
 _PARTS = ("input", "cached_input", "output", "request")
 _COUNTS = ("context_window", "max_output_tokens", "max_choices", "max_concurrent")
 _MOST_TOKENS = 1_000_000_000
@@ -17,14 +22,15 @@ _MOST_FACTOR = 100
 
 def flaw(offer: Any) -> str | None:
     """What of `offer` is not what it must be, in a sentence; None where all is. Prices are judged elsewhere."""
-    if not _named(offer.model):
+    if not is_name(offer.model):
         return f"its model has no name that can be asked for: 1 to {_MOST_OF_A_NAME} printable characters"
     if not (isinstance(offer.upstream, str) and offer.upstream and isinstance(offer.node, str)):
         return "it does not say which model to ask the provider for"
-    if offer.canonical and not _named(offer.canonical):
+    if offer.canonical and not is_name(offer.canonical):
         return "its canonical name is none"
-    if not isinstance(offer.tier, Tier):
-        return f"its tier is {offer.tier!r}, which is none"
+    for name, kind in _KINDS:
+        if not isinstance(getattr(offer, name), kind):
+            return f"its {name} is {getattr(offer, name)!r}, which is none"
     for name in _COUNTS:
         count = getattr(offer, name)
         if count is not None and not _whole(count, least=1):
@@ -53,7 +59,8 @@ def is_number(price: Any) -> bool:
     return all(type(part) is kind for part in parts) and all(part.is_finite() for part in parts if kind is Decimal)
 
 
-def _named(name: Any) -> bool:
+def is_name(name: Any) -> bool:
+    """True for what can be asked for."""
     return isinstance(name, str) and 0 < len(name) <= _MOST_OF_A_NAME and name.isprintable() and name == name.strip()
 
 

@@ -128,7 +128,7 @@ def test_two_sell_one_model_and_nobody_sells_in_another_name() -> None:
         await found.refresh()
         row = row_of(found, "model-a")
         assert sorted(listing.offer.provider for listing in row.listings) == ["a", "b"]
-        assert "it says that 'a' offers it" in [out.reason for out in found.snapshot.models["'model-a'"].out]
+        assert [(out.provider, out.reason) for out in row.out] == [("b", "it says that 'a' offers it")]
 
     asyncio.run(story())
 
@@ -143,6 +143,11 @@ def test_two_sell_one_model_and_nobody_sells_in_another_name() -> None:
         ({"canonical": " x"}, "canonical"),
         ({"upstream": None}, "which model to ask"),
         ({"tier": "cheap"}, "tier"),
+        ({"features": ["tools"]}, "features"),
+        ({"endpoints": None}, "endpoints"),
+        ({"fields": None}, "fields"),
+        ({"limit_field": "max"}, "limit_field"),
+        ({"passthrough": True}, "passthrough"),
         ({"context_window": 0}, "context_window"),
         ({"context_window": "many"}, "context_window"),
         ({"max_output_tokens": 1.5}, "max_output_tokens"),
