@@ -11,7 +11,7 @@ import typer
 
 from arbstr_core.cli._context import AsJson, ConfigFile, ask, command
 from arbstr_core.cli._show import as_json, moment, sat, say, table, warn
-from arbstr_core.types import BadRequest, Endpoint
+from arbstr_core.types import Endpoint
 
 
 @command
@@ -64,7 +64,7 @@ def route(
     if request is not None:
         planned["request"] = _read(request)
     elif model is None:
-        raise BadRequest("Name a model with --model, or a file with a whole request with --request")
+        raise typer.BadParameter("name a model with --model, or a file with a whole request with --request")
     document = ask(config, lambda client: client.post("/route", planned), market=True)
     if json:
         as_json(document)
@@ -93,12 +93,12 @@ def _row(place: str, candidate: dict[str, Any]) -> list[str]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """The request in a file. Raises BadRequest."""
+    """The request in a file."""
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text()
         found = jsonlib.loads(text)
     except (OSError, ValueError) as bad:
-        raise BadRequest(f"{file}: cannot be read as JSON: {bad}") from None
+        raise typer.BadParameter(f"{file} cannot be read as JSON: {bad}") from None
     if not isinstance(found, dict):
-        raise BadRequest(f"{file}: holds no JSON object")
+        raise typer.BadParameter(f"{file} holds no JSON object")
     return found
