@@ -213,9 +213,13 @@ BROKEN = (
 def test_it_finds_what_is_broken(sqlite_worlds, monkeypatch, broken):
     broken(monkeypatch)
     with pytest.raises((AssertionError, StorageError)):
-        # Some stories lead there soon and others late: a few of each beginning find it in seconds.
-        for number in range(3, 12):
-            run(sqlite_worlds, examples=15, number=number)
+        _short_stories(sqlite_worlds)
+
+
+def _short_stories(worlds):
+    """Some stories lead there soon and others late: a few of each beginning find it in seconds."""
+    for number in range(3, 12):
+        run(worlds, examples=15, number=number)
 
 
 @pytest.mark.campaign
