@@ -181,11 +181,19 @@ class Cluster:
         setpriv = shutil.which("setpriv")
         # Were we killed, nobody would stop it: it gets the signal of an immediate stop when its parent dies.
         guard: list[str | Path] = [] if setpriv is None else [setpriv, "--pdeathsig", "QUIT"]
-        self.port = self.port or _free_port()
-        command = [*guard, self._programs / "postgres", "-D", self._data, "-k", self.folder, "-p", str(self.port)]
-        with self.log.open("ab") as log:
-            self._process = self._owner.start(command, self.folder, log)
-        self._wait_until_ready(self._process)
+        ports = [self.port] if self.port else [_free_port() for _ in range(5)]
+        for port in ports:
+            self.port, before = port, self.log.stat().st_size
+            command = [*guard, self._programs / "postgres", "-D", self._data, "-k", self.folder, "-p", str(port)]
+            with self.log.open("ab") as log:
+                self._process = self._owner.start(command, self.folder, log)
+            try:
+                self._wait_until_ready(self._process)
+                return
+            except RuntimeError:
+                # A port that was free a moment ago may be somebody else's by now.
+                if port == ports[-1] or b"in use" not in self.log.read_bytes()[before:]:
+                    raise
 
     def stop(self) -> None:
         """Stop it as an operator would who does not wait: sessions end, all is written (a fast shutdown)."""
