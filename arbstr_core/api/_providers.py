@@ -46,6 +46,11 @@ class Provider(Living, ABC):
         within what was held.
         """
 
+    def remarks(self) -> Mapping[str, str]:
+        """What is wrong with parts of it (a node, a list that it reads), by name, in a sentence each: for the operator,
+        in `arbstr offers`. From memory; none unless overridden."""
+        return {}
+
     async def count_input(self, call: Outbound, offer: Offer) -> int:
         """The input tokens that `call` will be billed for, exactly; asked only where `offer.exact_tokenizer` is true.
 

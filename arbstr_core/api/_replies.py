@@ -11,7 +11,10 @@ from arbstr_core.wire import EventTooLarge, SseFramer, broke_off, events_in
 
 
 class Outbound(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to a provider. The kernel writes `headers` and `body`; the provider adds `url` and `key`."""
+    """A request to a provider. The kernel writes `headers` and `body`; the provider adds `url` and `key`.
+
+    `others` says that there are other candidates: then it is not worth waiting for what only this provider lacks.
+    """
 
     endpoint: Endpoint
     headers: Mapping[str, str]
@@ -20,6 +23,7 @@ class Outbound(msgspec.Struct, frozen=True, kw_only=True):
     url: str | None = None
     key: Secret | None = None
     key_header: KeyHeader = KeyHeader.AUTHORIZATION
+    others: bool = False
 
     def to(self, url: str, key: Secret | None = None, *, key_header: KeyHeader = KeyHeader.AUTHORIZATION) -> Outbound:
         """A copy addressed to `url`; `key` goes out as a bearer token, or as it is in a header of its own."""

@@ -124,7 +124,12 @@ class Asker:
         patience = self._patiences.begin(seconds, key if others else None)
         try:
             found = await first_byte(
-                self._providers[offer.provider], call, quote, patience, idle_seconds=self.rules.idle_seconds
+                self._providers[offer.provider],
+                call,
+                quote,
+                patience,
+                idle_seconds=self.rules.idle_seconds,
+                others=others,
             )
             kept = True
         except FailedAttempt as failed:

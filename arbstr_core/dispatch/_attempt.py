@@ -17,6 +17,7 @@ from arbstr_core.types import (
     AddressRefused,
     ChatCall,
     ConnectFailed,
+    NotFunded,
     Outcome,
     ProviderError,
     Quote,
@@ -71,7 +72,7 @@ class FirstByte(msgspec.Struct, frozen=True):
 
 
 async def first_byte(
-    provider: Provider, call: ChatCall, quote: Quote, patience: Patience, *, idle_seconds: float
+    provider: Provider, call: ChatCall, quote: Quote, patience: Patience, *, idle_seconds: float, others: bool = False
 ) -> FirstByte:
     """Send the call and wait for its first byte while `patience` lasts. Raises FailedAttempt; closes what it opened.
 
@@ -80,7 +81,7 @@ async def first_byte(
     reply: Reply | None = None
     begun = False
     try:
-        reply = await provider.open(outbound(call, quote), quote.offer)
+        reply = await provider.open(outbound(call, quote, others=others), quote.offer)
         if reply.status != 200:
             raise await _refusal(reply)
         look = codec_of((quote.translated or call).endpoint).glimpses()
@@ -113,6 +114,7 @@ async def first_byte(
 _OUTCOMES = {
     ReplyTimedOut: Outcome.TIMED_OUT,
     ConnectFailed: Outcome.CONNECT_FAILED,
+    NotFunded: Outcome.UNFUNDED,
     ReplyCut: Outcome.CUT,
 }
 

@@ -17,6 +17,10 @@ from arbstr_core.types import (
     UpstreamTimedOut,
 )
 
+_TOLD = {**SAID, Outcome.UNFUNDED: "was not asked: there is too little money for it at its node yet"}
+_FUNDED_SECONDS = 5
+"""How long it takes, about, to bring money to a node"""
+
 
 class Budget(Protocol):
     """What attempts may cost us that serve nobody."""
@@ -58,11 +62,11 @@ def none_answered(
     failures: Sequence[FailedAttempt], attempts: Sequence[Attempt], left_out: Sequence[tuple[Quote, str]]
 ) -> UpstreamFailed | ProvidersUnavailable:
     """The error once no candidate is left. `left_out` are those that were not asked, and why."""
-    said = [f"{attempt.provider} {SAID.get(attempt.outcome, 'failed')}" for attempt in attempts]
+    said = [f"{attempt.provider} {_TOLD.get(attempt.outcome, 'failed')}" for attempt in attempts]
     said += [f"{quote.offer.provider} was not asked: {why}" for quote, why in left_out]
     sentence = f"No provider answered: {'; '.join(said)}"
-    if not failures:
-        return ProvidersUnavailable(sentence, retry_after=1)
+    if all(failed.outcome is Outcome.UNFUNDED for failed in failures):
+        return ProvidersUnavailable(sentence, retry_after=_FUNDED_SECONDS if failures else 1)
     waits = [failed.retry_after for failed in failures if failed.retry_after is not None]
     kind = UpstreamTimedOut if all(failed.outcome is Outcome.TIMED_OUT for failed in failures) else UpstreamFailed
     return kind(

@@ -14,8 +14,9 @@ _KNOBS = "provider"
 _EVENTS = {"content-type": "application/json", "accept": "text/event-stream"}
 
 
-def outbound(call: ChatCall, quote: Quote) -> Outbound:
-    """What to send for `call` to the provider of `quote`: its model name, an output limit, and a wish for usage."""
+def outbound(call: ChatCall, quote: Quote, *, others: bool = False) -> Outbound:
+    """What to send for `call` to the provider of `quote`: its model name, an output limit, and a wish for usage.
+    `others` where there are other candidates."""
     call = quote.translated or call
     offer, codec = quote.offer, codec_of(call.endpoint)
     values: dict[str, bytes] = {}
@@ -39,7 +40,7 @@ def outbound(call: ChatCall, quote: Quote) -> Outbound:
     headers = _EVENTS if call.stream else _JSON
     if call.endpoint is Endpoint.MESSAGES:
         headers = headers | _anthropics(call, quote)
-    return Outbound(endpoint=call.endpoint, headers=headers, body=body, stream=call.stream)
+    return Outbound(endpoint=call.endpoint, headers=headers, body=body, stream=call.stream, others=others)
 
 
 def _takes_knobs(quote: Quote) -> bool:

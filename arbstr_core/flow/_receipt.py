@@ -85,6 +85,8 @@ def write_receipt(
             receipt["fx"] = quote.fx
     if bill is not None:
         receipt["cost_msat"] = bill.cost_msat
+        if bill.told:
+            receipt["told"] = bill.told
         if bill.overage_msat:
             receipt |= {"overage_msat": bill.overage_msat, "overage_fields": blamed(call)}
     return msgspec.json.encode(receipt)

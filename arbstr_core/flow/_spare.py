@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from arbstr_core.flow._prepaid import account_of
 from arbstr_core.metering import Meter
 from arbstr_core.types import Msat, Outcome, Quote
 from arbstr_core.vault import ProviderCost, Settlement
@@ -27,9 +28,10 @@ class Spare:
         if self.left is None or outcome not in _MAY_BE_BILLED:
             return True
         cost = 0 if outcome in _LET_GO and quote.offer.cancel_free else self._cost(quote)
-        if cost:
+        # What is prepaid is counted, and not booked: its node says what it took, and no guess is to be mended then.
+        if cost and quote.offer.prepaid is None:
             self.costs.append(ProviderCost(provider=quote.offer.provider, cost_msat=cost, served=False))
-            self.left -= cost
+        self.left -= cost
         return self.left >= 0
 
     def allows(self, quote: Quote) -> bool:
@@ -44,7 +46,9 @@ class Spare:
         """What all attempts cost us, with the one that served."""
         if not cost_msat:
             return tuple(self.costs)
-        return (*self.costs, ProviderCost(provider=quote.offer.provider, cost_msat=cost_msat, served=True))
+        offer = quote.offer
+        node = None if offer.prepaid is None else account_of(offer.provider, offer.node)
+        return (*self.costs, ProviderCost(provider=offer.provider, cost_msat=cost_msat, served=True, node=node))
 
     def settlement(self, hold_id: str, receipt: bytes) -> Settlement | None:
         """The end of a call that nobody served, and that cost us something: the agent pays nothing."""

@@ -52,7 +52,7 @@ class HouseFlow:
                 if listing.offer.model == row.model  # under its canonical name it is no other offer
             ],
             "out": [documents.out(excluded) for row in rows for excluded in row.out if excluded.model == row.model],
-            "failing": documents.failing(market.failures),
+            "failing": documents.failing({**market.remarks(), **market.failures}),
             "aliases": [
                 {"name": name, "stands_for": list(row.stands_for), "offers": len(row.listings)}
                 for name, row in sorted(snapshot.aliases.items())

@@ -11,7 +11,7 @@ from arbstr_core.api import Offer
 from arbstr_core.market._pricing import Pricing
 from arbstr_core.market._snapshot import ModelRow
 from arbstr_core.market._soundness import flaw, is_name
-from arbstr_core.types import Excluded, FxRate, Listing, Tier
+from arbstr_core.types import Excluded, FxRate, Listing, Network, Tier
 
 _MOST_SHOWN = 256
 
@@ -38,9 +38,10 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
 class Judge:
     """Judges the offers of one provider."""
 
-    def __init__(self, provider: str, pricing: Pricing) -> None:
+    def __init__(self, provider: str, pricing: Pricing, *, prepaid: Network | None = None) -> None:
         self._provider = provider
         self._pricing = pricing
+        self._prepaid = prepaid
         self._seen: set[tuple[str, str, str]] = set()
 
     def __call__(self, offer: Any) -> Judged:
@@ -48,6 +49,8 @@ class Judge:
         if not isinstance(offer, Offer):
             return Judged("?", "it is no offer")
         wrong = f"it says that {offer.provider!r} offers it" if offer.provider != self._provider else flaw(offer)
+        if not wrong and offer.prepaid is not self._prepaid:
+            wrong = f"it says that money of {offer.prepaid} pays it, and its provider's is of {self._prepaid}"
         if wrong:
             return Judged(offer.model if is_name(offer.model) else ascii(offer.model)[:_MOST_SHOWN], wrong)
         if offer.key in self._seen:

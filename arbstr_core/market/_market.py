@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 
-from arbstr_core.api import Clock, Offer, Provider
+from arbstr_core.api import Clock, Offer, Prepaid, Provider
 from arbstr_core.market._aliases import Targets, aliases, with_canonical
 from arbstr_core.market._books import Book, Judge, Judged, picture
 from arbstr_core.market._pricing import Pricing
@@ -47,6 +47,7 @@ class Market:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._providers = tuple(providers)
+        self._prepaid = {each.name: each.network for each in providers if isinstance(each, Prepaid)}
         self._pricing = pricing
         self._clock = clock
         self._refresh_seconds = refresh_seconds
@@ -71,6 +72,16 @@ class Market:
     def failures(self) -> dict[str, str]:
         """Why the last question to a provider went wrong, by its name."""
         return dict(self._failures)
+
+    def remarks(self) -> dict[str, str]:
+        """What providers say of parts of themselves, by provider and part."""
+        said: dict[str, str] = {}
+        for provider in self._providers:
+            try:
+                said.update((f"{provider.name} {part}", why) for part, why in provider.remarks().items())
+            except Exception as broken:  # noqa: BLE001 - one that cannot even say what is wrong hides no other
+                said[provider.name] = _said(broken)
+        return said
 
     @property
     def asked_ms(self) -> dict[str, int]:
@@ -137,7 +148,7 @@ class Market:
     async def _judged(self, name: str, offers: Sequence[Offer], asked_ms: int) -> Book:
         """What a provider said at `asked_ms`, by the rate as it is now; a few at a time: calls get their turn."""
         rate = self.rates.now()
-        judge = Judge(name, self._pricing(rate))
+        judge = Judge(name, self._pricing(rate), prepaid=self._prepaid.get(name))
         judged: list[Judged] = []
         for at in range(0, len(offers), _AT_A_TIME):
             judged += map(judge, offers[at : at + _AT_A_TIME])

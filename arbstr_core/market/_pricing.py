@@ -50,6 +50,8 @@ class Pricing:
     def listing(self, offer: Offer) -> Listing | str:
         """The offer with its price in msat; or why it has none, in a sentence."""
         price, fx = offer.price, None
+        if offer.withheld:
+            return offer.withheld
         if price is None:
             return "it has no price: set input and output, or free = true"
         if not is_number(price):

@@ -45,7 +45,9 @@ def flaw(offer: Any) -> str | None:
         return f"its rail_fee_ppm is {offer.rail_fee_ppm!r}, which is no share"
     if not _whole(offer.as_of_ms, least=0, most=2**53):
         return f"its price is of {offer.as_of_ms!r}, which is no time"
-    return None
+    if not (isinstance(offer.reputation, int | float) and 0 < offer.reputation <= 1):
+        return f"its reputation is {offer.reputation!r}, which is no share"
+    return None if isinstance(offer.withheld, str) else "it does not say why it is withheld"
 
 
 def is_number(price: Any) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -24,6 +25,7 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     clamped.
 
     `overage_msat` is what it costs us beyond what the offer's limits, and the bytes seen, allow; 0 where it is little.
+    `told` is what the provider said of the cost, for the receipt.
     """
 
     charge_msat: Msat
@@ -31,6 +33,7 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     overage_msat: Msat = Msat(0)
     usage: Usage = Usage()
+    told: Mapping[str, Any] = {}
 
 
 def bill(quote: Quote, usage: Usage, facts: CallFacts, *, held_msat: int, text_bytes: int, stops: int) -> Bill:
@@ -59,6 +62,7 @@ def bill(quote: Quote, usage: Usage, facts: CallFacts, *, held_msat: int, text_b
         note=_note(usage, believed, asked, held_msat),
         overage_msat=_overage(quote.cost_price, believed, cost),
         usage=usage,
+        told=facts.told,
     )
 
 

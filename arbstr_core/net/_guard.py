@@ -40,9 +40,10 @@ def origins_in(table: Any) -> Iterator[Origin]:
     elif isinstance(table, list | tuple):
         for value in table:
             yield from origins_in(value)
-    elif isinstance(table, str) and table.startswith(("http://", "https://")):
+    elif isinstance(table, str) and table.startswith(("http://", "https://", "ws://", "wss://")):
         try:
-            yield origin_of(table)
+            # A websocket begins as a request over HTTP (RFC 6455, 4.1), and is asked for as one.
+            yield origin_of(f"http{table[2:]}" if table.startswith("ws") else table)
         except AddressRefused:
             return
 

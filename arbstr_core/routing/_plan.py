@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from arbstr_core.api import RoutingPolicy, Strategy
-from arbstr_core.routing._quote import CACHE_SECONDS, Pricer
+from arbstr_core.routing._quote import CACHE_SECONDS, Pricer, of_another_realm
 from arbstr_core.routing._reasons import no_plan, who_comes_first
 from arbstr_core.routing._tiers import Demanded
 from arbstr_core.routing._translated import Translated
@@ -101,7 +101,7 @@ class Router:
         standing: Standing,
     ) -> Plan:
         excluded = list(out)
-        quotes = self._qualified(call, listings, standing, excluded)
+        quotes = self._qualified(call, caller, listings, standing, excluded)
         knobs = call.knobs
         if knobs is not None:
             quotes = wished(knobs, quotes, excluded)
@@ -158,16 +158,24 @@ class Router:
         return quotes, demanded, said
 
     def _qualified(
-        self, call: ChatCall, listings: Sequence[Listing], standing: Standing, excluded: list[Excluded]
+        self,
+        call: ChatCall,
+        caller: Caller,
+        listings: Sequence[Listing],
+        standing: Standing,
+        excluded: list[Excluded],
     ) -> tuple[Quote, ...]:
-        shut = standing.shut
+        shut, realm = standing.shut, caller.realm
         pricer = self._pricer(call, standing)
         unfit, price, endpoint = pricer.unfit, pricer.quote, call.endpoint
         others: Translated | None = None
         quotes = []
         for listing in listings:
             found: Quote | Excluded
-            if endpoint in listing.offer.endpoints:
+            prepaid = listing.offer.prepaid
+            if prepaid is not None and realm and prepaid != realm:
+                found = of_another_realm(listing.offer, realm)
+            elif endpoint in listing.offer.endpoints:
                 found = unfit(listing) or price(listing)
             else:
                 others = others or Translated(call, lambda chat: self._pricer(chat, standing))

@@ -191,5 +191,10 @@ def _ceiling(price: MsatPrice, most_input: int, output: int) -> Msat:
     return Msat(-(-(most_input * dearest_input + output * price.output) // TOKENS_PER_RATE) + price.request)
 
 
+def of_another_realm(offer: Offer, realm: str) -> Excluded:
+    """Why an offer is not for an agent whose money is of `realm`."""
+    return _out(offer, f"is paid with money of {offer.prepaid}, and the agent's is of {realm}")
+
+
 def _out(offer: Offer, reason: str, field: str | None = None) -> Excluded:
     return Excluded(provider=offer.provider, model=offer.model, reason=reason, field=field)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -129,10 +130,14 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provider knows of a call after its end: usage, and its own cost in msat; None where it knows nothing."""
+    """What a provider knows of a call after its end: usage, and its own cost in msat; None where it knows nothing.
+
+    `told` is what else it said of the cost, as JSON values: the caller does not see it, and the receipt keeps it.
+    """
 
     usage: Usage | None = None
     cost_msat: Msat | None = None
+    told: Mapping[str, Any] = {}
 
 
 class Outcome(enum.StrEnum):
@@ -149,6 +154,7 @@ class Outcome(enum.StrEnum):
     CUT = "cut"
     OUTRUN = "outrun"
     ABANDONED = "abandoned"
+    UNFUNDED = "unfunded"
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ ArbstrError
 ├── NotDelivered           a webhook did not take an event
 ├── ProviderError          what a provider's `open` or its events raise
 │   ├── ConnectFailed      no connection, or none that lasted until the status line
+│   ├── NotFunded          there is too little money of ours at the node: the call was not sent
 │   ├── ReplyTimedOut      nothing came for too long
 │   └── ReplyCut           the reply ended before its end
 └── CallRefused            what a caller is told; `web` maps each to a status
@@ -81,6 +82,10 @@ class ProviderError(ArbstrError):
 
 class ConnectFailed(ProviderError):
     """No reply: the connection was refused, or it broke before the status line."""
+
+
+class NotFunded(ProviderError):
+    """Too little money of ours lies at the node of a prepaid provider: nothing was sent, and more is on its way."""
 
 
 class ReplyTimedOut(ProviderError):

@@ -12,6 +12,7 @@ from arbstr_core.types._calls import ChatCall
 from arbstr_core.types._endpoints import Endpoint, Feature
 from arbstr_core.types._fields import FieldRule, LimitField, Passthrough
 from arbstr_core.types._money import FxRate, Msat, MsatPrice, Price
+from arbstr_core.types._rails import Network
 
 
 class Tier(enum.StrEnum):
@@ -78,6 +79,13 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """what it costs to pay this provider, on top of its price: a share in parts per million"""
     as_of_ms: int = 0
     """Unix time of the price, milliseconds; 0 for one written in the configuration"""
+    prepaid: Network | None = None
+    """whose money pays it, of what lies at its node: it is sold to agents of that realm alone. Its provider is a
+    `Prepaid` of that network. None: it is billed later, or free, and sold to anyone"""
+    withheld: str = ""
+    """why it is not for sale now, in a sentence; empty where it is"""
+    reputation: float = 1.0
+    """above 0 and at most 1: how far its node's word has held. Strategies take its cost for cost / reputation"""
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -86,7 +86,7 @@ class OfferDocument(BaseModel):
 
 
 class FailingDocument(BaseModel):
-    """A provider that does not say what it offers, or a source that does not say the rate."""
+    """A provider, or a part of one, that does not say what it offers, or a source that does not say the rate."""
 
     provider: str
     reason: str

@@ -10,14 +10,16 @@ from exchanges import PRICE, Cheapest, bench, good
 from exchanges import Bench as Made
 from selling import market
 
-from arbstr_core.api import Offer, Outbound, Provider, Reply
+from arbstr_core.api import Msat, Network, Offer, Outbound, Provider, Reply
 from arbstr_core.dispatch import Dispatch, DispatchRules
 from arbstr_core.flow import CallFlow
+from arbstr_core.flow._spare import Spare
 from arbstr_core.journal import Journal
+from arbstr_core.metering import Meter
 from arbstr_core.routing import Router
-from arbstr_core.testing import an_offer
-from arbstr_core.types import ConnectFailed, ReplyCut, UpstreamFailed
-from arbstr_core.vault import Limits
+from arbstr_core.testing import a_call, a_quote, an_offer
+from arbstr_core.types import ConnectFailed, Outcome, ReplyCut, UpstreamFailed
+from arbstr_core.vault import Limits, ProviderCost
 
 
 class Named(Provider):
@@ -89,6 +91,17 @@ def test_falling_back_ends_with_the_budget(tmp_path, fails, attempts_msat, asked
 
     asyncio.run(story())
     assert [each.asked for each in providers] == asked
+
+
+def test_what_is_prepaid_is_taken_from_its_node():
+    """As far as something is there; and a failed attempt is not guessed at: the node says what it took."""
+    offer = an_offer(provider="p", node="n:1", prepaid=Network.SIM, price=PRICE)
+    spare = Spare(Meter(a_call()))
+    spare.left = 1_000
+    assert spare.goes_on(a_quote(offer), Outcome.CUT)
+    assert spare.left < 1_000
+    [cost] = spare.with_served(a_quote(offer), Msat(7))
+    assert cost == ProviderCost(provider="p", node="p/n:1", cost_msat=7, served=True)
 
 
 def test_what_failed_before_somebody_served_is_booked_apart(tmp_path):

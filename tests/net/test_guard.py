@@ -19,6 +19,7 @@ from arbstr_core.types import AddressRefused, ConnectFailed, Secret
 TABLE = {
     "url": "http://10.0.0.7:11434/v1",
     "instances": {"a": {"url": "https://API.example.com/v1"}, "b": {"list": ["http://lan.example/x", "no url", 7]}},
+    "relays": ["wss://relay.example", "ws://127.0.0.1:7000/path"],
     "broken": "http://[",
 }
 
@@ -87,6 +88,8 @@ def test_the_origins_of_a_table() -> None:
         ("http", "10.0.0.7", 11434),
         ("https", "api.example.com", 443),
         ("http", "lan.example", 80),
+        ("https", "relay.example", 443),
+        ("http", "127.0.0.1", 7000),
     }
 
 

@@ -12,6 +12,12 @@ _FAILURE_MS = 10_000
 """What an attempt that fails costs in time, about: the failure itself, and beginning again elsewhere."""
 
 
+def _worth(quote: Quote) -> float:
+    """What the call is to be taken to cost, in msat: more than it says of a node whose word did not hold."""
+    reputation = quote.offer.reputation
+    return quote.cost_msat if reputation == 1.0 else quote.cost_msat / reputation
+
+
 class Cheapest(Strategy):
     """Orders by what the call is expected to cost, then success rate, time to first token, and name."""
 
@@ -21,7 +27,7 @@ class Cheapest(Strategy):
         """(cost in msat, -success, first byte in ms, provider, node, model)."""
         offer = quote.offer
         record = standing.of(offer)
-        return (quote.cost_msat, -record.success, record.first_byte_ms, offer.provider, offer.node, offer.model)
+        return (_worth(quote), -record.success, record.first_byte_ms, offer.provider, offer.node, offer.model)
 
 
 class Fastest(Strategy):
@@ -34,7 +40,7 @@ class Fastest(Strategy):
         """(who waits in line, milliseconds, cost in msat, provider, node, model)."""
         record = standing.of(quote.offer)
         milliseconds = record.first_byte_ms + (1.0 - record.success) * _FAILURE_MS
-        return (standing.queue(quote.offer), milliseconds, quote.cost_msat, *quote.offer.key)
+        return (standing.queue(quote.offer), milliseconds, _worth(quote), *quote.offer.key)
 
 
 class Balanced(Strategy):
@@ -51,7 +57,7 @@ class Balanced(Strategy):
         record = standing.of(quote.offer)
         waiting = record.first_byte_ms * (1 + standing.queue(quote.offer)) / 1000 * self._second
         failing = (1.0 - record.success) * self._failure
-        return (quote.cost_msat + waiting + failing, quote.cost_msat, *quote.offer.key)
+        return (_worth(quote) + waiting + failing, quote.cost_msat, *quote.offer.key)
 
 
 class Pinned(Strategy):
@@ -70,4 +76,4 @@ class Pinned(Strategy):
         if place is None:
             place = self._places.get(provider.partition(".")[0], self._last)
         asked = standing.habits.served_ms.get(quote.offer.key, 0)
-        return (place, -asked, quote.cost_msat, *quote.offer.key)
+        return (place, -asked, _worth(quote), *quote.offer.key)

@@ -188,3 +188,11 @@ def test_what_makes_no_sense_is_refused(table: dict[str, Any], said: str):
     with pytest.raises(ArbstrError) as refused:
         configure(arbstr_policy_price, table)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("strategy", [Cheapest(), Fastest(), Balanced(Balance()), Pinned(())])
+def test_a_broken_word_makes_dearer(strategy: Strategy) -> None:
+    """Twice what it says, of a node whose word held by half."""
+    liar = a_quote(an_offer(provider="liar", reputation=0.5), cost_msat=600)
+    assert order([liar, a_quote(an_offer(provider="honest"), cost_msat=1_000)], strategy=strategy) == ["honest", "liar"]
+    assert order([liar, a_quote(an_offer(provider="dear"), cost_msat=1_300)], strategy=strategy) == ["liar", "dear"]
