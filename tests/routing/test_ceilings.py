@@ -197,6 +197,7 @@ def test_a_field_that_may_cost_is_refused_by_name(field: str, value: Any) -> Non
     assert out(listed(FREE, fields={rule: REFUSE}), call) is not None, "but for what it says it does not take"
 
 
+OF_OTHER_KINDS = {"model", "messages", "stream", "stream_options", "n", "tools", "functions"}
 HARMLESS: list[tuple[str, Any]] = [
     *((name, None) for name in ("best_of", "audio", "plugins", "web_search_options", "foo", "n_predict")),
     ("best_of", 1),
@@ -205,7 +206,7 @@ HARMLESS: list[tuple[str, Any]] = [
     ("modalities", ["text"]),
     ("plugins", []),
     ("background", False),
-    *((name, 1) for name in PLAIN - {"model", "messages", "stream", "stream_options", "n", "tools", "functions"}),
+    *((name, 1) for name in sorted(PLAIN - OF_OTHER_KINDS)),
 ]
 
 
