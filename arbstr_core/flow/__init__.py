@@ -5,6 +5,7 @@ from arbstr_core.flow._exchange import Exchange
 from arbstr_core.flow._heartbeat import Heartbeat
 from arbstr_core.flow._keys import Keys
 from arbstr_core.flow._lease import Lease
+from arbstr_core.flow._office import Office
 from arbstr_core.flow._records import Asked, Records
 from arbstr_core.flow._retries import Answer, keep_forgetting
 from arbstr_core.flow._rooms import CallRooms
@@ -37,6 +38,7 @@ __all__ = [
     "Keys",
     "Lease",
     "Notifier",
+    "Office",
     "OperatorsFlow",
     "Records",
     "Report",

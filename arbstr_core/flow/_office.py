@@ -1,0 +1,43 @@
+"""The treasury's job, as this process has it: one process at a time moves money over rails.
+
+What follows deposits, sends payments and compares rails with the ledger shares one office, and asks it for the turn
+before each step. The lease is renewed at half of its time. A process that was asleep has lost its turn by then, and what
+it still wants to write is refused.
+"""
+
+from __future__ import annotations
+
+from arbstr_core.api import Clock
+from arbstr_core.vault import Job, Treasury, Turn, Vault
+
+_SECONDS = 30.0
+
+
+class Office:
+    """See the module."""
+
+    def __init__(self, vault: Vault, treasury: Treasury, clock: Clock, *, seconds: float = _SECONDS) -> None:
+        self._vault = vault
+        self._treasury = treasury
+        self._clock = clock
+        self._seconds = seconds
+        self._turn: Turn | None = None
+        self._until = 0.0
+
+    async def turn(self) -> Turn | None:
+        """The turn to name with what is written now; None while another process has the job."""
+        now = self._clock.monotonic()
+        if self._turn is None or now >= self._until:
+            fence = await self._vault.take_job(Job.TREASURY, seconds=self._seconds)
+            self._turn = None if fence is None else self._treasury.turn(fence)
+            self._until = now + self._seconds / 2
+        return self._turn
+
+    def lost(self) -> None:
+        """The vault said that the turn is over: ask for another."""
+        self._turn = None
+
+    async def leave(self) -> None:
+        """This process moves no more money: another need not wait for the lease."""
+        self._turn = None
+        await self._vault.lose_job(Job.TREASURY)
