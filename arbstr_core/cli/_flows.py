@@ -19,17 +19,18 @@ from arbstr_core.flow import (
     HouseFlow,
     Keys,
     OperatorsFlow,
+    OverviewFlow,
     Records,
     StatsFlow,
     SyslogAnchor,
     UrlAnchor,
     WalletFlow,
 )
-from arbstr_core.journal import RequestLog
+from arbstr_core.journal import RequestLog, Series
 from arbstr_core.rails import Rails
 from arbstr_core.storage import Database, Signer
 from arbstr_core.types import ConfigError, Problem
-from arbstr_core.vault import History, Vault
+from arbstr_core.vault import History, Treasury, Vault
 from arbstr_core.web import ControlFlows
 
 _SHORTEST = 32
@@ -51,17 +52,19 @@ def control_flows(
     serving: bool,
 ) -> ControlFlows:
     """All of them. `money`, `signer` and `accounts` are None where the vault is switched off."""
-    history = keys = records = None
+    history = keys = records = treasury = None
     if money is not None and accounts is not None:
         history = History(database)
         keys = Keys(money, accounts, rails, defaults=default_limits(settings), ids=ids)
         records = Records(history)
+        treasury = Treasury(database, boot_id=money.boot_id)
     return ControlFlows(
         admin=AdminFlow(money, keys, records, rails),
         house=HouseFlow(calls, rails, commands, serving=serving),
         wallet=WalletFlow(calls, clock, history=history, keys=keys, records=records),
         audit=None if money is None or signer is None else audit_flow(settings, money, signer, clock),
         operators=operators,
+        overview=OverviewFlow(calls, Series(database), treasury, rails, clock),
         stats=StatsFlow(calls, RequestLog(database), history, clock),
         billing=BillingFlow(money, history, accounts, clock, reservation_seconds=settings.vault.reservation_seconds),
     )

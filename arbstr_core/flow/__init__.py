@@ -18,6 +18,7 @@ from arbstr_core.flow.call import CallFlow
 from arbstr_core.flow.house import HouseFlow
 from arbstr_core.flow.notify import Notifier, Turn
 from arbstr_core.flow.operators import OperatorsFlow
+from arbstr_core.flow.overview import OverviewFlow
 from arbstr_core.flow.stats import StatsFlow, Window
 from arbstr_core.flow.wallet import WalletFlow
 
@@ -40,6 +41,7 @@ __all__ = [
     "Notifier",
     "Office",
     "OperatorsFlow",
+    "OverviewFlow",
     "Records",
     "Report",
     "StatsFlow",

@@ -9,6 +9,7 @@ from typing import Any
 
 from arbstr_core.dispatch import OpenReply
 from arbstr_core.flow._closing import Closing
+from arbstr_core.flow._glance import Glance, glance
 from arbstr_core.flow._headers import reply_headers
 from arbstr_core.flow._receipt import Ending, billed, blamed, hold_request, summary, write_receipt
 from arbstr_core.flow._refusal import lease_lost, refusal, vault_unavailable, withheld
@@ -260,6 +261,10 @@ class Exchange:
         """Seconds since it began; `now` is monotonic."""
         return now - self._began
 
+    def seen(self) -> Glance:
+        """How it stands."""
+        return glance(self._hold, self._granted, self._opened, len(self._attempts), ending=self._ended is not None)
+
     def _must_stop(self) -> bool:
         """Nothing more may be passed on; or nobody is there any more, and what is yet to come would cost nothing."""
         opened, again = self._opened, self._again
@@ -377,9 +382,8 @@ class Exchange:
     def _summary(self) -> CallSummary:
         status, outcome = self._answer or (200 if self._opened else 0, self._ending.value)
         now, first = self._rooms.clock.monotonic() - self._began, self._first_byte_at - self._began
-        times = {"total_ms": int(now * 1000), "first_byte_ms": max(int(first * 1000), 0)}
-        facts = {"status": status, "outcome": outcome, "whole": self._whole, **times}
-        return summary(self._opened, self._meter, self._bill, **facts)
+        facts = {"whole": self._whole, "total_ms": int(now * 1000), "first_byte_ms": max(int(first * 1000), 0)}
+        return summary(self._opened, self._meter, self._bill, status=status, outcome=outcome, **facts)
 
     def _receipt(self, quote: Quote | None, usage: Usage) -> bytes:
         now = self._rooms.clock.monotonic()

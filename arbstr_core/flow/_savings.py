@@ -100,6 +100,8 @@ class Tally:
         self._all = _Sum()
         self._models: dict[str, _Sum] = {}
         self._days: dict[str, _Sum] = {}
+        self._agents: dict[str, _Sum] = {}
+        self._providers: dict[str, _Sum] = {}
         self._alone = 0
         self._left_out = 0
 
@@ -119,21 +121,29 @@ class Tally:
             self._left_out += 1
             return
         day = f"{datetime.fromtimestamp(row.created_ms / 1000, UTC):%Y-%m-%d}"
-        for total in (self._all, _of(self._models, said.model or row.model), _of(self._days, day)):
+        groups = (_of(self._models, said.model or row.model), _of(self._days, day))
+        for total in (self._all, *groups, _of(self._agents, row.agent), _of(self._providers, said.provider)):
             total.add(row.charged_msat, found)
 
     def document(self) -> Json:
         """All of it. `alone` are calls that nobody else would have served, `left_out` those that the baseline has no
         price for."""
-        models = sorted(self._models.items(), key=lambda each: each[1].charged - each[1].baseline)
         return {
             "baseline": self._name,
             **self._all.document(),
             "alone": self._alone,
             "left_out": self._left_out,
-            "models": [{"model": name, **total.document()} for name, total in models],
+            "models": _most_saved("model", self._models),
+            "agents": _most_saved("agent", self._agents),
+            "providers": _most_saved("provider", self._providers),
             "days": [{"day": day, **total.document()} for day, total in sorted(self._days.items())],
         }
+
+
+def _most_saved(what: str, totals: dict[str, _Sum]) -> list[Json]:
+    """Each of them, those first by which most was saved."""
+    found = sorted(totals.items(), key=lambda each: each[1].charged - each[1].baseline)
+    return [{what: name, **total.document()} for name, total in found]
 
 
 def _of(totals: dict[str, _Sum], name: str) -> _Sum:

@@ -111,6 +111,11 @@ class CallFlow:
             seen=tuple((name, used) for name, used in old if used is not None),
         )
 
+    def open_calls(self) -> list[tuple[Exchange, Caller, float]]:
+        """The calls that this process serves now, who asks, and for how many seconds they have been open."""
+        now = self._rooms.clock.monotonic()
+        return [(each, caller, each.age(now)) for each, caller in self._open.items()]
+
     @property
     def stopping(self) -> bool:
         """True once no new calls are taken."""

@@ -71,11 +71,10 @@ class RequestLog:
         """The sums of what is wanted by `model` or `tier`, or all together under an empty name."""
         row = REQUESTS.c
         group: sa.ColumnElement[str] = sa.literal("") if by is None else row[by]
-        good = sa.case((row.outcome.in_(_GOOD), 1), else_=0)
         sums = [sa.func.count(), *(sa.func.coalesce(sa.func.sum(each), 0) for each in (
-            good, row.streamed, row.charged_msat, row.input_tokens, row.output_tokens, _latency()
+            good(), row.streamed, row.charged_msat, row.input_tokens, row.output_tokens, latency()
         ))]  # fmt: skip
-        query = sa.select(group.label("name"), *sums).where(*_where(wanted)).group_by(sa.text("name"))
+        query = sa.select(group.label("name"), *sums).where(*where(wanted)).group_by(sa.text("name"))
         return await self._database.read(
             lambda connection: {name: Totals(*map(int, found)) for name, *found in connection.execute(query)}
         )
@@ -85,14 +84,14 @@ class RequestLog:
     ) -> Sequence[RequestRow]:
         """`most` calls after the first `skip`, sorted by `timestamp`, `cost_sats` or `latency_ms`."""
         row = REQUESTS.c
-        key: Any = {"timestamp": row.id, "cost_sats": row.charged_msat, "latency_ms": _latency()}[sort]
+        key: Any = {"timestamp": row.id, "cost_sats": row.charged_msat, "latency_ms": latency()}[sort]
         order = [key.desc(), row.id.desc()] if newest_first else [key.asc(), row.id.asc()]
         query = (
             sa.select(
                 *(row.id, row.at_ms, row.model, row.provider, row.status, row.outcome, row.streamed),
-                *(row.charged_msat, row.input_tokens, row.output_tokens, _latency(), row.total_ms),
+                *(row.charged_msat, row.input_tokens, row.output_tokens, latency(), row.total_ms),
             )
-            .where(*_where(wanted))
+            .where(*where(wanted))
             .order_by(*order)
             .offset(skip)
             .limit(most)
@@ -105,13 +104,19 @@ def _row(id: str, at_ms: int, model: str, provider: str, *more: Any) -> RequestR
     return RequestRow(id, at_ms, model, provider, status, outcome, bool(streamed), outcome in _GOOD, *counts)
 
 
-def _latency() -> Any:
+def good() -> Any:
+    """1 for a call that got its whole answer."""
+    return sa.case((REQUESTS.c.outcome.in_(_GOOD), 1), else_=0)
+
+
+def latency() -> Any:
     """The time to the first byte; of a call that never had one, all of its time."""
     row = REQUESTS.c
     return sa.case((row.first_byte_ms > 0, row.first_byte_ms), else_=row.total_ms)
 
 
-def _where(wanted: RequestFilter) -> list[sa.ColumnElement[bool]]:
+def where(wanted: RequestFilter) -> list[sa.ColumnElement[bool]]:
+    """What a row must be to be one of those that are wanted."""
     row = REQUESTS.c
     found = [row.id >= _from(wanted.since_ms), row.id < _from(wanted.until_ms)]
     if wanted.agents is not None:

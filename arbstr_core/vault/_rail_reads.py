@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -213,10 +214,13 @@ def solvency(connection: sa.Connection) -> list[SolvencyRecord]:
 def owed(connection: sa.Connection) -> dict[str, Owed]:
     """What the ledger says of each realm, out of the counters of its accounts."""
     account = t.ACCOUNT.c
-    query = sa.select(account.realm, account.kind, account.name, account.posted_msat).where(account.constrained == 1)
+    columns = (account.realm, account.kind, account.name, account.posted_msat, account.held_msat)
+    query = sa.select(*columns).where(account.constrained == 1)
+    held: Counter[str] = Counter()
     sums: dict[str, dict[str, int]] = {}
     assets: dict[str, dict[str, int]] = {}
-    for realm, kind, name, posted in connection.execute(query):
+    for realm, kind, name, posted, holds in connection.execute(query):
+        held[realm] += holds
         of_realm = sums.setdefault(realm, dict.fromkeys(_OWED.values(), 0))
         if kind == "asset":
             assets.setdefault(realm, {})[name.removeprefix(_ASSET)] = posted
@@ -226,6 +230,7 @@ def owed(connection: sa.Connection) -> dict[str, Owed]:
         realm: Owed(
             realm=realm,
             assets=assets.get(realm, {}),
+            held_msat=held[realm],
             **{f"{name}_msat": msat for name, msat in found.items()},
         )
         for realm, found in sums.items()

@@ -276,6 +276,8 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     suspense_msat: int
     equity_msat: int
     assets: dict[str, int]
+    held_msat: int = 0
+    """of what is owed, what calls and payouts hold now"""
 
     @property
     def liabilities_msat(self) -> int:

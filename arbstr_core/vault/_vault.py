@@ -109,6 +109,11 @@ class Vault:
         return self._db.dialect is Dialect.POSTGRESQL
 
     @property
+    def boot_id(self) -> str:
+        """What names this process in the ledger."""
+        return self._boot_id
+
+    @property
     def lease_seconds(self) -> float:
         """How long this process lives for others after a heartbeat; once again as long, and its holds are ended."""
         return self._lease_ms / 1000

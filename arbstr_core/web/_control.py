@@ -18,11 +18,21 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from arbstr_core.accounts import Internal, Operators
-from arbstr_core.flow import AdminFlow, AuditFlow, BillingFlow, HouseFlow, OperatorsFlow, StatsFlow, WalletFlow
+from arbstr_core.flow import (
+    AdminFlow,
+    AuditFlow,
+    BillingFlow,
+    HouseFlow,
+    OperatorsFlow,
+    OverviewFlow,
+    StatsFlow,
+    WalletFlow,
+)
 from arbstr_core.types import CallRefused, InsufficientFunds, StorageError, VaultUnavailable
 from arbstr_core.web._admin_agents import agent_routes, approval_routes, limit_routes
 from arbstr_core.web._admin_house import PlanCall, market_routes, plugin_routes
 from arbstr_core.web._admin_operators import Who, login_routes, operator_routes
+from arbstr_core.web._admin_overview import overview_routes
 from arbstr_core.web._admin_proof import proof_routes
 from arbstr_core.web._admin_records import record_routes
 from arbstr_core.web._documents import ReadyDocument
@@ -50,6 +60,7 @@ class ControlFlows:
     billing: BillingFlow
     stats: StatsFlow
     operators: OperatorsFlow
+    overview: OverviewFlow
     audit: AuditFlow | None
     """None where the vault is switched off"""
 
@@ -109,6 +120,7 @@ def _operators(
     limit_routes(router, flows.admin)
     approval_routes(router, flows.admin)
     record_routes(router, flows.admin)
+    overview_routes(router, flows.overview)
     proof_routes(router, flows.admin, flows.audit)
     market_routes(router, flows.house, flows.admin, plan_call)
     plugin_routes(router, flows.house, plugins, notices)

@@ -161,6 +161,18 @@ class SavedModelDocument(SavedDocument):
     model: str
 
 
+class SavedAgentDocument(SavedDocument):
+    """Of one agent's calls, or a child key's."""
+
+    agent: str
+
+
+class SavedProviderDocument(SavedDocument):
+    """Of the calls that one provider served."""
+
+    provider: str
+
+
 class SavedDayDocument(SavedDocument):
     """Of one day, UTC."""
 
@@ -174,6 +186,8 @@ class SavingsDocument(SavedDocument):
     alone: int = Field(description="calls that nobody else would have served")
     left_out: int = Field(description="calls that the baseline has no price for")
     models: list[SavedModelDocument]
+    agents: list[SavedAgentDocument]
+    providers: list[SavedProviderDocument]
     days: list[SavedDayDocument]
 
 
