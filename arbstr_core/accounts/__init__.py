@@ -2,11 +2,12 @@
 
 from arbstr_core.accounts._agents import Accounts, new_token, token_hash
 from arbstr_core.accounts._internal import Internal
-from arbstr_core.accounts._operator import NewSession, Operators, SessionKeys, new_operator_token
+from arbstr_core.accounts._operator import KnownOperators, NewSession, Operators, SessionKeys, new_operator_token
 
 __all__ = [
     "Accounts",
     "Internal",
+    "KnownOperators",
     "NewSession",
     "Operators",
     "SessionKeys",

@@ -61,11 +61,14 @@ def new_operator_token() -> str:
 class Operators:
     """Knows who may operate. `token` is the file's: it is good without a database, and makes the first of the others.
 
+    Who has the token `metrics` reads those alone.
+
     An actor, as the audit names it, is `operator` or `operator:NAME`; no agent is ever called that.
     """
 
-    def __init__(self, token: Secret, known: KnownOperators, clock: Clock) -> None:
+    def __init__(self, token: Secret, known: KnownOperators, clock: Clock, *, metrics: Secret | None = None) -> None:
         self._token = token
+        self._metrics = metrics
         self._known = known
         self._clock = clock
 
@@ -73,6 +76,16 @@ class Operators:
         """Who has the token of this header; None where nobody has."""
         scheme, _, token = authorization.partition(" ")
         return await self._by_token(token.strip()) if scheme.lower() == "bearer" else None
+
+    def reads_metrics(self, authorization: str) -> bool:
+        """Whether this header has the token that opens the metrics, and nothing else."""
+        scheme, _, token = authorization.partition(" ")
+        known = self._metrics
+        return (
+            known is not None
+            and scheme.lower() == "bearer"
+            and hmac.compare_digest(token.strip().encode(), known.reveal().encode())
+        )
 
     async def require(self, authorization: str, session: SessionKeys | None) -> str:
         """Who asks. Raises Unauthorized."""

@@ -10,7 +10,7 @@ import msgspec
 
 from arbstr_core import config, plugins
 from arbstr_core.cli._data import database_password
-from arbstr_core.cli._flows import internal_token
+from arbstr_core.cli._flows import door_token
 from arbstr_core.cli._house import make_everything
 from arbstr_core.cli._operators import webhook, webhook_secret
 from arbstr_core.config import Settings, StorageSettings
@@ -43,12 +43,17 @@ def examine_config(path: Path) -> Verdict:
 def _secrets(settings: Settings) -> list[Problem]:
     """What `serve` looks for and does not find, beside what plugins say of theirs."""
     found: list[Problem] = []
-    for look in (database_password, internal_token, _webhook):
+    for look in (database_password, _door_tokens, _webhook):
         try:
             look(settings)
         except ConfigError as bad:
             found += bad.problems
     return found
+
+
+def _door_tokens(settings: Settings) -> None:
+    for name in ("internal_token", "metrics_token"):
+        door_token(settings, name)
 
 
 def _webhook(settings: Settings) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
-from arbstr_core.accounts import Accounts, Internal
+from arbstr_core.accounts import Accounts
 from arbstr_core.api import Clock, Command
 from arbstr_core.cli._operators import default_limits
 from arbstr_core.config import Settings, resolve_secret
@@ -18,6 +19,7 @@ from arbstr_core.flow import (
     FileAnchor,
     HouseFlow,
     Keys,
+    MetricsFlow,
     OperatorsFlow,
     OverviewFlow,
     Records,
@@ -26,10 +28,10 @@ from arbstr_core.flow import (
     UrlAnchor,
     WalletFlow,
 )
-from arbstr_core.journal import RequestLog, Series
+from arbstr_core.journal import Counts, Journal, RequestLog, Series
 from arbstr_core.rails import Rails
 from arbstr_core.storage import Database, Signer
-from arbstr_core.types import ConfigError, Problem
+from arbstr_core.types import ConfigError, Problem, Secret, SecretRef
 from arbstr_core.vault import History, Treasury, Vault
 from arbstr_core.web import ControlFlows
 
@@ -48,6 +50,8 @@ def control_flows(
     rails: Rails,
     operators: OperatorsFlow,
     commands: Mapping[str, Sequence[Command]],
+    journal: Journal,
+    counts: Counts,
     *,
     serving: bool,
 ) -> ControlFlows:
@@ -65,6 +69,7 @@ def control_flows(
         audit=None if money is None or signer is None else audit_flow(settings, money, signer, clock),
         operators=operators,
         overview=OverviewFlow(calls, Series(database), treasury, rails, clock),
+        metrics=MetricsFlow(calls, counts, journal, database, history, rails, clock, version=version("arbstr-core")),
         stats=StatsFlow(calls, RequestLog(database), history, clock),
         billing=BillingFlow(money, history, accounts, clock, reservation_seconds=settings.vault.reservation_seconds),
     )
@@ -91,15 +96,16 @@ def _anchor(name: str, settings: Settings) -> Anchor:
     return UrlAnchor(name)
 
 
-def internal_token(settings: Settings) -> Internal:
-    """Who may bill. Raises ConfigError where a token is named that is not there, or too short to be one."""
-    ref = settings.server.internal_token
+def door_token(settings: Settings, name: str) -> Secret | None:
+    """The token that `[server]` refers to by `name`; None where it names none. Raises ConfigError where there is
+    nothing, or something too short to be one."""
+    ref: SecretRef | None = getattr(settings.server, name)
     if ref is None:
-        return Internal(None)
+        return None
     found = resolve_secret(ref, settings.base)
     if found is None:
-        raise ConfigError([Problem(f"[server] internal_token: {ref.ref} is empty or not there; set it")])
+        raise ConfigError([Problem(f"[server] {name}: {ref.ref} is empty or not there; set it")])
     if len(found.reveal()) < _SHORTEST:
         what = f"{ref.ref} is shorter than {_SHORTEST} characters; make one that is as hard to guess as a key"
-        raise ConfigError([Problem(f"[server] internal_token: {what}")])
-    return Internal(found)
+        raise ConfigError([Problem(f"[server] {name}: {what}")])
+    return found

@@ -14,17 +14,17 @@ from typing import Any
 import msgspec
 
 from arbstr_core import config, plugins, storage
-from arbstr_core.accounts import Accounts, Internal, Operators
+from arbstr_core.accounts import Accounts, Internal, KnownOperators, Operators
 from arbstr_core.api import Clock, Command, Provider, Site, Tools, WalletRail
 from arbstr_core.cli._data import open_database, operator_token
-from arbstr_core.cli._flows import control_flows, internal_token
+from arbstr_core.cli._flows import control_flows, door_token
 from arbstr_core.cli._market import market_of, rates_of, router_of
 from arbstr_core.cli._notices import Notices, heard
 from arbstr_core.cli._operators import known_operators, notifier, webhook
 from arbstr_core.config import Settings
 from arbstr_core.dispatch import BreakerRules, Dispatch, DispatchRules
 from arbstr_core.flow import Approvals, CallFlow, CallRooms, Heartbeat, Lease, Notifier, OperatorsFlow, audit_signer
-from arbstr_core.journal import Experience, Journal
+from arbstr_core.journal import Counts, Experience, Journal
 from arbstr_core.market import Market, Rates
 from arbstr_core.net import Guard, UpstreamPools, control_client, origins_in
 from arbstr_core.plugins import Lives, LoopClock, PluginTools, Supervisor
@@ -118,13 +118,14 @@ async def make_everything(
     async with AsyncExitStack() as stack:
         database = open_database(settings, clock)
         stack.push_async_callback(database.close)
-        log = Journal(database, clock)
+        counts = Counts()
+        log = Journal(database, clock, [counts.note])
         stack.push_async_callback(log.flush)
         toolbox = await _toolbox(settings, database, clock, stack)
         with heard() as notices:
             made = {hook: loaded.call_each(hook, toolbox.tools) for hook in _HOOKS}
         money = await _money(settings, database)
-        house = _put_together(settings, clock, database, money, log, made, toolbox, notices, serving=serving)
+        house = _put_together(settings, clock, database, money, log, counts, made, toolbox, notices, serving=serving)
         if house.vault is not None and (told := webhook(settings.webhooks)) is not None:
             stack.push_async_callback(told.aclose)
             house = replace(house, notifier=notifier(settings, told, house.vault, clock))
@@ -137,6 +138,7 @@ def _put_together(
     database: Database,
     money: _Money,
     log: Journal,
+    counts: Counts,
     made: Made,
     toolbox: _Toolbox,
     notices: Notices,
@@ -163,6 +165,8 @@ def _put_together(
         Rails(rails),
         OperatorsFlow(known),
         commands,
+        log,
+        counts,
         serving=serving,
     )
     return House(
@@ -171,9 +175,9 @@ def _put_together(
         ids=ids,
         calls=calls,
         flows=flows,
-        operators=Operators(operator_token(settings), known, clock),
+        operators=_operators(settings, known, clock, serving=serving),
         # Nobody bills where nothing is served: a command does without what only `serve` is given.
-        internal=internal_token(settings) if serving else Internal(None),
+        internal=Internal(door_token(settings, "internal_token") if serving else None),
         market=rooms.market,
         dispatch=rooms.dispatch,
         journal=log,
@@ -187,6 +191,12 @@ def _put_together(
         plugin_rows=partial(plugin_rows, settings),
         sites=_objects(made["arbstr_sites"]),
     )
+
+
+def _operators(settings: Settings, known: KnownOperators, clock: Clock, *, serving: bool) -> Operators:
+    # A command does without what only `serve` is given.
+    metrics = door_token(settings, "metrics_token") if serving else None
+    return Operators(operator_token(settings), known, clock, metrics=metrics)
 
 
 _BEATS_A_LEASE = 3

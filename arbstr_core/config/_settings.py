@@ -68,6 +68,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """how long an operator's browser stays logged in without use"""
     internal_token: SecretRef | None = None
     """by which another router may reserve and settle; None: none may"""
+    metrics_token: SecretRef | None = None
+    """by which metrics may be read, and nothing else; None: operators alone read them"""
 
 
 class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):

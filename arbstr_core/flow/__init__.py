@@ -16,6 +16,7 @@ from arbstr_core.flow.audit import Anchor, AuditFlow, audit_signer
 from arbstr_core.flow.billing import BillingFlow, Report
 from arbstr_core.flow.call import CallFlow
 from arbstr_core.flow.house import HouseFlow
+from arbstr_core.flow.metrics import MetricsFlow
 from arbstr_core.flow.notify import Notifier, Turn
 from arbstr_core.flow.operators import OperatorsFlow
 from arbstr_core.flow.overview import OverviewFlow
@@ -38,6 +39,7 @@ __all__ = [
     "HouseFlow",
     "Keys",
     "Lease",
+    "MetricsFlow",
     "Notifier",
     "Office",
     "OperatorsFlow",

@@ -46,7 +46,7 @@ class Exchange:
     """Made before the hold is asked for, and closed whatever happens: `close` is idempotent and cannot be lost."""
 
     __slots__ = (
-        *("_again", "_answer", "_attempts", "_began", "_bill", "_caller", "_closed", "_digest", "_ended"),
+        *("_again", "_answer", "_asked_at", "_attempts", "_began", "_bill", "_caller", "_closed", "_digest", "_ended"),
         *("_ending", "_first_byte_at", "_granted", "_hold", "_leash", "_left", "_limited", "_meter", "_opened"),
         *("_plan", "_rooms", "_spare", "_term", "_voice", "_waiters", "_whole", "call"),
     )
@@ -80,7 +80,7 @@ class Exchange:
         self._again = Again(retries, call, caller) if retries is not None and may_come_again(call) else None
         self._term = rooms.lease.term if rooms.lease is not None else 0
         self._bill: Bill | None = None
-        self._first_byte_at = 0.0
+        self._asked_at = self._first_byte_at = 0.0
         self._answer: tuple[int, str] | None = None
         self._began = rooms.clock.monotonic()
 
@@ -97,6 +97,7 @@ class Exchange:
         if isinstance(candidates, Answer):
             self._answer = (200, "replayed")
             return candidates
+        self._asked_at = rooms.clock.monotonic()
         try:
             self._opened = await rooms.dispatch.open(call, candidates, self._attempts, self._spare)
         except CallRefused:
@@ -169,9 +170,8 @@ class Exchange:
         waited = int((self._first_byte_at - self._began) * 1000) - self._attempts[-1].ms
         first = self._again.first if self._again is not None else ""
         known = (opened.quote, plan, self._granted, self._bill)
-        return reply_headers(
-            *known, attempts=len(self._attempts), overhead_ms=waited, limited=self._limited, first=first
-        )
+        tried, limited = len(self._attempts), self._limited
+        return reply_headers(*known, attempts=tried, overhead_ms=waited, limited=limited, first=first)
 
     async def refused(self, status: int, outcome: str) -> None:
         """The caller is refused after all: note it for the request log, and free its money before it tries again."""
@@ -381,9 +381,9 @@ class Exchange:
 
     def _summary(self) -> CallSummary:
         status, outcome = self._answer or (200 if self._opened else 0, self._ending.value)
-        now, first = self._rooms.clock.monotonic() - self._began, self._first_byte_at - self._began
-        facts = {"whole": self._whole, "total_ms": int(now * 1000), "first_byte_ms": max(int(first * 1000), 0)}
-        return summary(self._opened, self._meter, self._bill, status=status, outcome=outcome, **facts)
+        times = (self._began, self._asked_at, self._first_byte_at, self._rooms.clock.monotonic())
+        facts = {"status": status, "outcome": outcome, "whole": self._whole, "attempts": self._attempts}
+        return summary(self._opened, self._meter, self._bill, times, **facts)
 
     def _receipt(self, quote: Quote | None, usage: Usage) -> bytes:
         now = self._rooms.clock.monotonic()

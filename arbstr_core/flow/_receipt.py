@@ -162,14 +162,24 @@ def facts_of(opened: OpenReply, call_id: str) -> CallFacts:
         return CallFacts()
 
 
-def summary(opened: OpenReply | None, meter: Meter, bill: Bill | None, **facts: Any) -> CallSummary:
+Times = tuple[float, float, float, float]
+"""When a call began, its first provider was asked, its first byte came, and when it ended; 0 for what did not happen"""
+
+
+def summary(opened: OpenReply | None, meter: Meter, bill: Bill | None, times: Times, **facts: Any) -> CallSummary:
     """What the request log keeps of a call that ended; `facts` are those of CallSummary that need no working out."""
+    began, asked, first, now = times
     offer = None if opened is None else opened.quote.offer
     return CallSummary(
         provider=offer.provider if offer else "",
         tier=offer.tier if offer else "",
+        sold=offer.model if offer else "",
         charged_msat=bill.charge_msat if bill else 0,
+        cost_msat=bill.cost_msat if bill else 0,
         usage=bill.usage if bill else meter.usage(CallFacts()),
+        total_ms=int((now - began) * 1000),
+        first_byte_ms=max(int((first - began) * 1000), 0),
+        overhead_ms=(asked - began) * 1000 if asked else None,
         served=opened.quote if opened is not None and meter.output_seen else None,
         **facts,
     )

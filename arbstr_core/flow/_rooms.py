@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -17,7 +17,7 @@ from arbstr_core.journal import Experience
 from arbstr_core.market import Market
 from arbstr_core.routing import Router
 from arbstr_core.storage import Cipher
-from arbstr_core.types import Caller, ChatCall, ModelNotFound, Plan, Quote, Usage
+from arbstr_core.types import Attempt, Caller, ChatCall, ModelNotFound, Plan, Quote, Usage
 from arbstr_core.vault import Vault, body_digest
 from arbstr_core.wire import suffixed
 
@@ -92,3 +92,9 @@ class CallSummary(msgspec.Struct, frozen=True, kw_only=True):
     """who showed output; None where nobody did"""
     whole: bool = False
     """True where the reply came to its end"""
+    sold: str = ""
+    """the model that answered; empty where none did"""
+    cost_msat: int = 0
+    overhead_ms: float | None = None
+    """until the first provider was asked; None where none was"""
+    attempts: Sequence[Attempt] = ()

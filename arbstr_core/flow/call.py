@@ -166,5 +166,11 @@ class CallFlow:
                 input_tokens=summary.usage.input_tokens,
                 output_tokens=summary.usage.output_tokens,
                 first_byte_ms=summary.first_byte_ms,
+                endpoint=call.endpoint,
+                sold=summary.sold,
+                cached_input_tokens=summary.usage.cached_input_tokens,
+                cost_msat=summary.cost_msat,
+                overhead_ms=summary.overhead_ms,
+                attempts=summary.attempts,
             )
         )

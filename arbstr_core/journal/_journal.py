@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -23,7 +24,7 @@ from arbstr_core.storage import (
     create,
     narrow,
 )
-from arbstr_core.types import ArbstrError
+from arbstr_core.types import ArbstrError, Attempt
 
 _log = logging.getLogger("arbstr.journal")
 
@@ -103,20 +104,36 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int = 0
     first_byte_ms: int = 0
     """0 where none came"""
+    # What follows is for watchers alone.
+    endpoint: str = ""
+    sold: str = ""
+    """the model that was sold; empty where none was"""
+    cached_input_tokens: int = 0
+    cost_msat: int = 0
+    overhead_ms: float | None = None
+    """until the first provider was asked; None where none was"""
+    attempts: Sequence[Attempt] = ()
+
+
+Watcher = Callable[[CallRow], None]
+"""Told of each call, once; must neither wait nor raise"""
 
 
 class Journal:
     """Keeps rows in memory for half a second, then writes them together. `database` is None where nothing is kept."""
 
-    def __init__(self, database: Database | None, clock: Clock) -> None:
+    def __init__(self, database: Database | None, clock: Clock, watchers: Sequence[Watcher] = ()) -> None:
         self._database = database
         self._clock = clock
+        self._watchers = tuple(watchers)
         self._insert = bulk_insert(REQUESTS, _COLUMNS)
         self._rows: list[tuple[object, ...]] = []
         self.dropped = 0
 
     def note(self, row: CallRow) -> None:
         """Remember one call."""
+        for watcher in self._watchers:
+            watcher(row)
         if self._database is None:
             return
         if len(self._rows) >= _MOST_WAITING:

@@ -65,15 +65,15 @@ class Rails:
         """The rails that move money of `realm` and can do all that is needed."""
         return tuple(rail for rail in self._rails if rail.network.value == realm and rail.capabilities >= set(needed))
 
-    async def status(self) -> dict[str, RailStatus]:
-        """Every rail's state, by name."""
-        found = await asyncio.gather(*(status_of(rail) for rail in self._rails))
+    async def status(self, *, seconds: float = _STATUS_SECONDS) -> dict[str, RailStatus]:
+        """Every rail's state, by name; one that takes longer than `seconds` to say is down."""
+        found = await asyncio.gather(*(status_of(rail, seconds) for rail in self._rails))
         return {rail.name: status for rail, status in zip(self._rails, found, strict=True)}
 
 
-async def status_of(rail: WalletRail) -> RailStatus:
+async def status_of(rail: WalletRail, seconds: float = _STATUS_SECONDS) -> RailStatus:
     """A rail's state; one that does not say is down."""
-    said = await answered(rail.status(), seconds=_STATUS_SECONDS)
+    said = await answered(rail.status(), seconds=seconds)
     return RailStatus(state=RailState.DOWN, detail=said.what) if isinstance(said, Raised) else said
 
 

@@ -101,6 +101,11 @@ class Database:
         """Write the address of this process's admin API where commands look for it."""
         self._lock.announce(admin)
 
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for the batch that is at work."""
+        return self._writer.waiting
+
     def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
         """Queue a write; see Writer.submit. Raises Overloaded or VaultUnavailable."""
         return self._writer.submit(operation)

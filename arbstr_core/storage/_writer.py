@@ -64,6 +64,11 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="arbstr-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """How many operations wait for the batch that is at work."""
+        return len(self._waiting)
+
     def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
         """Queue an operation. The future resolves when its transaction is durable, or with why it is not."""
         if self._closed:

@@ -8,6 +8,7 @@ from arbstr_core.vault._checkpoints import Checkpoint, Mark
 from arbstr_core.vault._credits import Place
 from arbstr_core.vault._ending import FailedEnd, PaidEnd
 from arbstr_core.vault._events import transfer_kinds
+from arbstr_core.vault._gauges import Gauges
 from arbstr_core.vault._guarded import unguarded
 from arbstr_core.vault._history import History
 from arbstr_core.vault._jobs import Job, LostTurn
@@ -83,6 +84,7 @@ __all__ = [
     "FailedEnd",
     "Filter",
     "Freeze",
+    "Gauges",
     "Granted",
     "History",
     "HoldRequest",

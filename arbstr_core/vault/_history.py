@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from arbstr_core.storage import Database
 from arbstr_core.vault import _audit, _left, _reads, _walks
 from arbstr_core.vault import _tables as t
+from arbstr_core.vault._gauges import Gauges, gauges
 from arbstr_core.vault._pages import AuditRow, Filter, HoldRow, Left, LimitsRow, Part, TransferRow
 from arbstr_core.vault._values import AgentRecord
 
@@ -72,6 +73,10 @@ class History:
     async def left(self, agent: str, now_ms: int) -> list[Left]:
         """What the limits of an agent, and of those above it, leave at this moment; its own first."""
         return await self._db.read(lambda connection: _left.left(connection, agent, now_ms))
+
+    async def gauges(self) -> Gauges:
+        """What is held, and what accounts hold, in sums."""
+        return await self._db.read(gauges)
 
 
 def _audit_rows(

@@ -23,6 +23,7 @@ from arbstr_core.flow import (
     AuditFlow,
     BillingFlow,
     HouseFlow,
+    MetricsFlow,
     OperatorsFlow,
     OverviewFlow,
     StatsFlow,
@@ -39,6 +40,7 @@ from arbstr_core.web._documents import ReadyDocument
 from arbstr_core.web._errors import answer, error_body, reserve_refused, shape_of
 from arbstr_core.web._fields import known_parameters
 from arbstr_core.web._internal import billing_routes
+from arbstr_core.web._metrics import metrics_routes
 from arbstr_core.web._openapi import ERRORS, describe
 from arbstr_core.web._v1 import call_routes, plan_routes, stats_routes
 from arbstr_core.web._wallet import account_routes, key_routes
@@ -61,6 +63,7 @@ class ControlFlows:
     stats: StatsFlow
     operators: OperatorsFlow
     overview: OverviewFlow
+    metrics: MetricsFlow
     audit: AuditFlow | None
     """None where the vault is switched off"""
 
@@ -89,8 +92,10 @@ def control_plane(
     plan_routes(first, flows.house, ids)
     login = APIRouter(prefix="/admin", dependencies=[Depends(known_parameters)], responses=ERRORS)
     login_routes(login, operators)
+    watched = APIRouter(dependencies=[Depends(known_parameters)], responses=ERRORS)
+    metrics_routes(watched, operators, flows.metrics)
     admin = _operators(flows, operators, plan_call, plugins, notices)
-    for router in (login, admin, wallet, _routers(flows.billing, internal), first):
+    for router in (login, admin, watched, wallet, _routers(flows.billing, internal), first):
         # They are whole: `include_router` would make each of them a second time.
         app.router.routes.extend(router.routes)
 

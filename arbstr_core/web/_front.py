@@ -15,13 +15,15 @@ from arbstr_core.web._body import ClientGone, read_body
 from arbstr_core.web._calls import CallDoor
 from arbstr_core.web._errors import answer, error_body, shape_of
 from arbstr_core.web._line import ids_of
+from arbstr_core.web._metrics import may_read
 from arbstr_core.web._models import ModelsDoor
 from arbstr_core.web._sessions import identify, names_this_machine
 from arbstr_core.web._sites import Sites
 
 _CALLS = {f"/{endpoint.value}": endpoint for endpoint in Endpoint}
 _SLASHES = re.compile("/{2,}")
-_ADMIN = ("/admin", "/openapi.json")
+_METRICS = "/metrics"
+_ADMIN = ("/admin", "/openapi.json", _METRICS)
 _INTERNAL = "/internal"
 _WALLET = "/wallet"
 _FIRST = ("/v1", "/providers", "/health")
@@ -118,6 +120,8 @@ class Front:
                 _one_credential(scope)
                 if _below(path, _INTERNAL):
                     self._internal.require(_header(scope, b"x-internal-token"))
+                elif path == _METRICS:
+                    await may_read(self._operators, scope)
                 elif path != _LOGIN or scope["method"] != "POST":
                     await identify(self._operators, scope)
                 receive = await _read_first(headers, receive)

@@ -48,10 +48,19 @@ _KEYS = {
         "description": "a browser's: over HTTPS its name is __Host-arbstr; with it goes X-Arbstr-Page",
     },
     "agent": {"type": "http", "scheme": "bearer", "description": "an agent's token, arb_..."},
+    "metrics": {"type": "http", "scheme": "bearer", "description": "what [server] metrics_token refers to"},
     "internal": {"type": "apiKey", "in": "header", "name": "X-Internal-Token"},
 }
 _LOGIN = ("post", "/admin/session")
-_DOORS = {"/admin": "operator", "/wallet": "agent", "/internal": "internal", "/v1": "agent", "/providers": "agent"}
+_DOORS = {
+    "/admin": "operator",
+    "/metrics": "metrics",
+    "/wallet": "agent",
+    "/internal": "internal",
+    "/v1": "agent",
+    "/providers": "agent",
+}
+_OTHER_KEYS = {"operator": ("session",), "metrics": ("operator", "session")}
 
 
 def describe(app: FastAPI) -> None:
@@ -79,10 +88,10 @@ def _whole(schema: Json) -> Json:
     schema["components"]["securitySchemes"] = _KEYS
     schema["paths"] |= _openai()
     for path, ways in schema["paths"].items():
-        door = next((key for prefix, key in _DOORS.items() if path.startswith(prefix)), None)
-        for method, way in ways.items() if door is not None else ():
+        door = next((key for prefix, key in _DOORS.items() if path.startswith(prefix)), "")
+        for method, way in ways.items() if door else ():
             if (method, path) != _LOGIN:
-                way["security"] = [{door: []}, {"session": []}] if door == "operator" else [{door: []}]
+                way["security"] = [{key: []} for key in (door, *_OTHER_KEYS.get(door, ()))]
     return schema
 
 

@@ -241,7 +241,7 @@ def test_the_example_test_passes(tmp_path: Path) -> None:
 
 def test_the_routes_of_all_doors_are_told() -> None:
     pages = {
-        "operator-api.md": ("/admin", "/readyz"),
+        "operator-api.md": ("/admin", "/readyz", "/metrics"),
         "wallet-api.md": ("/v1", "/wallet", "/providers", "/health"),
         "internal-api.md": ("/internal",),
     }

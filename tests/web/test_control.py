@@ -294,9 +294,9 @@ def test_the_description_is_whole(tmp_path: Path) -> None:
 
     async def story(served: Served) -> None:
         document = (await served.admin.get("/openapi.json")).json()
-        assert set(document["components"]["securitySchemes"]) == {"operator", "session", "agent", "internal"}
+        assert set(document["components"]["securitySchemes"]) == {"operator", "session", "agent", "internal", "metrics"}
         doors = {path.split("/")[1] for path in document["paths"]}
-        assert doors == {"admin", "wallet", "internal", "v1", "readyz", "providers", "health"}
+        assert doors == {"admin", "wallet", "internal", "v1", "readyz", "metrics", "providers", "health"}
         plain = {"/admin/plugins/{stem}/{command}", "/admin/plugins", "/admin/notices", "/admin/rails"}
         for path, ways in document["paths"].items():
             for method, way in ways.items():
@@ -306,6 +306,10 @@ def test_the_description_is_whole(tmp_path: Path) -> None:
                 assert "422" not in way["responses"] or path in CALLS, name
                 good = [answer for status, answer in way["responses"].items() if status.startswith("2")]
                 assert len(good) == 1, name
+                if path == "/metrics":
+                    assert [key for each in way["security"] for key in each] == ["metrics", "operator", "session"]
+                    assert "text/plain" in good[0]["content"]
+                    continue
                 schema = good[0]["content"]["application/json"]["schema"]
                 assert schema.get("$ref") or schema.get("items") or path in plain or path.startswith("/v1"), name
                 assert method in ("get", "delete") or "requestBody" in way or path.split("/")[-1] in BODILESS, name
