@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+from closing import let_them_end
+
 T = TypeVar("T")
 
 SECONDS = 30
@@ -243,11 +245,13 @@ class Cutter:
 
     async def _close(self) -> None:
         self._server.close()
+        await let_them_end()
         for link in tuple(self._links):
             link.abort()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await let_them_end()
 
     def _cut_all(self) -> int:
         links = tuple(self._links)

@@ -18,6 +18,7 @@ from types import TracebackType
 
 import msgspec
 from arbstr_wallet_cashu._nutshell import NoMint, Nutshell, Options, install
+from closing import let_them_end
 
 ROOT = Path(__file__).parents[1]
 HOME = ROOT / ".nutshell"
@@ -154,12 +155,11 @@ class Lossy:
     async def _close(self) -> None:
         assert self._server is not None, "it was opened"
         self._server.close()
-        # Those that were accepted a moment ago come first.
-        await asyncio.sleep(0)
+        await let_them_end()
         links = list(self._links)
         await self._break()
         await asyncio.gather(*links, return_exceptions=True)
-        await asyncio.sleep(0)
+        await let_them_end()
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = asyncio.ensure_future(self._link(reader, writer))

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from closing import let_them_end
+
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
@@ -115,9 +117,11 @@ class Upstream:
         server = await asyncio.start_server(self._client, sock=self._socket)
         await self._stop.wait()
         server.close()
+        await let_them_end()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await let_them_end()
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
