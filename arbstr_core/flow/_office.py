@@ -1,8 +1,8 @@
 """The treasury's job, as this process has it: one process at a time moves money over rails.
 
 What follows deposits, sends payments and compares rails with the ledger shares one office, and asks it for the turn
-before each step. The lease is renewed at half of its time. A process that was asleep has lost its turn by then, and what
-it still wants to write is refused.
+before each step. The lease is renewed at half of its time. A process that was asleep has lost its turn by then,
+and what it still wants to write is refused.
 """
 
 from __future__ import annotations
