@@ -15,23 +15,35 @@ import msgspec
 
 from arbstr_core import config, plugins, storage
 from arbstr_core.accounts import Accounts, Internal, KnownOperators, Operators
-from arbstr_core.api import Clock, Command, Provider, Site, Tools, WalletRail
+from arbstr_core.api import Clock, Command, Provider, Site, Tools
 from arbstr_core.cli._data import open_database, operator_token
 from arbstr_core.cli._flows import control_flows, door_token
 from arbstr_core.cli._market import market_of, rates_of, router_of
+from arbstr_core.cli._money import Money, treasury_of
 from arbstr_core.cli._notices import Notices, heard
 from arbstr_core.cli._operators import known_operators, notifier, webhook
 from arbstr_core.config import Settings
 from arbstr_core.dispatch import BreakerRules, Dispatch, DispatchRules
-from arbstr_core.flow import Approvals, CallFlow, CallRooms, Heartbeat, Lease, Notifier, OperatorsFlow, audit_signer
+from arbstr_core.flow import (
+    Approvals,
+    CallFlow,
+    CallRooms,
+    Heartbeat,
+    Lease,
+    Notifier,
+    Office,
+    OperatorsFlow,
+    Sender,
+    audit_signer,
+)
 from arbstr_core.journal import Counts, Experience, Journal
 from arbstr_core.market import Market, Rates
 from arbstr_core.net import Guard, UpstreamPools, control_client, origins_in
 from arbstr_core.plugins import Lives, LoopClock, PluginTools, Supervisor
 from arbstr_core.rails import Rails
-from arbstr_core.storage import Cipher, Database, PluginStore, Signer
+from arbstr_core.storage import Cipher, Database, PluginStore
 from arbstr_core.types import Caller
-from arbstr_core.vault import BODY_DIGEST_KEY, Vault
+from arbstr_core.vault import BODY_DIGEST_KEY, Requests, Treasury, Vault
 from arbstr_core.web import ControlFlows
 
 _log = logging.getLogger("arbstr")
@@ -70,6 +82,8 @@ class House:
     heartbeat: Heartbeat | None
     approvals: Approvals | None
     notifier: Notifier | None
+    office: Office | None
+    sender: Sender | None
     notices: Notices
     plugin_rows: Callable[[], list[dict[str, Any]]]
     sites: Sequence[Site]
@@ -136,7 +150,7 @@ def _put_together(
     settings: Settings,
     clock: Clock,
     database: Database,
-    money: _Money,
+    money: Money,
     log: Journal,
     counts: Counts,
     made: Made,
@@ -145,7 +159,8 @@ def _put_together(
     *,
     serving: bool,
 ) -> House:
-    rails: list[WalletRail] = _objects(made["arbstr_wallet_rails"])
+    rails = Rails(_objects(made["arbstr_wallet_rails"]))
+    treasury = treasury_of(money, rails, toolbox.cipher, clock)
     commands: dict[str, Sequence[Command]] = dict(made["arbstr_commands"])
     vault = money.vault
     accounts = _accounts(vault) if vault else None
@@ -162,7 +177,7 @@ def _put_together(
         money.signer,
         accounts,
         calls,
-        Rails(rails),
+        rails,
         OperatorsFlow(known),
         commands,
         log,
@@ -187,6 +202,8 @@ def _put_together(
         heartbeat=None if vault is None else _heartbeat(settings, clock, rooms.lease, calls, vault),
         approvals=rooms.approvals,
         notifier=None,
+        office=None if treasury is None else treasury.office,
+        sender=None if treasury is None else treasury.sender,
         notices=notices,
         plugin_rows=partial(plugin_rows, settings),
         sites=_objects(made["arbstr_sites"]),
@@ -202,24 +219,22 @@ def _operators(settings: Settings, known: KnownOperators, clock: Clock, *, servi
 _BEATS_A_LEASE = 3
 
 
-@dataclass(frozen=True)
-class _Money:
-    """The vault and who signs for it; None where it is switched off."""
-
-    vault: Vault | None = None
-    signer: Signer | None = None
-
-
-async def _money(settings: Settings, database: Database) -> _Money:
+async def _money(settings: Settings, database: Database) -> Money:
     if not settings.vault.enabled:
-        return _Money()
+        return Money()
+    boot_id = secrets.token_hex(8)
     vault = Vault(
         database,
-        boot_id=secrets.token_hex(8),
+        boot_id=boot_id,
         charge_orphans_in_full=settings.vault.orphans == "full",
         lease_seconds=_BEATS_A_LEASE * settings.vault.heartbeat_seconds,
     )
-    return _Money(vault, await audit_signer(vault, settings.data_dir / "audit.key"))
+    return Money(
+        vault=vault,
+        signer=await audit_signer(vault, settings.data_dir / "audit.key"),
+        treasury=Treasury(database, boot_id=boot_id),
+        requests=Requests(database),
+    )
 
 
 def _heartbeat(settings: Settings, clock: Clock, lease: Lease | None, calls: CallFlow, money: Vault) -> Heartbeat:

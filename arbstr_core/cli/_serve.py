@@ -281,6 +281,8 @@ async def _background(house: House, doors: Doors) -> AsyncIterator[None]:
         works["approvals"] = house.approvals.tend()
     if house.flows.audit:
         works["checkpoints"] = house.flows.audit.run()
+    if house.sender:
+        works["payments"] = house.sender.run()
     if house.notifier:
         works["webhook"] = house.notifier.run()
     if house.vault is not None:
@@ -296,6 +298,8 @@ async def _background(house: House, doors: Doors) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if house.office:
+            await house.office.leave()
 
 
 async def _kept(name: str, work: Coroutine[Any, Any, None]) -> None:

@@ -10,6 +10,7 @@ from arbstr_core.flow._records import Asked, Records
 from arbstr_core.flow._retries import Answer, keep_forgetting
 from arbstr_core.flow._rooms import CallRooms
 from arbstr_core.flow._sealer import keep_sealing
+from arbstr_core.flow._sender import Sender, SenderRules
 from arbstr_core.flow.admin import AdminFlow
 from arbstr_core.flow.approval import Approvals
 from arbstr_core.flow.audit import Anchor, AuditFlow, audit_signer
@@ -46,6 +47,8 @@ __all__ = [
     "OverviewFlow",
     "Records",
     "Report",
+    "Sender",
+    "SenderRules",
     "StatsFlow",
     "SyslogAnchor",
     "Turn",

@@ -14,13 +14,16 @@ _SECONDS = 30.0
 
 
 class Office:
-    """See the module."""
+    """See the module. `alone`: the database is this process's alone, so whoever had the job before has died."""
 
-    def __init__(self, vault: Vault, treasury: Treasury, clock: Clock, *, seconds: float = _SECONDS) -> None:
+    def __init__(
+        self, vault: Vault, treasury: Treasury, clock: Clock, *, seconds: float = _SECONDS, alone: bool = False
+    ) -> None:
         self._vault = vault
         self._treasury = treasury
         self._clock = clock
         self._seconds = seconds
+        self._alone = alone
         self._turn: Turn | None = None
         self._until = 0.0
 
@@ -28,7 +31,7 @@ class Office:
         """The turn to name with what is written now; None while another process has the job."""
         now = self._clock.monotonic()
         if self._turn is None or now >= self._until:
-            fence = await self._vault.take_job(Job.TREASURY, seconds=self._seconds)
+            fence = await self._vault.take_job(Job.TREASURY, seconds=self._seconds, alone=self._alone)
             self._turn = None if fence is None else self._treasury.turn(fence)
             self._until = now + self._seconds / 2
         return self._turn

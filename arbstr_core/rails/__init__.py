@@ -2,7 +2,7 @@
 
 from arbstr_core.rails._choice import AUTO, Rules, choose
 from arbstr_core.rails._destinations import read_address, read_invoice
-from arbstr_core.rails._drive import Believed, Raised, answered, look, pay
+from arbstr_core.rails._drive import Believed, Raised, answered, look, pay, take_back
 from arbstr_core.rails._lnurl import Addresses, FetchedInvoice
 from arbstr_core.rails._rails import Rails, status_of
 
@@ -21,4 +21,5 @@ __all__ = [
     "read_address",
     "read_invoice",
     "status_of",
+    "take_back",
 ]

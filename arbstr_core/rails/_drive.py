@@ -14,6 +14,7 @@ import msgspec
 
 from arbstr_core.api import (
     BadRequest,
+    Conflict,
     Failed,
     InvoiceTarget,
     Msat,
@@ -37,10 +38,12 @@ class Believed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Raised(msgspec.Struct, frozen=True, kw_only=True):
-    """A rail raised something, or did not answer in time. `refused` says that it was a refusal of what was asked."""
+    """A rail raised something, or did not answer in time. `refused` says that it was a refusal of what was asked,
+    `conflict` that things are not as it would need them."""
 
     what: str
     refused: bool = False
+    conflict: bool = False
 
 
 async def pay(rail: WalletRail, ref: PaymentRef, *, seconds: float) -> Believed:
@@ -53,6 +56,17 @@ async def pay(rail: WalletRail, ref: PaymentRef, *, seconds: float) -> Believed:
 async def look(rail: WalletRail, ref: PaymentRef, *, seconds: float) -> Believed:
     """Ask a rail what became of a payment."""
     return _believed(rail, ref, await answered(rail.lookup(ref), seconds=seconds))
+
+
+async def take_back(rail: WalletRail, reference: str, *, seconds: float) -> Believed:
+    """Take an invoice of ours back, which one of our own wants to pay: Paid once nobody else can pay it any more."""
+    said = await answered(rail.cancel(reference), seconds=seconds)
+    if not isinstance(said, Raised):
+        return Believed(payment=Paid(fee_msat=Msat(0), evidence=f"{rail.name} has taken the invoice back"))
+    if said.conflict:
+        why = "the invoice is paid, or being paid, by somebody else"
+        return Believed(payment=Failed(reason=why, evidence=f"{rail.name}: {said.what}"))
+    return Believed(payment=Unknown(reason=f"{rail.name}: {said.what}"))
 
 
 async def answered(call: Coroutine[Any, Any, T], *, seconds: float) -> T | Raised:
@@ -71,9 +85,9 @@ async def answered(call: Coroutine[Any, Any, T], *, seconds: float) -> T | Raise
         return task.result()
     if not isinstance(raised, Exception):
         raise raised
-    known = isinstance(raised, BadRequest | RailUnavailable)
+    known = isinstance(raised, BadRequest | Conflict | RailUnavailable)
     what = str(raised) if known else f"{type(raised).__name__}: {raised}"
-    return Raised(what=what, refused=isinstance(raised, BadRequest))
+    return Raised(what=what, refused=isinstance(raised, BadRequest), conflict=isinstance(raised, Conflict))
 
 
 def _believed(rail: WalletRail, ref: PaymentRef, said: Payment | Raised) -> Believed:

@@ -55,9 +55,9 @@ _TAKE = Statement(
 )
 
 
-def take(tx: Transaction, job: Job, boot_id: str, lease_ms: int) -> int | None:
+def take(tx: Transaction, job: Job, boot_id: str, lease_ms: int, *, alone: bool = False) -> int | None:
     """Take a job, or renew the lease; its number, or None where another process has it. Until the transaction ends
-    nobody else can take it."""
+    nobody else can take it. `alone`: there can be no other process, so whoever had it is gone."""
     own = {"name": job.value, "boot": boot_id, "until": tx.now_ms + lease_ms}
     found = tx.one(_FIND, {"name": job.value})
     if found is None:
@@ -66,7 +66,7 @@ def take(tx: Transaction, job: Job, boot_id: str, lease_ms: int) -> int | None:
     if holder == boot_id:
         tx.run(_RENEW, own)
         return int(fence)
-    if until > tx.now_ms:
+    if until > tx.now_ms and not alone:
         return None
     tx.run(_TAKE, own)
     return int(fence) + 1
@@ -90,14 +90,15 @@ class TakeJob(Operation[int | None]):
 
     must = True
 
-    def __init__(self, job: Job, boot_id: str, lease_ms: int) -> None:
+    def __init__(self, job: Job, boot_id: str, lease_ms: int, *, alone: bool) -> None:
         self._job = job
         self._boot_id = boot_id
         self._lease_ms = lease_ms
+        self._alone = alone
 
     def run(self, tx: Transaction) -> int | None:
         """Take it."""
-        return take(tx, self._job, self._boot_id, self._lease_ms)
+        return take(tx, self._job, self._boot_id, self._lease_ms, alone=self._alone)
 
 
 class LoseJob(Operation[None]):

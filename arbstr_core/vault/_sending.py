@@ -11,16 +11,18 @@ import sqlalchemy as sa
 
 from arbstr_core.storage import Statement, constant
 from arbstr_core.types import Conflict
-from arbstr_core.vault import _approvals, _events, _jobs, _payments, _restored
+from arbstr_core.vault import _approvals, _events, _jobs, _outbox, _payments, _restored
 from arbstr_core.vault import _rail_tables as r
 from arbstr_core.vault._book import Book, Chart, VaultOperation, plain_text
 from arbstr_core.vault._holds import known_hold
 from arbstr_core.vault._rail_values import Over, PaymentKind, PaymentRecord, PaymentState, Sent, Turn, Waits
-from arbstr_core.vault._records import ApprovalState
+from arbstr_core.vault._records import ApprovalState, EventName
 from arbstr_core.vault._values import HoldState
 
 WALKED = "walked"
 """The stream whose cursor says up to which restore a rail's records were compared with the ledger"""
+TOLD_AFTER = 11
+"""So many lookups that said nothing, more than ten minutes of them, and the operator is told"""
 _TOO_LATE_MS = 10_000
 """An invoice that ends so soon is not begun to be paid"""
 
@@ -215,6 +217,10 @@ class Postpone(_OfTreasury, VaultOperation[None]):
         if payment is None or (self._state is not None and not payment.state.sent):
             return
         state = self._state or payment.state
+        if state is PaymentState.UNKNOWN and payment.tries + 1 == TOLD_AFTER:
+            said = {"payment": payment.id, "kind": payment.kind.value, "owner": payment.owner}
+            amount, why = payment.amount_msat, self._reason
+            _outbox.tell(book.tx, EventName.PAYMENT_UNKNOWN, **said, amount_msat=amount, reason=why)
         due = book.now_ms + self._wait_ms
         _payments.change(book, payment, state=state, reason=self._reason, tries=payment.tries + 1, due_ms=due)
 

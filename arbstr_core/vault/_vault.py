@@ -300,10 +300,10 @@ class Vault:
                 break
         return total
 
-    async def take_job(self, job: Job, *, seconds: float) -> int | None:
+    async def take_job(self, job: Job, *, seconds: float, alone: bool = False) -> int | None:
         """Take a job for so long, or go on with it; the number to name with what is written for it, None where another
-        process has it."""
-        return await self._db.submit(TakeJob(job, self._boot_id, int(seconds * 1000)))
+        process has it. `alone`: no other process can be at work on this database, so whoever had it is gone."""
+        return await self._db.submit(TakeJob(job, self._boot_id, int(seconds * 1000), alone=alone))
 
     async def lose_job(self, job: Job) -> None:
         """Let another process take a job."""
