@@ -28,6 +28,7 @@ from arbstr_core.cli._route import offers, route
 from arbstr_core.cli._savings import savings
 from arbstr_core.cli._serve import serve as serve_house
 from arbstr_core.cli._show import as_json, facts, receipt_facts, say, table, warn
+from arbstr_core.cli._solvency import capital, freeze, solvency, thaw
 from arbstr_core.config import Address
 from arbstr_core.types import ConfigError, Problem
 
@@ -48,6 +49,10 @@ app.command(name="offers")(offers)
 app.command(name="route")(route)
 app.command(name="providers")(providers)
 app.command(name="savings")(savings)
+app.command(name="solvency")(solvency)
+app.command(name="freeze")(freeze)
+app.command(name="thaw")(thaw)
+app.command(name="capital")(capital)
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 

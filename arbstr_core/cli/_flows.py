@@ -8,6 +8,7 @@ from pathlib import Path
 
 from arbstr_core.accounts import Accounts
 from arbstr_core.api import Clock, Command
+from arbstr_core.cli._money import Money, Moving
 from arbstr_core.cli._operators import default_limits
 from arbstr_core.config import Settings, resolve_secret
 from arbstr_core.flow import (
@@ -23,6 +24,7 @@ from arbstr_core.flow import (
     OperatorsFlow,
     OverviewFlow,
     Records,
+    SolvencyFlow,
     StatsFlow,
     SyslogAnchor,
     UrlAnchor,
@@ -32,7 +34,7 @@ from arbstr_core.journal import Counts, Journal, RequestLog, Series
 from arbstr_core.rails import Rails
 from arbstr_core.storage import Database, Signer
 from arbstr_core.types import ConfigError, Problem, Secret, SecretRef
-from arbstr_core.vault import History, Treasury, Vault
+from arbstr_core.vault import History, Vault
 from arbstr_core.web import ControlFlows
 
 _SHORTEST = 32
@@ -43,8 +45,8 @@ def control_flows(
     clock: Clock,
     ids: Callable[[str], str],
     database: Database,
-    money: Vault | None,
-    signer: Signer | None,
+    money: Money,
+    moving: Moving | None,
     accounts: Accounts | None,
     calls: CallFlow,
     rails: Rails,
@@ -55,23 +57,25 @@ def control_flows(
     *,
     serving: bool,
 ) -> ControlFlows:
-    """All of them. `money`, `signer` and `accounts` are None where the vault is switched off."""
-    history = keys = records = treasury = None
-    if money is not None and accounts is not None:
+    """All of them. `moving` and `accounts` are None where the vault is switched off."""
+    history = keys = records = None
+    vault, signer, treasury = money.vault, money.signer, money.treasury
+    reconcile = moving.reconcile if moving is not None and serving else None
+    if vault is not None and accounts is not None:
         history = History(database)
-        keys = Keys(money, accounts, rails, defaults=default_limits(settings), ids=ids)
+        keys = Keys(vault, accounts, rails, defaults=default_limits(settings), ids=ids)
         records = Records(history)
-        treasury = Treasury(database, boot_id=money.boot_id)
     return ControlFlows(
-        admin=AdminFlow(money, keys, records, rails),
+        admin=AdminFlow(vault, keys, records, rails),
         house=HouseFlow(calls, rails, commands, serving=serving),
         wallet=WalletFlow(calls, clock, history=history, keys=keys, records=records),
-        audit=None if money is None or signer is None else audit_flow(settings, money, signer, clock),
+        audit=None if vault is None or signer is None else audit_flow(settings, vault, signer, clock),
         operators=operators,
         overview=OverviewFlow(calls, Series(database), treasury, rails, clock),
         metrics=MetricsFlow(calls, counts, journal, database, history, rails, clock, version=version("arbstr-core")),
+        solvency=SolvencyFlow(vault, treasury, rails, reconcile, ids),
         stats=StatsFlow(calls, RequestLog(database), history, clock),
-        billing=BillingFlow(money, history, accounts, clock, reservation_seconds=settings.vault.reservation_seconds),
+        billing=BillingFlow(vault, history, accounts, clock, reservation_seconds=settings.vault.reservation_seconds),
     )
 
 

@@ -15,11 +15,11 @@ import msgspec
 
 from arbstr_core import config, plugins, storage
 from arbstr_core.accounts import Accounts, Internal, KnownOperators, Operators
-from arbstr_core.api import Clock, Command, Provider, Site, Tools
+from arbstr_core.api import Clock, Provider, Site, Tools
 from arbstr_core.cli._data import open_database, operator_token
 from arbstr_core.cli._flows import control_flows, door_token
 from arbstr_core.cli._market import market_of, rates_of, router_of
-from arbstr_core.cli._money import Money, treasury_of
+from arbstr_core.cli._money import Money, Moving, treasury_of
 from arbstr_core.cli._notices import Notices, heard
 from arbstr_core.cli._operators import known_operators, notifier, webhook
 from arbstr_core.config import Settings
@@ -31,9 +31,7 @@ from arbstr_core.flow import (
     Heartbeat,
     Lease,
     Notifier,
-    Office,
     OperatorsFlow,
-    Sender,
     audit_signer,
 )
 from arbstr_core.journal import Counts, Experience, Journal
@@ -82,8 +80,7 @@ class House:
     heartbeat: Heartbeat | None
     approvals: Approvals | None
     notifier: Notifier | None
-    office: Office | None
-    sender: Sender | None
+    moving: Moving | None
     notices: Notices
     plugin_rows: Callable[[], list[dict[str, Any]]]
     sites: Sequence[Site]
@@ -160,8 +157,7 @@ def _put_together(
     serving: bool,
 ) -> House:
     rails = Rails(_objects(made["arbstr_wallet_rails"]))
-    treasury = treasury_of(money, rails, toolbox.cipher, clock)
-    commands: dict[str, Sequence[Command]] = dict(made["arbstr_commands"])
+    moving = treasury_of(settings, money, rails, toolbox.cipher, clock)
     vault = money.vault
     accounts = _accounts(vault) if vault else None
     ids = Ids(clock)
@@ -173,13 +169,13 @@ def _put_together(
         clock,
         ids,
         database,
-        vault,
-        money.signer,
+        money,
+        moving,
         accounts,
         calls,
         rails,
         OperatorsFlow(known),
-        commands,
+        dict(made["arbstr_commands"]),
         log,
         counts,
         serving=serving,
@@ -191,8 +187,7 @@ def _put_together(
         calls=calls,
         flows=flows,
         operators=_operators(settings, known, clock, serving=serving),
-        # Nobody bills where nothing is served: a command does without what only `serve` is given.
-        internal=Internal(door_token(settings, "internal_token") if serving else None),
+        internal=_internal(settings, serving=serving),
         market=rooms.market,
         dispatch=rooms.dispatch,
         journal=log,
@@ -202,12 +197,16 @@ def _put_together(
         heartbeat=None if vault is None else _heartbeat(settings, clock, rooms.lease, calls, vault),
         approvals=rooms.approvals,
         notifier=None,
-        office=None if treasury is None else treasury.office,
-        sender=None if treasury is None else treasury.sender,
+        moving=moving,
         notices=notices,
         plugin_rows=partial(plugin_rows, settings),
         sites=_objects(made["arbstr_sites"]),
     )
+
+
+def _internal(settings: Settings, *, serving: bool) -> Internal:
+    # Nobody bills where nothing is served: a command does without what only `serve` is given.
+    return Internal(door_token(settings, "internal_token") if serving else None)
 
 
 def _operators(settings: Settings, known: KnownOperators, clock: Clock, *, serving: bool) -> Operators:

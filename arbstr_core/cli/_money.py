@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from arbstr_core.api import Clock
-from arbstr_core.flow import Office, Sender
+from arbstr_core.config import Settings
+from arbstr_core.flow import Office, Reconcile, Sender
 from arbstr_core.rails import Rails
 from arbstr_core.storage import Cipher, Signer
 from arbstr_core.vault import Requests, Treasury, Vault
@@ -27,12 +28,23 @@ class Moving:
 
     office: Office
     sender: Sender
+    reconcile: Reconcile
 
 
-def treasury_of(money: Money, rails: Rails, cipher: Cipher, clock: Clock) -> Moving | None:
+def treasury_of(settings: Settings, money: Money, rails: Rails, cipher: Cipher, clock: Clock) -> Moving | None:
     """The treasury of this process; None where the vault is switched off."""
     if money.vault is None or money.treasury is None or money.requests is None:
         return None
     office = Office(money.vault, money.treasury, clock, alone=not money.vault.shared)
     sender = Sender(money.vault, money.treasury, money.requests, rails, office, cipher, clock)
-    return Moving(office=office, sender=sender)
+    reconcile = Reconcile(
+        money.vault,
+        money.treasury,
+        money.requests,
+        rails,
+        office,
+        clock,
+        working_ppm=settings.vault.working_capital.ppm,
+        every_seconds=settings.vault.check_seconds,
+    )
+    return Moving(office=office, sender=sender, reconcile=reconcile)

@@ -281,8 +281,9 @@ async def _background(house: House, doors: Doors) -> AsyncIterator[None]:
         works["approvals"] = house.approvals.tend()
     if house.flows.audit:
         works["checkpoints"] = house.flows.audit.run()
-    if house.sender:
-        works["payments"] = house.sender.run()
+    if house.moving:
+        works["payments"] = house.moving.sender.run()
+        works["reconcile"] = house.moving.reconcile.run()
     if house.notifier:
         works["webhook"] = house.notifier.run()
     if house.vault is not None:
@@ -298,8 +299,8 @@ async def _background(house: House, doors: Doors) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if house.office:
-            await house.office.leave()
+        if house.moving:
+            await house.moving.office.leave()
 
 
 async def _kept(name: str, work: Coroutine[Any, Any, None]) -> None:

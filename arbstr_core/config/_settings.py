@@ -118,6 +118,10 @@ class VaultSettings(msgspec.Struct, frozen=True, kw_only=True):
     """how long a whole answer waits for its charge to be durable"""
     reservation_seconds: Seconds = 3600
     """how long another router may take to settle or release what it has reserved"""
+    check_seconds: Seconds = 60
+    """how often rails are compared with the ledger"""
+    working_capital: Ppm = Ppm(0)
+    """the share of what is owed that may be out of reach at nodes, beyond the operator's own money"""
     defaults: VaultDefaults = VaultDefaults()
 
 

@@ -21,6 +21,8 @@ from arbstr_core.flow.metrics import MetricsFlow
 from arbstr_core.flow.notify import Notifier, Turn
 from arbstr_core.flow.operators import OperatorsFlow
 from arbstr_core.flow.overview import OverviewFlow
+from arbstr_core.flow.reconcile import Reconcile
+from arbstr_core.flow.solvency import SolvencyFlow
 from arbstr_core.flow.stats import StatsFlow, Window
 from arbstr_core.flow.wallet import WalletFlow
 
@@ -45,10 +47,12 @@ __all__ = [
     "Office",
     "OperatorsFlow",
     "OverviewFlow",
+    "Reconcile",
     "Records",
     "Report",
     "Sender",
     "SenderRules",
+    "SolvencyFlow",
     "StatsFlow",
     "SyslogAnchor",
     "Turn",

@@ -7,8 +7,13 @@ and what it still wants to write is refused.
 
 from __future__ import annotations
 
+import logging
+
 from arbstr_core.api import Clock
-from arbstr_core.vault import Job, Treasury, Turn, Vault
+from arbstr_core.types import StorageError, VaultUnavailable
+from arbstr_core.vault import Job, LostTurn, Treasury, Turn, Vault
+
+_log = logging.getLogger("arbstr.flow")
 
 _SECONDS = 30.0
 
@@ -36,6 +41,13 @@ class Office:
             self._until = now + self._seconds / 2
         return self._turn
 
+    async def sure(self) -> Turn:
+        """The same; raises LostTurn where another process has the job."""
+        turn = await self.turn()
+        if turn is None:
+            raise LostTurn("another process moves money now")
+        return turn
+
     def lost(self) -> None:
         """The vault said that the turn is over: ask for another."""
         self._turn = None
@@ -43,4 +55,7 @@ class Office:
     async def leave(self) -> None:
         """This process moves no more money: another need not wait for the lease."""
         self._turn = None
-        await self._vault.lose_job(Job.TREASURY)
+        try:
+            await self._vault.lose_job(Job.TREASURY)
+        except (StorageError, VaultUnavailable) as broken:
+            _log.error("the treasury's lease could not be given back, and ends by itself: %s", broken)

@@ -7,7 +7,7 @@ from arbstr_core.vault._body import BODY_DIGEST_KEY, body_digest
 from arbstr_core.vault._checkpoints import Checkpoint, Mark
 from arbstr_core.vault._credits import Place
 from arbstr_core.vault._ending import FailedEnd, PaidEnd
-from arbstr_core.vault._events import transfer_kinds
+from arbstr_core.vault._events import Capital, LeftUnasked, RailCost, transfer_kinds
 from arbstr_core.vault._gauges import Gauges
 from arbstr_core.vault._guarded import unguarded
 from arbstr_core.vault._history import History
@@ -75,6 +75,7 @@ __all__ = [
     "ApprovalState",
     "AuditRow",
     "Beat",
+    "Capital",
     "Checkpoint",
     "Claim",
     "Claimed",
@@ -94,6 +95,7 @@ __all__ = [
     "Known",
     "KnownCheckpoint",
     "Left",
+    "LeftUnasked",
     "Limits",
     "LimitsRow",
     "LiveHolds",
@@ -115,6 +117,7 @@ __all__ = [
     "Place",
     "ProviderCost",
     "Purpose",
+    "RailCost",
     "ReceiptRecord",
     "RefusalReason",
     "Refused",

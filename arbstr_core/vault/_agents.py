@@ -19,6 +19,8 @@ from arbstr_core.vault._values import Limits, NewAgent
 ENABLED = "agent.enabled"
 MAX_DEPTH = 4
 """keys from the root down, the root among them"""
+MADE = "capital:"
+"""What the keys of transfers begin with that make simulated money"""
 
 _NAME_TAKEN = Statement(
     sa.select(t.AGENT.c.id).where((t.AGENT.c.name == sa.bindparam("name")) | (t.AGENT.c.id == sa.bindparam("id")))
@@ -268,7 +270,7 @@ def _fund(book: Book, node: Node, amount: int, rail: str, key: str) -> None:
             node.realm,
             amount,
             [(asset, "debit", amount), (equity, "credit", amount)],
-            key=f"capital:{key}",
+            key=f"{MADE}{key}",
         )
     left = book.available(equity)
     if amount > left:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from arbstr_core.storage import Statement, bulk_insert
+from arbstr_core.storage import Statement, bulk_insert, constant
 from arbstr_core.vault import _jobs, _outbox
 from arbstr_core.vault import _rail_tables as r
 from arbstr_core.vault._audit import canonical
@@ -22,6 +22,7 @@ _WRITE = Statement(
     .values(frozen=sa.bindparam("on"), reason=sa.bindparam("why"), actor=sa.bindparam("by"), at_ms=sa.bindparam("now"))
 )
 _CHECKED = Statement(sa.select(r.SOLVENCY.c.below).where(r.SOLVENCY.c.realm == sa.bindparam("realm")))
+_FORGET = Statement(sa.update(r.SOLVENCY).where(r.SOLVENCY.c.realm == sa.bindparam("realm")).values(below=constant(0)))
 _CHECK = bulk_insert(r.SOLVENCY, ("realm", "at_ms", "below", "body"), replace=True)
 CHECKS = 3
 """So many in a row that find less than is owed, and nothing leaves the realm any more"""
@@ -63,7 +64,7 @@ class SetFrozen(VaultOperation[bool]):
         changed = _set(book, self._scope, self._on, self._reason, self._actor)
         realm = self._scope.removeprefix("realm:")
         if changed and not self._on and realm != self._scope:
-            book.tx.bulk(_CHECK, [(realm, book.now_ms, 0, "{}")])
+            book.tx.run(_FORGET, {"realm": realm})
         return changed
 
 
@@ -85,11 +86,12 @@ class FreezeRail(VaultOperation[bool]):
 
 
 class NoteSolvency(VaultOperation[int]):
-    """What a check of a realm found. The third in a row that is below freezes the realm. How many in a row it is."""
+    """What a check of a realm found; `below` is None where that cannot be told. The third in a row that is below
+    freezes the realm. How many in a row it is: what cannot be told does not count, and ends no row."""
 
     must = True
 
-    def __init__(self, chart: Chart, turn: Turn, realm: str, *, below: bool, reason: str, body: bytes) -> None:
+    def __init__(self, chart: Chart, turn: Turn, realm: str, *, below: bool | None, reason: str, body: bytes) -> None:
         super().__init__(chart)
         self._turn = turn
         self._realm = realm
@@ -101,9 +103,10 @@ class NoteSolvency(VaultOperation[int]):
         """Write it."""
         _jobs.must_have(book.tx, _jobs.Job.TREASURY, self._turn)
         found = book.tx.one(_CHECKED, {"realm": self._realm})
-        below = (found[0] if found else 0) + 1 if self._below else 0
+        before = found[0] if found else 0
+        below = before if self._below is None else before + 1 if self._below else 0
         book.tx.bulk(_CHECK, [(self._realm, book.now_ms, below, self._body)])
-        if below >= CHECKS:
+        if self._below and below >= CHECKS:
             freeze(book, f"realm:{self._realm}", self._reason, "arbstr")
         return below
 

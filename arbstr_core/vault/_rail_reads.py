@@ -8,9 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from arbstr_core.types import Network
 from arbstr_core.vault import _events, _payments, _requests
 from arbstr_core.vault import _rail_tables as r
 from arbstr_core.vault import _tables as t
+from arbstr_core.vault._agents import MADE
 from arbstr_core.vault._rail_values import (
     DepositRecord,
     Freeze,
@@ -226,15 +228,26 @@ def owed(connection: sa.Connection) -> dict[str, Owed]:
             assets.setdefault(realm, {})[name.removeprefix(_ASSET)] = posted
         elif kind in _OWED:
             of_realm[_OWED[kind]] += posted
+    made = _made(connection) if Network.SIM in sums else 0
     return {
         realm: Owed(
             realm=realm,
             assets=assets.get(realm, {}),
             held_msat=held[realm],
+            made_msat=made if realm == Network.SIM else 0,
             **{f"{name}_msat": msat for name, msat in found.items()},
         )
         for realm, found in sums.items()
     }
+
+
+def _made(connection: sa.Connection) -> int:
+    """What agents of the realm `sim` were funded with, which was made for them."""
+    column = t.TRANSFER.c
+    made = (column.key.is_not(None), column.key.like(f"{MADE}%"), column.kind == "capital", column.realm == Network.SIM)
+    return int(
+        connection.execute(sa.select(sa.func.coalesce(sa.func.sum(column.amount_msat), 0)).where(*made)).scalar_one()
+    )
 
 
 def balance_of_single(connection: sa.Connection, key: str) -> tuple[int, int] | None:

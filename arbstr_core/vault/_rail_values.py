@@ -278,6 +278,8 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     assets: dict[str, int]
     held_msat: int = 0
     """of what is owed, what calls and payouts hold now"""
+    made_msat: int = 0
+    """of the assets: simulated money that was made for agents, and is on no rail"""
 
     @property
     def liabilities_msat(self) -> int:

@@ -260,8 +260,8 @@ class Treasury:
         """Nothing leaves over a rail that is not to be trusted."""
         return await self._db.submit(_frozen.FreezeRail(self._chart, turn, rail, reason))
 
-    async def note_solvency(self, turn: Turn, realm: str, *, below: bool, reason: str, body: bytes) -> int:
-        """What a check found; how many in a row were below. The third freezes the realm."""
+    async def note_solvency(self, turn: Turn, realm: str, *, below: bool | None, reason: str, body: bytes) -> int:
+        """What a check found; how many in a row were below. The third freezes the realm. None: it cannot be told."""
         step = _frozen.NoteSolvency(self._chart, turn, realm, below=below, reason=reason, body=body)
         return await self._db.submit(step)
 

@@ -26,6 +26,7 @@ from arbstr_core.flow import (
     MetricsFlow,
     OperatorsFlow,
     OverviewFlow,
+    SolvencyFlow,
     StatsFlow,
     WalletFlow,
 )
@@ -36,6 +37,7 @@ from arbstr_core.web._admin_operators import Who, login_routes, operator_routes
 from arbstr_core.web._admin_overview import overview_routes
 from arbstr_core.web._admin_proof import proof_routes
 from arbstr_core.web._admin_records import record_routes
+from arbstr_core.web._admin_solvency import solvency_routes
 from arbstr_core.web._documents import ReadyDocument
 from arbstr_core.web._errors import answer, error_body, reserve_refused, shape_of
 from arbstr_core.web._fields import known_parameters
@@ -60,6 +62,7 @@ class ControlFlows:
     house: HouseFlow
     wallet: WalletFlow
     billing: BillingFlow
+    solvency: SolvencyFlow
     stats: StatsFlow
     operators: OperatorsFlow
     overview: OverviewFlow
@@ -127,6 +130,7 @@ def _operators(
     record_routes(router, flows.admin)
     overview_routes(router, flows.overview)
     proof_routes(router, flows.admin, flows.audit)
+    solvency_routes(router, flows.solvency)
     market_routes(router, flows.house, flows.admin, plan_call)
     plugin_routes(router, flows.house, plugins, notices)
     return router
