@@ -21,11 +21,17 @@ class Prepaid(Provider):
 
     @abstractmethod
     async def funds(self) -> Sequence[NodeFunds]:
-        """What is at each node, and what it should be. Asked every minute; from memory, or short I/O."""
+        """What is at each node, and what it should be. Asked every second; from memory."""
 
     @abstractmethod
-    async def funding(self, node: str, amount: Msat, *, key: str) -> Bolt11Request | EcashRequest:
-        """How to bring `amount` to `node`. An invoice is for exactly that amount, and the node credits it to us."""
+    async def funding(
+        self, node: str, amount: Msat, *, key: str, bolt11: bool, mints: Sequence[str]
+    ) -> Bolt11Request | EcashRequest:
+        """How to bring `amount` to `node`. An invoice is for exactly that amount, and the node credits it to us.
+
+        `bolt11` says that an invoice can be paid, `mints` are those at which ecash can be issued. RailUnavailable says
+        why it goes in no way that both sides have.
+        """
 
     @abstractmethod
     async def funded(self, node: str, proof: str, *, key: str) -> Credited | FundingDenied:

@@ -159,11 +159,21 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
 
 
-class NodeFunds(msgspec.Struct, frozen=True, kw_only=True):
-    """What is prepaid at one node, in msat: `balance_msat` of which `reserved_msat` is set aside for open calls.
+class NodeClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node owes us and does not give, and why; its `id` is unique at the node."""
 
-    `wanted_msat` is what the provider would like to have there, 0 for nothing more; `drain` asks for a sweep.
-    `mints` are those whose tokens the node takes; `bolt11` says that it takes Lightning.
+    id: str
+    amount_msat: Msat
+    reason: str
+
+
+class NodeFunds(msgspec.Struct, frozen=True, kw_only=True):
+    """What is prepaid at one node, in msat: `balance_msat` of which `reserved_msat` is set aside for open calls; with
+    none reserved the balance is what the node itself says.
+
+    `wanted_msat` is what the provider would like to have there, 0 for nothing more; `drain` asks for a sweep, for a
+    `reason`. `mints` are those whose tokens the node takes; `bolt11` says that it takes Lightning. `claims` are all
+    that there ever were: they are no part of the balance.
     """
 
     node: str
@@ -171,8 +181,10 @@ class NodeFunds(msgspec.Struct, frozen=True, kw_only=True):
     reserved_msat: Msat = Msat(0)
     wanted_msat: Msat = Msat(0)
     drain: bool = False
+    reason: str = ""
     bolt11: bool = False
     mints: tuple[str, ...] = ()
+    claims: tuple[NodeClaim, ...] = ()
 
 
 class Bolt11Request(msgspec.Struct, frozen=True, kw_only=True, tag="bolt11"):

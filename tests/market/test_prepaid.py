@@ -48,7 +48,7 @@ class Nodes(Prepaid):
     async def funds(self) -> Sequence[NodeFunds]:
         return ()
 
-    async def funding(self, node: str, amount: Msat, *, key: str):  # type: ignore[no-untyped-def]
+    async def funding(self, node: str, amount: Msat, *, key: str, bolt11: bool, mints: Sequence[str]):  # type: ignore[no-untyped-def]
         raise NotSupported("nobody asks")
 
     async def funded(self, node: str, proof: str, *, key: str) -> Credited:

@@ -1,0 +1,19 @@
+"""The Routstr marketplace: nodes and prices discovered, paid beforehand in sats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from arbstr_core.api import Manifest, Provider, Tools, hookimpl
+from arbstr_providers_routstr._config import STEM, Config
+from arbstr_providers_routstr._provider import RoutstrProvider
+
+__all__ = ["MANIFEST", "Config", "RoutstrProvider", "arbstr_providers"]
+
+MANIFEST = Manifest(name=STEM, api=(1, 0), config=Config)
+
+
+@hookimpl
+def arbstr_providers(config: Config, tools: Tools) -> Iterable[Provider]:
+    """One provider, whose nodes are those of the configuration and those that are found."""
+    return [RoutstrProvider(config, tools)]

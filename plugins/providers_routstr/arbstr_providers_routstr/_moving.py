@@ -1,0 +1,222 @@
+"""Owns how money comes to a node and back: each step written down before it is done, and gone on with by its key."""
+
+from __future__ import annotations
+
+import msgspec
+
+from arbstr_core.api import (
+    Bolt11Request,
+    Credited,
+    EcashRequest,
+    FundingDenied,
+    Msat,
+    ProviderError,
+    RailUnavailable,
+    Store,
+    Swept,
+    Tools,
+)
+from arbstr_providers_routstr._config import SAT, Config, Way
+from arbstr_providers_routstr._node import WORTH_SWEEPING, Node
+from arbstr_providers_routstr._node_api import Held, InvoiceStatus, NodeRefused, NodeSilent
+from arbstr_providers_routstr._records import FUND, NODE, SWEEP, FundRecord, SweepRecord, digest, read, scan, write
+
+_DENIED_AFTER_MS = 24 * 3600 * 1000
+_FOR_GOOD = frozenset({400, 401, 402, 403, 404, 409, 410, 413, 422})
+
+
+class Moving:
+    """See the module."""
+
+    def __init__(self, config: Config, tools: Tools) -> None:
+        self._config = config
+        self._tools = tools
+
+    @property
+    def _store(self) -> Store:
+        return self._tools.store
+
+    async def pending(self) -> dict[str, int]:
+        """What is on its way to each node."""
+        sums: dict[str, int] = {}
+        for record in (await scan(self._store, FUND, FundRecord)).values():
+            if not record.over:
+                sums[record.node] = sums.get(record.node, 0) + record.amount_msat
+        return sums
+
+    async def ask(
+        self, node: Node, amount: Msat, key: str, *, bolt11: bool, mints: tuple[str, ...]
+    ) -> Bolt11Request | EcashRequest:
+        """In the first of the configured ways that we and the node have."""
+        known = await read(self._store, FUND + key, FundRecord)
+        if known is None:
+            known = await self._first_way(node, amount, bolt11=bolt11, mints=mints)
+            await write(self._store, FUND + key, known)
+            node.pending += amount
+        if known.bolt11:
+            return Bolt11Request(text=known.bolt11)
+        return EcashRequest(mints=self._common(node, mints), amount_msat=Msat(known.amount_msat))
+
+    async def _first_way(self, node: Node, amount: Msat, *, bolt11: bool, mints: tuple[str, ...]) -> FundRecord:
+        if amount <= 0 or amount % SAT:
+            raise RailUnavailable(f"{node.name} takes whole sats, and {amount} msat are none")
+        record = FundRecord(node=node.name, amount_msat=amount, began_ms=self._tools.clock.now_ms())
+        why = []
+        for way in self._config.pay:
+            if way is Way.ECASH:
+                if self._common(node, mints):
+                    return record
+                why.append("there is no ecash of a mint that it takes")
+            elif bolt11:
+                try:
+                    made = await node.api.invoice(amount // SAT, node.record.key or None)
+                except ProviderError as failed:
+                    why.append(f"it makes no invoice: {failed}")
+                    continue
+                return msgspec.structs.replace(record, invoice_id=made.invoice_id, bolt11=made.bolt11)
+            else:
+                why.append("no rail here pays invoices")
+        raise RailUnavailable(f"{node.name} cannot be paid: {'; '.join(why)}")
+
+    def _common(self, node: Node, mints: tuple[str, ...]) -> tuple[str, ...]:
+        takes = {_plain(mint) for mint in (node.catalogue.mints if node.catalogue else ())}
+        return tuple(mint for mint in mints if _plain(mint) in takes)
+
+    async def hand_over(self, node: Node, proof: str, key: str) -> Credited | FundingDenied:
+        """The money is there, or was sent; what the node made of it. Raises RailUnavailable while it does not say."""
+        record = await read(self._store, FUND + key, FundRecord)
+        if record is None:
+            raise RailUnavailable(f"{node.name} was never asked for {key!r}")
+        if not record.over:
+            try:
+                if record.bolt11:
+                    await self._ask_about(node, record)
+                else:
+                    await self._hand_in(node, record, proof, key)
+            except NodeSilent as silent:
+                raise RailUnavailable(f"{node.name}: {silent}") from None
+            await self._end(node, record, key)
+        if record.denied:
+            return FundingDenied(reason=f"{node.name}: {record.denied}", evidence=record.denied)
+        return Credited(amount_msat=Msat(record.credited_msat or 0))
+
+    async def _end(self, node: Node, record: FundRecord, key: str) -> None:
+        if record.credited_msat is not None:
+            node.record.balance_msat += record.credited_msat
+            node.thirsty = False
+            node.wish_msat = 0
+            node.stale = True
+        encode = msgspec.json.encode
+        await self._store.put({FUND + key: encode(record), NODE + node.name: encode(node.record)})
+        node.pending = max(0, node.pending - record.amount_msat)
+        node.changed()
+
+    async def _ask_about(self, node: Node, record: FundRecord) -> None:
+        """Ask about an invoice that we paid. It is the node's to say so; for a day it may be late."""
+        said = await self._invoice(node, record)
+        if said.status == "paid" and said.api_key:
+            if node.record.key and node.record.key != said.api_key:
+                record.denied = "it credited our payment to another key than ours"
+                return
+            node.record.key = said.api_key
+            record.credited_msat = record.amount_msat
+        elif self._tools.clock.now_ms() - record.began_ms > _DENIED_AFTER_MS:
+            record.denied = f"a day after we paid its invoice it says {said.status[:40]!r}"
+        else:
+            raise NodeSilent("it has not seen our payment yet")
+
+    async def _invoice(self, node: Node, record: FundRecord) -> InvoiceStatus:
+        try:
+            return await node.api.invoice_status(record.invoice_id)
+        except NodeRefused:
+            pass
+        try:
+            return await node.api.recover(record.bolt11)
+        except NodeRefused as refused:
+            return InvoiceStatus(status=str(refused))
+
+    async def _hand_in(self, node: Node, record: FundRecord, token: str, key: str) -> None:
+        """Open a balance with a token, which can be done again, or add it to ours, which cannot: then what the node
+        says that it ever had of us tells whether it took it."""
+        if not record.token:
+            record.token = token
+            if node.record.key:
+                record.ever = (await self._held(node)).ever
+            await write(self._store, FUND + key, record)
+        try:
+            if record.ever is None:
+                node.record.key, record.credited_msat = await node.api.create(record.token)
+            else:
+                record.credited_msat = await node.api.top_up(node.record.key, record.token)
+        except NodeRefused as refused:
+            if record.ever is not None:
+                gained = (await self._held(node)).ever - record.ever
+                if gained > 0:
+                    record.credited_msat = min(gained, record.amount_msat)
+                    return
+            if refused.status in _FOR_GOOD or "consumed" in refused.code:
+                record.denied = f"{refused} ({refused.code})"
+                return
+            raise NodeSilent(str(refused)) from None
+
+    async def _held(self, node: Node) -> Held:
+        try:
+            return await node.api.held(node.record.key)
+        except NodeRefused as refused:
+            raise NodeSilent(str(refused)) from None
+
+    async def sweep(self, node: Node, key: str) -> Swept | None:
+        """Take everything back. Raises RailUnavailable while the node does not give it, or calls are open there."""
+        record = await read(self._store, SWEEP + key, SweepRecord)
+        if record is None:
+            record = await self._begin(node)
+            await write(self._store, SWEEP + key, record)
+        if not record.token and not record.nothing:
+            await self._take_back(node, record, key)
+        node.sweeping = False
+        node.wish_sweep = False
+        if record.nothing:
+            return None
+        return Swept(token=record.token, token_msat=Msat(record.token_msat), balance_msat=Msat(record.balance_msat))
+
+    async def _begin(self, node: Node) -> SweepRecord:
+        now_ms = self._tools.clock.now_ms()
+        if node.open_calls:
+            raise RailUnavailable(f"{node.name}: calls are open there")
+        if not node.record.key:
+            return SweepRecord(node=node.name, balance_msat=0, began_ms=now_ms, nothing=True)
+        node.sweeping = True
+        try:
+            held = await node.api.held(node.record.key)
+        except ProviderError as failed:
+            node.sweeping = False
+            raise RailUnavailable(f"{node.name}: {failed}") from None
+        if held.reserved:
+            node.sweeping = False
+            raise RailUnavailable(f"{node.name}: it has set {held.reserved} msat aside for calls")
+        nothing = held.balance < WORTH_SWEEPING
+        return SweepRecord(node=node.name, balance_msat=held.balance, began_ms=now_ms, nothing=nothing)
+
+    async def _take_back(self, node: Node, record: SweepRecord, key: str) -> None:
+        node.sweeping = True
+        try:
+            token, sats = await node.api.refund(node.record.key)
+        except NodeRefused as refused:
+            if self._tools.clock.now_ms() - record.began_ms < _DENIED_AFTER_MS:
+                raise RailUnavailable(f"{node.name}: {refused}") from None
+            token, sats = "", 0
+        except NodeSilent as silent:
+            raise RailUnavailable(f"{node.name}: {silent}") from None
+        if token and digest(token) != node.record.swept:
+            record.token, record.token_msat = token, min(sats * SAT, record.balance_msat)
+            node.record.swept, node.record.balance_msat = digest(token), 0
+        else:
+            # What it gives is nothing, or what it gave before: the balance is gone, and there is nothing for it.
+            record.nothing = True
+            node.claim(key, record.balance_msat, "it took our balance, and gave no token for it")
+        encode = msgspec.json.encode
+        await self._store.put({SWEEP + key: encode(record), NODE + node.name: encode(node.record)})
+
+
+def _plain(mint: str) -> str:
+    return mint.rstrip("/").lower()

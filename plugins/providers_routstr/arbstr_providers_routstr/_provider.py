@@ -1,0 +1,356 @@
+"""Owns the provider: the nodes, their offers, and each call from setting its money aside to checking what it took."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from arbstr_core.api import (
+    Bolt11Request,
+    ConnectFailed,
+    Credited,
+    EcashRequest,
+    Feature,
+    FundingDenied,
+    LimitField,
+    Msat,
+    MsatPrice,
+    NodeFunds,
+    NotFunded,
+    Offer,
+    Outbound,
+    Prepaid,
+    ProviderError,
+    RailUnavailable,
+    Reply,
+    Secret,
+    Swept,
+    Tools,
+)
+from arbstr_providers_routstr._calls import Asked, about, read
+from arbstr_providers_routstr._catalogue import Model, read_catalogue
+from arbstr_providers_routstr._config import STEM, Config, node_name, node_url
+from arbstr_providers_routstr._moving import Moving
+from arbstr_providers_routstr._node import Node, overpriced
+from arbstr_providers_routstr._node_api import NodeRefused
+from arbstr_providers_routstr._records import NODE, SWEEP, WISH, NodeRecord, SweepRecord, Wish, scan
+from arbstr_providers_routstr._replies import NodeReply, Said
+from arbstr_providers_routstr._word import Word, judge, reputation
+
+_AT_A_TIME = 16
+_KEEP_SECONDS = 5.0
+_READ_SECONDS = 8.0
+_MOST_REFUSED_BYTES = 64 * 1024
+_LOST_AFTER = 3
+_ALLOWED_LOSS_PPM = 10_000
+_FEATURES = frozenset({Feature.TOOLS, Feature.JSON})
+
+
+class RoutstrProvider(Prepaid):
+    """`providers_routstr`."""
+
+    def __init__(self, config: Config, tools: Tools) -> None:
+        self.name = STEM
+        self.network = config.network
+        self.config = config
+        self.tools = tools
+        self.moving = Moving(config, tools)
+        self.nodes: dict[str, Node] = {}
+        self._loaded = asyncio.Lock()
+        self._unknown_key: dict[str, int] = {}
+
+    async def start(self) -> None:
+        """Read what was kept, and begin to look after it."""
+        await self._load()
+        self.tools.tasks.spawn("nodes", self._keep())
+
+    async def aclose(self) -> None:
+        """Keep what is not kept yet."""
+        for node in self.nodes.values():
+            if node.unsaved:
+                await node.save()
+
+    async def _load(self) -> None:
+        """The nodes of the configuration, and those where we have, or had, money."""
+        async with self._loaded:
+            if self.nodes:
+                return
+            kept = await scan(self.tools.store, NODE, NodeRecord)
+            listed = {node_name(url): node_url(url) for url in self.config.nodes}
+            for name in sorted(kept.keys() | listed.keys()):
+                record = kept.get(name) or NodeRecord(url=listed[name])
+                record.url = listed.get(name, record.url)
+                self.nodes[name] = Node(name, record, self.config, self.tools, listed=name in listed)
+            for name, msat in (await self.moving.pending()).items():
+                if name in self.nodes:
+                    self.nodes[name].pending = msat
+            for sweep in (await scan(self.tools.store, SWEEP, SweepRecord)).values():
+                if not sweep.token and not sweep.nothing and sweep.node in self.nodes:
+                    self.nodes[sweep.node].sweeping = True
+
+    # -- what is on offer -----------------------------------------------------------------------------------------
+
+    async def offers(self) -> Sequence[Offer]:
+        """What the nodes sell, by what they said last."""
+        await self._load()
+        now_ms = self.tools.clock.now_ms()
+        turns = asyncio.Semaphore(_AT_A_TIME)
+        due = [
+            node
+            for node in self.nodes.values()
+            if node.listed and now_ms - node.asked_ms >= self.config.poll_seconds * 1000
+        ]
+        await asyncio.gather(*(self._look(node, turns) for node in due))
+        return [self._offer(node, model) for node in self.nodes.values() for model in self._models(node)]
+
+    async def _look(self, node: Node, turns: asyncio.Semaphore) -> None:
+        """Read a node's list again; where it does not say, its last one stays, with its age."""
+        async with turns:
+            now_ms = node.asked_ms = self.tools.clock.now_ms()
+            try:
+                async with asyncio.timeout(_READ_SECONDS):
+                    node.catalogue = await read_catalogue(node.api, now_ms)
+            except (ProviderError, TimeoutError) as failed:
+                node.failing_ms = node.failing_ms if node.failing else now_ms
+                node.failing = str(failed) or f"no answer within {_READ_SECONDS:g} s"
+                return
+        node.failing = ""
+
+    def _models(self, node: Node) -> Sequence[Model]:
+        return node.catalogue.models if node.listed and node.catalogue is not None else ()
+
+    def _offer(self, node: Node, model: Model) -> Offer:
+        catalogue = node.catalogue
+        assert catalogue is not None, "what has models has a catalogue"
+        broken = node.record.word.broken
+        return Offer(
+            provider=self.name,
+            node=node.name,
+            model=model.id,
+            upstream=model.id,
+            price=model.price,
+            features=_FEATURES | ({Feature.VISION} if model.vision else set()),
+            context_window=model.context,
+            max_output_tokens=model.max_output,
+            limit_field=LimitField.MAX_TOKENS,
+            tier=self.config.tier_of(model.id),
+            hidden_reasoning=self.config.hides(model.id),
+            canonical=model.canonical if model.canonical != model.id else "",
+            as_of_ms=catalogue.as_of_ms,
+            prepaid=self.network,
+            withheld=f"{node.name}: {broken}" if broken else model.wrong,
+            reputation=self._reputation(node, model.id),
+        )
+
+    def _reputation(self, node: Node, model: str) -> float:
+        elsewhere = any(
+            other.catalogue is not None and other.catalogue.price_of(model) is not None
+            for other in self.nodes.values()
+            if other is not node and other.listed and not other.record.word.broken and not other.failing
+        )
+        return reputation(node.record.word, model, self._words(node), sold_elsewhere=elsewhere)
+
+    def _words(self, node: Node) -> list[Word]:
+        return [other.record.word for other in self.nodes.values() if other is not node]
+
+    def remarks(self) -> Mapping[str, str]:
+        """Which nodes do not answer, or have broken their word."""
+        said = {node.name: node.failing for node in self.nodes.values() if node.listed and node.failing}
+        return said | {node.name: node.record.word.broken for node in self.nodes.values() if node.record.word.broken}
+
+    # -- calls ----------------------------------------------------------------------------------------------------
+
+    async def open(self, call: Outbound, offer: Offer) -> Reply:
+        """Send a call with the money for it set aside; what a node would refuse for want of money is not sent."""
+        await self._load()
+        node = self.nodes.get(offer.node)
+        if node is None:
+            raise ConnectFailed(f"{offer.node} is no node any more")
+        asked = read(call.body, offer)
+        self._as_quoted(node, offer)
+        await self._take(node, asked, wait=not call.others)
+        key = Secret(node.record.key)
+        try:
+            reply = await self.tools.upstream.send(call.to(f"{node_url(node.record.url)}/v1/{call.endpoint}", key))
+        except ProviderError:
+            node.give(asked.need, 0)
+            node.stale = True
+            raise
+        except BaseException:
+            node.give(asked.need, None)
+            raise
+        kept = NodeReply(reply, partial(self._ended, node, offer, asked, reply.status))
+        if reply.status == 402:
+            await self._short(node, kept)
+        return kept
+
+    def _as_quoted(self, node: Node, offer: Offer) -> None:
+        """A price that was raised since it was quoted is not paid. Raises ProviderError."""
+        now = node.catalogue.price_of(offer.model) if node.catalogue else None
+        quoted = offer.price
+        assert isinstance(quoted, MsatPrice), "what is sold here has a price in msat"
+        if now is not None and (now.input > quoted.input or now.output > quoted.output):
+            raise ProviderError(f"{node.name} asks more for {offer.model} now than was quoted")
+
+    async def _take(self, node: Node, asked: Asked, *, wait: bool) -> None:
+        until = self.tools.clock.monotonic() + self.config.wait_seconds
+        while True:
+            try:
+                node.take(asked.need)
+                return
+            except NotFunded:
+                left = until - self.tools.clock.monotonic()
+                if not wait or left <= 0 or asked.need > self.config.cap.msat:
+                    raise
+                await node.more(left)
+
+    async def _short(self, node: Node, reply: NodeReply) -> None:
+        """The node says that too little is there: it is asked what, and the call goes elsewhere. Raises NotFunded."""
+        node.stale = node.thirsty = True
+        try:
+            await reply.read(_MOST_REFUSED_BYTES)
+        finally:
+            await reply.aclose()
+        raise NotFunded(f"{node.name} says that too little money is there")
+
+    def _ended(self, node: Node, offer: Offer, asked: Asked, status: int, said: Said) -> None:
+        """A call is over: what it took is off the balance, and the node's word is weighed."""
+        if status != 200:
+            node.give(asked.need, 0)
+            node.stale = True
+            return
+        cost = said.cost_msat
+        if cost is None and said.whole and said.usage is None:
+            cost = 0
+        node.give(asked.need, cost)
+        if said.remaining_msat is not None and not node.open_calls and cost is not None:
+            self._compare(node, said.remaining_msat)
+        self._weigh(node, offer, asked, said)
+
+    def _compare(self, node: Node, remaining: int) -> None:
+        """What a node says is left, while nothing else is open there."""
+        if remaining != node.record.balance_msat:
+            node.stale = True
+
+    def _weigh(self, node: Node, offer: Offer, asked: Asked, said: Said) -> None:
+        usage, price, word = said.usage, offer.price, node.record.word
+        if usage is None or word.broken:
+            return
+        assert isinstance(price, MsatPrice), "what is sold here has a price in msat"
+        quoted = price.cost(
+            input_tokens=usage.input_tokens,
+            cached_input_tokens=min(usage.cached_input_tokens, usage.input_tokens),
+            output_tokens=usage.output_tokens,
+        )
+        if said.cost_msat is not None and word.took(said.cost_msat, quoted):
+            node.asked_ms = 0  # its prices are read again before the next offer
+        plain = said.whole and not said.tools and not self.config.hides(offer.model)
+        shown = about(said.text_bytes) if plain and said.text_bytes else None
+        word.used(
+            offer.model,
+            asked=asked.tokens,
+            reported_in=usage.input_tokens,
+            shown=shown,
+            reported_out=usage.output_tokens,
+        )
+        self._judge()
+        node.unsaved = True
+
+    def _judge(self) -> None:
+        """Whom not to buy from any more. A call at one node tells of others, too."""
+        for node in self.nodes.values():
+            if not node.record.word.broken:
+                node.record.word.broken = judge(node.record.word, self._words(node))
+                if node.record.word.broken:
+                    node.unsaved = True
+                    self.tools.log.warning("%s: %s; its money is taken back", node.name, node.record.word.broken)
+
+    # -- money ----------------------------------------------------------------------------------------------------
+
+    async def funds(self) -> Sequence[NodeFunds]:
+        """What is at each node, from memory."""
+        await self._load()
+        now_ms = self.tools.clock.now_ms()
+        await self._read_wishes()
+        there = sum(node.record.balance_msat + node.pending for node in self.nodes.values())
+        left = max(0, self.config.cap_all.msat - there)
+        found = []
+        for node in self.nodes.values():
+            if not (node.record.key or node.listed or node.record.claims):
+                continue
+            dear = overpriced(node, self.nodes.values(), self.config.overpriced)
+            funds = node.funds(now_ms, left, overpriced=dear)
+            left = max(0, left - max(0, funds.wanted_msat - funds.balance_msat))
+            found.append(funds)
+        return found
+
+    async def _read_wishes(self) -> None:
+        """What an operator has asked for since, by a command: once each."""
+        wishes = await scan(self.tools.store, WISH, Wish)
+        for name, wish in wishes.items():
+            node = self.nodes.get(name)
+            if node is not None:
+                node.wish_msat, node.wish_sweep = wish.fund_msat, wish.sweep
+        if wishes:
+            await self.tools.store.put({WISH + name: None for name in wishes})
+
+    async def funding(
+        self, node: str, amount: Msat, *, key: str, bolt11: bool, mints: Sequence[str]
+    ) -> Bolt11Request | EcashRequest:
+        """An invoice of the node, or the mints whose tokens it takes, in the configured order."""
+        return await self.moving.ask(await self._found(node), amount, key, bolt11=bolt11, mints=tuple(mints))
+
+    async def funded(self, node: str, proof: str, *, key: str) -> Credited | FundingDenied:
+        """Hand a token in, or ask about an invoice that was paid."""
+        return await self.moving.hand_over(await self._found(node), proof, key)
+
+    async def sweep(self, node: str, *, key: str) -> Swept | None:
+        """Take everything back."""
+        return await self.moving.sweep(await self._found(node), key)
+
+    async def _found(self, name: str) -> Node:
+        await self._load()
+        node = self.nodes.get(name)
+        if node is None:
+            raise RailUnavailable(f"{name} is no node that is known here")
+        return node
+
+    async def _keep(self) -> None:
+        """Ask for balances that are not certain, and write down what changed; for ever."""
+        while True:
+            for node in tuple(self.nodes.values()):
+                if node.stale and node.record.key and not node.open_calls and not node.sweeping:
+                    await self.refresh(node)
+                if node.unsaved:
+                    await node.save()
+            await self.tools.clock.sleep(_KEEP_SECONDS)
+
+    async def refresh(self, node: Node) -> None:
+        """Ask a node what is there. What it took that no call can have used breaks its word."""
+        expected, unsure = node.record.balance_msat, node.unsure
+        try:
+            held = await node.api.held(node.record.key)
+        except NodeRefused as refused:
+            self._forgotten(node, refused)
+            return
+        except ProviderError:
+            return
+        self._unknown_key.pop(node.name, None)
+        if node.open_calls or node.pending:
+            return  # it says something of a moment that is over
+        missing = expected - unsure - held.balance - held.reserved
+        node.note(held)
+        if missing > expected * _ALLOWED_LOSS_PPM // 1_000_000 + 10 and not node.record.word.broken:
+            node.record.word.broken = f"{missing} msat are gone there that no call used"
+
+    def _forgotten(self, node: Node, refused: NodeRefused) -> None:
+        """A node that does not know our key, again and again, has lost our money, or kept it."""
+        if refused.status not in (401, 404):
+            return
+        times = self._unknown_key[node.name] = self._unknown_key.get(node.name, 0) + 1
+        if times >= _LOST_AFTER:
+            id = f"lost:{self.tools.clock.now_ms()}"
+            node.claim(id, node.record.balance_msat, "it does not know the key of our balance any more")
+            node.record.key, node.record.word.broken = "", "it does not know the key of our balance any more"
+            node.stale, node.unsaved = False, True
