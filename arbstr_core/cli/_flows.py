@@ -8,7 +8,7 @@ from pathlib import Path
 
 from arbstr_core.accounts import Accounts
 from arbstr_core.api import Clock, Command
-from arbstr_core.cli._money import Money, Moving
+from arbstr_core.cli._money import Money, Moving, deposit_flow
 from arbstr_core.cli._operators import default_limits
 from arbstr_core.config import Settings, resolve_secret
 from arbstr_core.flow import (
@@ -58,13 +58,15 @@ def control_flows(
     serving: bool,
 ) -> ControlFlows:
     """All of them. `moving` and `accounts` are None where the vault is switched off."""
-    history = keys = records = None
+    history = keys = records = deposits = None
     vault, signer, treasury = money.vault, money.signer, money.treasury
     reconcile = moving.reconcile if moving is not None and serving else None
     if vault is not None and accounts is not None:
         history = History(database)
         keys = Keys(vault, accounts, rails, defaults=default_limits(settings), ids=ids)
         records = Records(history)
+        if moving is not None:
+            deposits = deposit_flow(moving, keys, clock, ids, serving=serving)
     return ControlFlows(
         admin=AdminFlow(vault, keys, records, rails),
         house=HouseFlow(calls, rails, commands, serving=serving),
@@ -74,6 +76,7 @@ def control_flows(
         overview=OverviewFlow(calls, Series(database), treasury, rails, clock),
         metrics=MetricsFlow(calls, counts, journal, database, history, rails, clock, version=version("arbstr-core")),
         solvency=SolvencyFlow(vault, treasury, rails, reconcile, ids),
+        deposits=deposits,
         stats=StatsFlow(calls, RequestLog(database), history, clock),
         billing=BillingFlow(vault, history, accounts, clock, reservation_seconds=settings.vault.reservation_seconds),
     )

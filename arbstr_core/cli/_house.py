@@ -41,7 +41,7 @@ from arbstr_core.plugins import Lives, LoopClock, PluginTools, Supervisor
 from arbstr_core.rails import Rails
 from arbstr_core.storage import Cipher, Database, PluginStore
 from arbstr_core.types import Caller
-from arbstr_core.vault import BODY_DIGEST_KEY, Requests, Treasury, Vault
+from arbstr_core.vault import BODY_DIGEST_KEY, History, Requests, Treasury, Vault
 from arbstr_core.web import ControlFlows
 
 _log = logging.getLogger("arbstr")
@@ -233,6 +233,7 @@ async def _money(settings: Settings, database: Database) -> Money:
         signer=await audit_signer(vault, settings.data_dir / "audit.key"),
         treasury=Treasury(database, boot_id=boot_id),
         requests=Requests(database),
+        history=History(database),
     )
 
 

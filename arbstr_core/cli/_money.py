@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from arbstr_core.api import Clock
 from arbstr_core.config import Settings
-from arbstr_core.flow import Office, Reconcile, Sender
+from arbstr_core.flow import DepositFlow, Incoming, Keys, Office, Reconcile, Sender
 from arbstr_core.rails import Rails
 from arbstr_core.storage import Cipher, Signer
-from arbstr_core.vault import Requests, Treasury, Vault
+from arbstr_core.vault import History, Requests, Treasury, Vault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,31 +21,63 @@ class Money:
     signer: Signer | None = None
     treasury: Treasury | None = None
     requests: Requests | None = None
+    history: History | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moving:
-    """What moves it."""
+    """What moves it, and what it works with."""
 
+    rails: Rails
+    requests: Requests
+    treasury: Treasury
+    history: History
+    cipher: Cipher
     office: Office
     sender: Sender
     reconcile: Reconcile
+    incoming: Incoming
 
 
 def treasury_of(settings: Settings, money: Money, rails: Rails, cipher: Cipher, clock: Clock) -> Moving | None:
     """The treasury of this process; None where the vault is switched off."""
-    if money.vault is None or money.treasury is None or money.requests is None:
+    vault, treasury, requests, history = money.vault, money.treasury, money.requests, money.history
+    if vault is None or treasury is None or requests is None or history is None:
         return None
-    office = Office(money.vault, money.treasury, clock, alone=not money.vault.shared)
-    sender = Sender(money.vault, money.treasury, money.requests, rails, office, cipher, clock)
+    office = Office(vault, treasury, clock, alone=not vault.shared)
     reconcile = Reconcile(
-        money.vault,
-        money.treasury,
-        money.requests,
+        vault,
+        treasury,
+        requests,
         rails,
         office,
         clock,
         working_ppm=settings.vault.working_capital.ppm,
         every_seconds=settings.vault.check_seconds,
     )
-    return Moving(office=office, sender=sender, reconcile=reconcile)
+    return Moving(
+        rails=rails,
+        requests=requests,
+        treasury=treasury,
+        history=history,
+        cipher=cipher,
+        office=office,
+        sender=Sender(vault, treasury, requests, rails, office, cipher, clock),
+        reconcile=reconcile,
+        incoming=Incoming(rails, requests, treasury, history, office, cipher, clock),
+    )
+
+
+def deposit_flow(moving: Moving, keys: Keys, clock: Clock, ids: Callable[[str], str], *, serving: bool) -> DepositFlow:
+    """What the doors ask of money that comes in."""
+    return DepositFlow(
+        moving.rails,
+        moving.requests,
+        moving.treasury,
+        moving.history,
+        keys,
+        moving.cipher,
+        clock,
+        ids=ids,
+        nudge=moving.incoming.nudge if serving else None,
+    )

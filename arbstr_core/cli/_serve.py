@@ -282,6 +282,7 @@ async def _background(house: House, doors: Doors) -> AsyncIterator[None]:
     if house.flows.audit:
         works["checkpoints"] = house.flows.audit.run()
     if house.moving:
+        works["deposits"] = house.moving.incoming.run()
         works["payments"] = house.moving.sender.run()
         works["reconcile"] = house.moving.reconcile.run()
     if house.notifier:

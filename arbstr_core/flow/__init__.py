@@ -3,7 +3,8 @@
 from arbstr_core.flow._anchors import FileAnchor, SyslogAnchor, UrlAnchor
 from arbstr_core.flow._exchange import Exchange
 from arbstr_core.flow._heartbeat import Heartbeat
-from arbstr_core.flow._keys import Keys
+from arbstr_core.flow._incoming import Incoming
+from arbstr_core.flow._keys import Keys, switched_on
 from arbstr_core.flow._lease import Lease
 from arbstr_core.flow._office import Office
 from arbstr_core.flow._records import Asked, Records
@@ -16,6 +17,7 @@ from arbstr_core.flow.approval import Approvals
 from arbstr_core.flow.audit import Anchor, AuditFlow, audit_signer
 from arbstr_core.flow.billing import BillingFlow, Report
 from arbstr_core.flow.call import CallFlow
+from arbstr_core.flow.deposit import DepositFlow
 from arbstr_core.flow.house import HouseFlow
 from arbstr_core.flow.metrics import MetricsFlow
 from arbstr_core.flow.notify import Notifier, Turn
@@ -36,10 +38,12 @@ __all__ = [
     "BillingFlow",
     "CallFlow",
     "CallRooms",
+    "DepositFlow",
     "Exchange",
     "FileAnchor",
     "Heartbeat",
     "HouseFlow",
+    "Incoming",
     "Keys",
     "Lease",
     "MetricsFlow",
@@ -62,4 +66,5 @@ __all__ = [
     "audit_signer",
     "keep_forgetting",
     "keep_sealing",
+    "switched_on",
 ]

@@ -13,12 +13,14 @@ from arbstr_core.vault import (
     AgentRecord,
     ApprovalRecord,
     AuditRow,
+    DepositRecord,
     HoldRow,
     HoldState,
     Left,
     Limits,
     LimitsRow,
     OutboxRecord,
+    RequestRecord,
     TransferRow,
 )
 
@@ -262,4 +264,43 @@ def no_plan(why: str, excluded: tuple[Excluded, ...]) -> Json:
         "strategy": None,
         "policy": None,
         "notes": {},
+    }
+
+
+def request(row: RequestRecord) -> Json:
+    """Money that was asked for, or a token that was handed in."""
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "state": row.state,
+        "agent": row.agent,
+        "realm": row.realm,
+        "rail": row.rail,
+        "amount_msat": row.amount_msat,
+        "fee_msat": row.fee_msat,
+        "memo": row.memo,
+        "invoice": row.text,
+        "reference": row.reference,
+        "reason": row.reason,
+        "created_ms": row.created_ms,
+        "expires_ms": row.expires_ms,
+        "ended_ms": row.ended_ms,
+    }
+
+
+def deposit(row: DepositRecord) -> Json:
+    """Money that came in."""
+    return {
+        "rail": row.rail,
+        "reference": row.reference,
+        "kind": row.kind,
+        "realm": row.realm,
+        "amount_msat": row.amount_msat,
+        "fee_msat": row.fee_msat,
+        "request": row.request,
+        "purpose": row.purpose,
+        "agent": row.agent,
+        "assigned": row.assigned,
+        "transfer": row.transfer,
+        "at_ms": row.at_ms,
     }

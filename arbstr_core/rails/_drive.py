@@ -29,6 +29,9 @@ from arbstr_core.api import (
 
 T = TypeVar("T")
 
+_GRACE_SECONDS = 10.0
+"""How long a rail may take to end what it was asked, once nobody waits for it"""
+
 
 class Believed(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a payment; `distrust` says why its rail is not to be trusted any more, empty where it is."""
@@ -69,17 +72,18 @@ async def take_back(rail: WalletRail, reference: str, *, seconds: float) -> Beli
     return Believed(payment=Unknown(reason=f"{rail.name}: {said.what}"))
 
 
-async def answered(call: Coroutine[Any, Any, T], *, seconds: float) -> T | Raised:
-    """What a rail answers, or why it did not. Only a cancellation of the caller goes through."""
+async def answered(call: Coroutine[Any, Any, T], *, seconds: float | None) -> T | Raised:
+    """What a rail answers within so many seconds, or ever, or why it did not. Only a cancellation of the caller goes
+    through."""
     task = asyncio.ensure_future(call)
     try:
         await asyncio.wait({task}, timeout=seconds)
     finally:
         if not task.done():
             task.cancel()
-            await asyncio.wait({task}, timeout=seconds)
+            await asyncio.wait({task}, timeout=_GRACE_SECONDS if seconds is None else seconds)
     if not task.done() or task.cancelled():
-        return Raised(what=f"no answer within {seconds:.0f} seconds")
+        return Raised(what="no answer" if seconds is None else f"no answer within {seconds:.0f} seconds")
     raised = task.exception()
     if raised is None:
         return task.result()

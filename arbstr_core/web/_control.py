@@ -22,6 +22,7 @@ from arbstr_core.flow import (
     AdminFlow,
     AuditFlow,
     BillingFlow,
+    DepositFlow,
     HouseFlow,
     MetricsFlow,
     OperatorsFlow,
@@ -38,6 +39,7 @@ from arbstr_core.web._admin_overview import overview_routes
 from arbstr_core.web._admin_proof import proof_routes
 from arbstr_core.web._admin_records import record_routes
 from arbstr_core.web._admin_solvency import solvency_routes
+from arbstr_core.web._deposits import deposit_routes, incoming_routes
 from arbstr_core.web._documents import ReadyDocument
 from arbstr_core.web._errors import answer, error_body, reserve_refused, shape_of
 from arbstr_core.web._fields import known_parameters
@@ -69,6 +71,8 @@ class ControlFlows:
     metrics: MetricsFlow
     audit: AuditFlow | None
     """None where the vault is switched off"""
+    deposits: DepositFlow | None
+    """the same"""
 
 
 def control_plane(
@@ -89,6 +93,7 @@ def control_plane(
     wallet = APIRouter(prefix="/wallet", dependencies=[Depends(known_parameters)], responses=ERRORS)
     account_routes(wallet, flows.wallet, ids)
     key_routes(wallet, flows.wallet)
+    deposit_routes(wallet, flows.deposits)
     first = APIRouter(responses=ERRORS)
     call_routes(first, flows.wallet, ids)
     stats_routes(first, flows.stats, ids)
@@ -131,6 +136,7 @@ def _operators(
     overview_routes(router, flows.overview)
     proof_routes(router, flows.admin, flows.audit)
     solvency_routes(router, flows.solvency)
+    incoming_routes(router, flows.deposits)
     market_routes(router, flows.house, flows.admin, plan_call)
     plugin_routes(router, flows.house, plugins, notices)
     return router

@@ -1,0 +1,207 @@
+"""A rail whose world outside does what a test says, and arbstr's treasury in front of it, on a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from house import until
+
+from arbstr_core.accounts import Accounts
+from arbstr_core.api import (
+    BadRequest,
+    Bounds,
+    Deposit,
+    DepositKind,
+    Invoice,
+    Msat,
+    Network,
+    RailCapability,
+    RailLimits,
+    TokenFacts,
+    Unit,
+    WalletRail,
+)
+from arbstr_core.flow import DepositFlow, Incoming, Keys, Office
+from arbstr_core.plugins import LoopClock
+from arbstr_core.rails import Rails
+from arbstr_core.storage import Cipher, Database
+from arbstr_core.types import Caller
+from arbstr_core.vault import AgentRecord, History, Limits, NewAgent, Requests, Treasury, Vault, schema
+
+WIDE = Limits(max_charge_msat=10**9, daily_msat=10**12)
+
+
+class Till(WalletRail):
+    """Its journal outlives every restart of arbstr: what came in, and for which key."""
+
+    network = Network.SIM
+
+    def __init__(self, name: str = "till", *, unit: Unit = Unit.MSAT, largest: int = 10**12) -> None:
+        self.name = name
+        self.unit = unit
+        self.capabilities = frozenset({RailCapability.INVOICE, RailCapability.ECASH})
+        self.came: list[Deposit] = []
+        self.invoices: dict[str, Invoice] = {}
+        self.calls: list[str] = []
+        self.fails: list[BaseException | None] = []
+        """what the next calls raise, one each"""
+        self.lies: Callable[[Invoice], Invoice] = lambda invoice: invoice
+        self.spent: set[str] = set()
+        """tokens that somebody else has redeemed"""
+        self.told = asyncio.Event()
+        self._largest = largest
+
+    async def _call(self, what: str) -> None:
+        self.calls.append(what)
+        raised = self.fails.pop(0) if self.fails else None
+        if raised is not None:
+            raise raised
+
+    async def limits(self) -> RailLimits:
+        return RailLimits(invoices=Bounds(smallest_msat=Msat(10), largest_msat=Msat(self._largest)))
+
+    async def invoice(self, amount: Msat, memo: str, *, key: str, expires_seconds: int = 3600) -> Invoice:
+        await self._call(f"invoice {key}")
+        expires_ms = LoopClock().now_ms() + expires_seconds * 1000
+        made = Invoice(text=f"sim {key}", reference=digest(key), amount_msat=amount, expires_ms=expires_ms)
+        self.invoices.setdefault(key, made)
+        return self.lies(self.invoices[key])
+
+    async def appraise(self, token: str) -> TokenFacts:
+        if not token.startswith("tok-"):
+            raise BadRequest("it is no token of this mint: send one that begins with tok-")
+        return TokenFacts(reference=digest(token), mint="till", amount_msat=Msat(int(token.split("-")[1])))
+
+    async def receive(self, token: str, *, key: str) -> Deposit:
+        await self._call(f"receive {key}")
+        reference = digest(token)
+        for deposit in self.came:
+            if deposit.reference == reference:
+                if deposit.key != key:
+                    raise BadRequest("the token was spent before: send another")
+                return deposit
+        if token in self.spent:
+            raise BadRequest("the token was spent before: send another")
+        facts = await self.appraise(token)
+        return self.take(facts.amount_msat, reference, key=key, kind=DepositKind.TOKEN)
+
+    def pays(self, invoice: str) -> Deposit:
+        """Somebody pays an invoice, for as often as this is called."""
+        key = invoice.removeprefix("sim ")
+        return self.take(self.invoices[key].amount_msat, digest(key), key=key)
+
+    def take(self, msat: int, reference: str, *, key: str = "", kind: DepositKind = DepositKind.INVOICE) -> Deposit:
+        """Money has come in."""
+        cursor = str(len(self.came) + 1)
+        came = Deposit(reference=reference, amount_msat=Msat(msat), kind=kind, cursor=cursor, key=key)
+        self.came.append(came)
+        self.told.set()
+        return came
+
+    async def deposits(self, since: str) -> AsyncIterator[Deposit]:
+        at = int(since or 0)
+        while True:
+            self.told.clear()
+            while at < len(self.came):
+                await self._call(f"deposit {at + 1}")
+                at += 1
+                yield self.came[at - 1]
+            await self.told.wait()
+
+
+# Nothing leaves over it.
+Till.__abstractmethods__ = frozenset()
+
+
+def digest(text: str) -> str:
+    """What the till calls an invoice or a token."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Counter:
+    """The rooms that take money in, put together, and an agent named alice."""
+
+    def __init__(self, db: Database, rails: Rails, boot: str) -> None:
+        clock = LoopClock()
+        self.vault = Vault(db, boot_id=boot)
+        self.treasury = Treasury(db, boot_id=boot)
+        self.requests = Requests(db)
+        office = Office(self.vault, self.treasury, clock, alone=True)
+        cipher = Cipher(bytes(range(32)))
+        history = History(db)
+        self.incoming = Incoming(rails, self.requests, self.treasury, history, office, cipher, clock, wait_seconds=0.01)
+
+        async def nobody(token: bytes) -> Caller | None:
+            return None
+
+        ids = iter(range(1, 10_000))
+        keys = Keys(self.vault, Accounts(nobody), rails, defaults=WIDE, ids=lambda kind: f"{kind}{next(ids)}")
+        self.flow = DepositFlow(
+            rails,
+            self.requests,
+            self.treasury,
+            history,
+            keys,
+            cipher,
+            clock,
+            ids=lambda kind: f"{kind}{boot}{next(ids)}",
+            nudge=self.incoming.nudge,
+        )
+
+    async def agent(self, name: str = "alice", parent: str | None = None) -> Caller:
+        """A new agent."""
+        found = await self.vault.agent(name)
+        if found is None:
+            token = digest(name).encode()[:32]
+            new = NewAgent(id=f"ag_{name}", name=name, realm="sim", token_hash=token, limits=WIDE, parent=parent)
+            found = await self.vault.create_agent(new)
+        return Caller(agent=found.id, name=found.name, realm="sim")
+
+    async def has(self, name: str, msat: int) -> AgentRecord:
+        """The agent, once it has so much."""
+
+        async def rich() -> AgentRecord | None:
+            found = await self.vault.agent(name)
+            return found if found is not None and found.posted_msat == msat else None
+
+        return await until(rich)
+
+    async def told(self, rail: Till) -> None:
+        """Wait until the ledger has read all that a rail says."""
+
+        async def read() -> bool:
+            return await self.treasury.place(rail.name, "deposits") == str(len(rail.came))
+
+        await until(read)
+
+
+@asynccontextmanager
+async def counter(folder: Path, *rails: Till, boot: str = "b1", runs: bool = True) -> AsyncIterator[Counter]:
+    """arbstr takes money in until the end of the block."""
+    db = Database.open("sqlite:///arbstr.db", data_dir=folder, clock=LoopClock(), schemas=[schema()])
+    made = Counter(db, Rails(rails), boot)
+    work = asyncio.create_task(made.incoming.run()) if runs else None
+    try:
+        yield made
+        assert (await made.vault.verify()).first_bad is None
+    finally:
+        if work is not None:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+        await db.close()
+
+
+def told(folder: Path, story: Callable[[Counter, Till], Awaitable[Any]], **more: Any) -> None:
+    """Run a story of one counter with one till."""
+
+    async def main() -> None:
+        till = Till(**more)
+        async with counter(folder, till) as made:
+            await story(made, till)
+
+    asyncio.run(main())
