@@ -22,6 +22,8 @@ T = TypeVar("T")
 PAYMENTS = "payments"
 COSTS = "costs"
 WALKED = "walked"
+BEGUN = "begun"
+"""When a rail's payments were read for the first time: what it paid before that, unasked, is not looked into"""
 _AT_ONCE = 200
 _SECONDS = 30.0
 _WAITING = (PaymentState.CREATED, PaymentState.RESERVED)
@@ -79,7 +81,7 @@ class Walk:
         less than the ledger has there, `restored` that the ledger is older than the rail's records may be."""
         name = self._rail.name
         since = await self._treasury.place(name, PAYMENTS)
-        first = not since and not restored
+        first = not restored and not await self._treasury.place(name, BEGUN)
         while True:
             found = await answered(_some(self._rail.payments(since)), seconds=_SECONDS)
             if isinstance(found, Raised):
@@ -93,12 +95,18 @@ class Walk:
             await self._move(read, since)
             since = read
             if len(found) < _AT_ONCE:
-                return ""
+                break
+        if first:
+            await self._note(BEGUN, "1")
+        return ""
 
     async def _move(self, cursor: str, before: str) -> None:
         if cursor != before:
-            place = Place(self._rail.name, PAYMENTS, cursor)
-            await self._treasury.post_from(await self._office.sure(), None, realm=self._realm, key="", place=place)
+            await self._note(PAYMENTS, cursor)
+
+    async def _note(self, stream: str, cursor: str) -> None:
+        place = Place(self._rail.name, stream, cursor)
+        await self._treasury.post_from(await self._office.sure(), None, realm=self._realm, key="", place=place)
 
     async def _payment(self, outgoing: Outgoing, *, short: bool, first: bool) -> str:
         """Why the records cannot be read on behind this one; empty where they can."""

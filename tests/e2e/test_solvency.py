@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import arbstr_wallet_cashu as cashu
+import pytest
+from arbstr_wallet_cashu._nutshell import Nutshell, Options
 from house import Served, run, serving, until, write
+from lightning.apart import a_node_apart
+from mints import Mints
+from purses import SAT, table, wallet
+from reconciling import World, story
 
+from arbstr_core.api import read_bolt11
+from arbstr_core.flow._solvency import Cover
+from arbstr_core.testing import LoopClock, MemoryStore, configure
+
+WORDS = "half depart obvious quality work element tank gorilla view sugar picture humble"
 PLUGINS = ("providers_mock", "policy_price", "wallet_simulated")
 QUICK = "[vault]\ncheck_seconds = 1\n"
 
@@ -62,3 +75,107 @@ def test_the_operator_sees_freezes_and_thaws(tmp_path: Path) -> None:
         ended = setup.command(*asked)
         assert ended.returncode == 1
         assert "arbstr serve" in ended.stderr
+
+
+# --- rails that really lack what is owed ---
+
+
+def copied(store: MemoryStore) -> MemoryStore:
+    """What a thief has, or a backup."""
+    other = MemoryStore()
+    other._values = dict(store._values)
+    return other
+
+
+@pytest.fixture(scope="module")
+def mint(mints: Mints) -> Nutshell:
+    """A mint that takes a tenth of a sat for each coin, and whose invoices are paid by themselves."""
+    return mints.start(solvent=Options(fee_ppk=100))[0]
+
+
+def test_a_purse_whose_coins_somebody_else_has_spent(tmp_path: Path, mint: Nutshell) -> None:
+    """A thief with the purse's own keys spends at the mint: what is owed is not covered any more, and is frozen. What
+    the purse pays to tidy up is booked; one that is older than the mint's records is not trusted."""
+
+    async def what(world: World) -> None:
+        purse = {"seed": "env:SEED", "most_coins": 16, "coins": 1}
+        seeded = {**purse, "secrets": {"env:SEED": WORDS}}
+        store = MemoryStore()
+        async with wallet(mint, store=store, **seeded) as mine, wallet(mint) as hers:
+            for _ in range(10):
+                await mine.fund(63)
+            backup = copied(store)
+            world.plug(mine.rail)
+            await world.check("regtest")
+            booked = await world.flow.capital("wallet_cashu", None)
+            assert booked["amount_msat"] == 630 * SAT
+            await world.agent(fund=500 * SAT, realm="regtest", rail="wallet_cashu")
+            await mine.round()
+            tidied = await world.check("regtest")
+            held = await mine.held() * SAT
+            assert tidied.rails[0].ledger_msat == tidied.rails[0].spendable_msat == held
+            assert (tidied.cover, held < 630 * SAT) == (Cover.COVERED, True)
+            async with wallet(mint, store=copied(store), **seeded) as thief:
+                await hers.rail.receive(await thief.token(300), key="stolen")
+            made = cashu.arbstr_commands(configure(cashu, table(mint, **purse)), mine.tools)
+            checked = await {each.name: each for each in made}["check"].run({})
+            assert checked["mints"][0]["lost_msat"] >= 300 * SAT
+            for _ in range(3):
+                found = await world.check("regtest")
+                assert found.cover is Cover.BELOW
+            assert [each.scope for each in await world.treasury.frozen()] == ["realm:regtest"]
+            async with wallet(mint, store=backup, **seeded) as old:
+                await old.round()
+                world.plug(old.rail)
+                await world.check("regtest")
+            frozen = {each.scope: each.reason for each in await world.treasury.frozen()}
+            assert "rolled_back" in frozen["rail:wallet_cashu"]
+
+    story(tmp_path, what)
+
+
+def test_a_node_whose_channels_are_emptied(tmp_path: Path) -> None:
+    """Somebody pays with the node beside arbstr: told, in suspense, and frozen once it is more than the operator's own.
+    Calls are served meanwhile; what comes back is thawed."""
+
+    async def story() -> None:
+        with a_node_apart(LoopClock()) as apart:
+            book = apart.node.book
+            book.balance_msat = 1_000 * SAT
+            (tmp_path / "tls.cert").write_bytes(apart.node.certificate)
+            (tmp_path / "arbstr.macaroon").write_bytes(apart.node.macaroon())
+            table = (
+                f'[plugins.wallet_lnd]\naddress = "{apart.node.address}"\nnetwork = "regtest"\n'
+                'cert = "file:tls.cert"\nmacaroon = "file:arbstr.macaroon"\n'
+            )
+            setup = write(tmp_path, QUICK + table, plugins=("providers_mock", "policy_price", "wallet_lnd"))
+            async with serving(setup) as served:
+
+                async def state(wanted: str) -> Any:
+                    async def reached() -> Any:
+                        found = await realm(served, "regtest")
+                        return found if found and found["state"] == wanted else None
+
+                    return await until(reached, 60)
+
+                assert (await state("covered"))["rails"][0]["surplus_msat"] == 1_000 * SAT
+                booked = await served.admin.post("/admin/capital", json={"rail": "wallet_lnd"})
+                assert booked.json()["amount_msat"] == 1_000 * SAT
+                agent = await served.agent(fund=900 * SAT)
+
+                async def emptied() -> None:
+                    paid = read_bolt11(apart.node.asks(300 * SAT)).payment_hash
+                    book.begin(paid, 300 * SAT, 0, apart.node.clock)
+                    book.end(paid, apart.node.preimages[paid])
+
+                await asyncio.to_thread(apart.do, emptied())
+                found = await state("frozen")
+                assert (found["most_msat"], found["lost_msat"]) == (700 * SAT, 300 * SAT)
+                events = (await served.admin.get("/admin/events")).json()["data"]
+                assert {"left_unasked", "frozen"} <= {event["event"] for event in events}
+                assert (await served.call(agent, model="mock")).status_code == 200
+                book.balance_msat += 300 * SAT
+                await served.admin.post("/admin/thaw", json={"realm": "regtest", "reason": "it was put back"})
+                assert (await state("covered"))["below"] == 0
+
+    run(story())
