@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +27,7 @@ from typer.testing import CliRunner
 
 from arbstr_core import config
 from arbstr_core.cli._commands import app
+from arbstr_core.cli._context import settings_of
 from arbstr_core.cli._serve import serve
 
 T = TypeVar("T")
@@ -245,7 +247,8 @@ async def serving(setup: Setup, *, mock: bool = False) -> AsyncIterator[Served]:
     """arbstr, served by this process until the end of the block; then no task may be left."""
     before = asyncio.all_tasks()
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(serve(config.load(setup.file), mock=mock, ready=ready.set_result))
+    read = partial(settings_of, str(setup.file))
+    task = asyncio.create_task(serve(config.load(setup.file), mock=mock, ready=ready.set_result, reread=read))
     await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
     if task.done():
         task.result()

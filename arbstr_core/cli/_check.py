@@ -70,8 +70,8 @@ async def _made(settings: Settings) -> Verdict:
             storage=StorageSettings(),
         )
         try:
-            async with make_everything(apart) as (house, _):
-                return Verdict([], house.notices.texts)
+            async with make_everything(apart) as house:
+                return Verdict([], house.trade.notices.texts)
         except ConfigError as bad:
             return Verdict(list(bad.problems))
         except ArbstrError as bad:

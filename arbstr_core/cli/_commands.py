@@ -29,7 +29,7 @@ from arbstr_core.cli._savings import savings
 from arbstr_core.cli._serve import serve as serve_house
 from arbstr_core.cli._show import as_json, facts, receipt_facts, say, table, warn
 from arbstr_core.cli._solvency import capital, freeze, solvency, thaw
-from arbstr_core.config import Address
+from arbstr_core.config import Address, Settings
 from arbstr_core.types import ConfigError, Problem
 
 app = typer.Typer(
@@ -89,12 +89,32 @@ def serve(
     logging.basicConfig(level=os.environ.get("ARBSTR_LOG", "INFO").upper(), format=_LOG_FORMAT, stream=sys.stderr)
     for chatty in ("httpx", "httpcore", "stevedore", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    settings = settings_of(config)
-    if listen is not None:
+
+    def read() -> Settings:
+        settings = settings_of(config)
+        if listen is None:
+            return settings
         server = msgspec.structs.replace(settings.server, listen=_address(listen))
-        settings = msgspec.structs.replace(settings, server=server)
+        return msgspec.structs.replace(settings, server=server)
+
+    settings = read()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve_house(settings, mock=mock, ready=_ready))
+        runner.run(serve_house(settings, mock=mock, ready=_ready, reread=read))
+
+
+@app.command()
+@command
+def reload(config: ConfigFile = None, json: AsJson = False) -> None:
+    """Have the running server read its configuration again. No call is cut; where something is wrong, nothing
+    changes."""
+    done = ask(config, lambda client: client.post("/reload"))
+    if json:
+        as_json(done)
+        return
+    for notice in done["notices"]:
+        warn(f"warning: {notice}")
+    say(f"made anew: {', '.join(done['made']) or 'nothing'}; {done['offers']} offers can be bought")
+    say(f"{done['open_calls']} calls go on as they began")
 
 
 def _ready(address: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,15 +15,15 @@ import msgspec
 
 from arbstr_core import config, plugins, storage
 from arbstr_core.accounts import Accounts, Internal, KnownOperators, Operators
-from arbstr_core.api import Clock, Provider, Site, Tools
+from arbstr_core.api import Clock, Command
 from arbstr_core.cli._data import open_database, operator_token
 from arbstr_core.cli._flows import control_flows, door_token
-from arbstr_core.cli._market import market_of, rates_of, router_of
 from arbstr_core.cli._money import Money, Moving, treasury_of
-from arbstr_core.cli._notices import Notices, heard
 from arbstr_core.cli._operators import known_operators, notifier, webhook
+from arbstr_core.cli._reload import Reload, Reread
+from arbstr_core.cli._toolbox import Toolbox
+from arbstr_core.cli._trade import STARTED, Trade, load_plugins, trade_of
 from arbstr_core.config import Settings
-from arbstr_core.dispatch import BreakerRules, Dispatch, DispatchRules
 from arbstr_core.flow import (
     Approvals,
     CallFlow,
@@ -35,14 +35,13 @@ from arbstr_core.flow import (
     audit_signer,
 )
 from arbstr_core.journal import Counts, Experience, Journal
-from arbstr_core.market import Market, Rates
-from arbstr_core.net import Guard, UpstreamPools, control_client, origins_in
-from arbstr_core.plugins import Lives, LoopClock, PluginTools, Supervisor
+from arbstr_core.net import UpstreamPools
+from arbstr_core.plugins import Lives, LoopClock, Supervisor
 from arbstr_core.rails import Rails
-from arbstr_core.storage import Cipher, Database, PluginStore
+from arbstr_core.storage import Cipher, Database
 from arbstr_core.types import Caller
 from arbstr_core.vault import BODY_DIGEST_KEY, History, Requests, Treasury, Vault
-from arbstr_core.web import ControlFlows
+from arbstr_core.web import ControlFlows, Sites
 
 _log = logging.getLogger("arbstr")
 
@@ -71,76 +70,77 @@ class House:
     flows: ControlFlows
     operators: Operators
     internal: Internal
-    market: Market
-    dispatch: Dispatch
     journal: Journal
     database: Database
-    supervisor: Supervisor
     vault: Vault | None
     heartbeat: Heartbeat | None
     approvals: Approvals | None
     notifier: Notifier | None
     moving: Moving | None
-    notices: Notices
-    plugin_rows: Callable[[], list[dict[str, Any]]]
-    sites: Sequence[Site]
+    trade: Trade
+    box: Toolbox
+    commands: dict[str, tuple[Command, ...]]
+    sites: Sites
+    reload: Reload | None = None
+    """puts another configuration in the place of this one; None where nothing is served"""
 
-
-_STARTED = ("arbstr_wallet_rails", "arbstr_providers", "arbstr_policies", "arbstr_authenticators")
-"""Hooks whose objects have a life, in the order in which they begin it."""
-_HOOKS = (*_STARTED, "arbstr_commands", "arbstr_sites")
+    @property
+    def now(self) -> Trade:
+        """The trade that counts now."""
+        return self.trade if self.reload is None else self.reload.trade
 
 
 @asynccontextmanager
-async def open_house(settings: Settings, *, mock: bool = False, serving: bool = False) -> AsyncIterator[House]:
-    """Build and start everything; close it in reverse. Raises ConfigError, PluginError or StorageError."""
-    async with make_everything(settings, mock=mock, serving=serving) as (house, made):
-        lives = Lives(_log)
+async def open_house(
+    settings: Settings, *, mock: bool = False, serving: bool = False, reread: Reread | None = None
+) -> AsyncIterator[House]:
+    """Build and start everything; close it in reverse. `reread` gives the configuration as it is later on, for whoever
+    serves. Raises ConfigError, PluginError or StorageError."""
+    async with make_everything(settings, mock=mock, serving=serving) as house:
+        lives, reload = Lives(_log), None
+        if reread is not None:
+            reload = Reload(house.trade, house.calls, house.box, lives, reread, house.commands, house.sites)
+            house = replace(house, reload=reload)
         try:
-            for hook in _STARTED:
-                await lives.start(made[hook])
-            await house.market.refresh()
+            for hook in STARTED:
+                await lives.start(house.trade.made[hook])
+            await house.trade.market.refresh()
             yield house
         finally:
-            await house.dispatch.aclose()
+            if reload is not None:
+                await reload.aclose()
+            await house.now.dispatch.aclose()
             await lives.aclose()
+            await house.now.aclose()
 
 
 @asynccontextmanager
 async def made_house(settings: Settings) -> AsyncIterator[House]:
     """Build everything and start nothing: enough for what is about accounts, the ledger and plugins' own commands."""
-    async with make_everything(settings) as (house, _):
+    async with make_everything(settings) as house:
         yield house
 
 
-Made = Mapping[str, Sequence[tuple[str, tuple[Any, ...]]]]
-"""What the plugins' hooks made: by hook, with each owner's name."""
-
-
 @asynccontextmanager
-async def make_everything(
-    settings: Settings, *, mock: bool = False, serving: bool = False
-) -> AsyncIterator[tuple[House, Made]]:
+async def make_everything(settings: Settings, *, mock: bool = False, serving: bool = False) -> AsyncIterator[House]:
     """Every room and every plugin's objects, made and not started."""
     clock = LoopClock()
-    loaded = plugins.load(
-        settings.arbstr.plugins, settings.plugins, config.decode, mock=settings.arbstr.mock if mock else ()
-    )
+    loaded = load_plugins(settings, mock=mock)
     async with AsyncExitStack() as stack:
         database = open_database(settings, clock)
         stack.push_async_callback(database.close)
         counts = Counts()
         log = Journal(database, clock, [counts.note])
         stack.push_async_callback(log.flush)
-        toolbox = await _toolbox(settings, database, clock, stack)
-        with heard() as notices:
-            made = {hook: loaded.call_each(hook, toolbox.tools) for hook in _HOOKS}
+        box = await _toolbox(settings, database, clock, stack)
+        trade = await trade_of(settings, loaded, box, mock=mock)
+        stack.push_async_callback(trade.aclose)
         money = await _money(settings, database)
-        house = _put_together(settings, clock, database, money, log, counts, made, toolbox, notices, serving=serving)
+        house = _put_together(settings, clock, database, money, log, counts, trade, box, serving=serving)
         if house.vault is not None and (told := webhook(settings.webhooks)) is not None:
             stack.push_async_callback(told.aclose)
             house = replace(house, notifier=notifier(settings, told, house.vault, clock))
-        yield house, made
+        yield house
 
 
 def _put_together(
@@ -150,19 +150,19 @@ def _put_together(
     money: Money,
     log: Journal,
     counts: Counts,
-    made: Made,
-    toolbox: _Toolbox,
-    notices: Notices,
+    trade: Trade,
+    box: Toolbox,
     *,
     serving: bool,
 ) -> House:
-    rails = Rails(_objects(made["arbstr_wallet_rails"]))
-    moving = treasury_of(settings, money, rails, toolbox.cipher, clock)
+    rails = Rails(trade.objects("arbstr_wallet_rails"))
+    moving = treasury_of(settings, money, rails, box.cipher, clock)
+    commands: dict[str, tuple[Command, ...]] = dict(trade.made["arbstr_commands"])
     vault = money.vault
     accounts = _accounts(vault) if vault else None
     ids = Ids(clock)
     known = known_operators(settings, database)
-    rooms = _call_rooms(settings, clock, made, vault, toolbox)
+    rooms = _call_rooms(settings, clock, trade, vault, box.cipher)
     calls = CallFlow(rooms, accounts, log)
     flows = control_flows(
         settings,
@@ -175,7 +175,7 @@ def _put_together(
         calls,
         rails,
         OperatorsFlow(known),
-        dict(made["arbstr_commands"]),
+        commands,
         log,
         counts,
         serving=serving,
@@ -188,19 +188,17 @@ def _put_together(
         flows=flows,
         operators=_operators(settings, known, clock, serving=serving),
         internal=_internal(settings, serving=serving),
-        market=rooms.market,
-        dispatch=rooms.dispatch,
         journal=log,
         database=database,
-        supervisor=toolbox.supervisor,
         vault=vault,
         heartbeat=None if vault is None else _heartbeat(settings, clock, rooms.lease, calls, vault),
         approvals=rooms.approvals,
         notifier=None,
         moving=moving,
-        notices=notices,
-        plugin_rows=partial(plugin_rows, settings),
-        sites=_objects(made["arbstr_sites"]),
+        trade=trade,
+        box=box,
+        commands=commands,
+        sites=Sites(trade.objects("arbstr_sites")),
     )
 
 
@@ -241,14 +239,12 @@ def _heartbeat(settings: Settings, clock: Clock, lease: Lease | None, calls: Cal
     return Heartbeat(calls, money, clock, seconds=settings.vault.heartbeat_seconds, lease=lease)
 
 
-def _call_rooms(settings: Settings, clock: Clock, made: Made, money: Vault | None, toolbox: _Toolbox) -> CallRooms:
+def _call_rooms(settings: Settings, clock: Clock, trade: Trade, money: Vault | None, cipher: Cipher) -> CallRooms:
     """The rooms that a call walks through."""
-    cipher = toolbox.cipher
-    providers: list[Provider] = _objects(made["arbstr_providers"])
     return CallRooms(
-        market=market_of(settings, providers, toolbox.rates, clock),
-        router=router_of(settings, made["arbstr_policies"]),
-        dispatch=Dispatch({provider.name: provider for provider in providers}, clock, _dispatch_rules(settings)),
+        market=trade.market,
+        router=trade.router,
+        dispatch=trade.dispatch,
         vault=money,
         clock=clock,
         experience=Experience(cache_seconds=settings.routing.cache_seconds),
@@ -261,27 +257,10 @@ def _call_rooms(settings: Settings, clock: Clock, made: Made, money: Vault | Non
     )
 
 
-def _dispatch_rules(settings: Settings) -> DispatchRules:
-    asked, breaker = settings.dispatch, settings.dispatch.breaker
-    return DispatchRules(
-        first_byte_seconds=asked.first_byte_seconds,
-        idle_seconds=asked.idle_seconds,
-        deadline_seconds=asked.deadline_seconds or 3 * asked.first_byte_seconds,
-        hedge_seconds=asked.hedge_seconds,
-        queue=asked.queue,
-        queue_seconds=asked.queue_seconds,
-        breaker=BreakerRules(**msgspec.structs.asdict(breaker)),
-    )
-
-
 def plugin_rows(settings: Settings) -> list[dict[str, Any]]:
     """Every installed plugin and its state, as `arbstr plugin list` shows it."""
     enabled = (*settings.arbstr.plugins, *settings.arbstr.mock)
     return [msgspec.to_builtins(row) for row in plugins.states(enabled, settings.plugins, config.decode)]
-
-
-def _objects(made: Sequence[tuple[str, tuple[Any, ...]]]) -> list[Any]:
-    return [each for _, objects in made for each in objects]
 
 
 def _accounts(money: Vault) -> Accounts:
@@ -297,39 +276,10 @@ async def _find(money: Vault, digest: bytes) -> Caller | None:
     return Caller(agent=record.id, name=record.name, realm=record.realm, enabled=record.enabled)
 
 
-@dataclass(frozen=True)
-class _Toolbox:
-    tools: Callable[[str], Tools]
-    supervisor: Supervisor
-    cipher: Cipher
-    rates: Rates
-
-
-async def _toolbox(settings: Settings, database: Database, clock: Clock, stack: AsyncExitStack) -> _Toolbox:
-    """What makes each plugin's Tools, once, and lets go of them at the end."""
+async def _toolbox(settings: Settings, database: Database, clock: Clock, stack: AsyncExitStack) -> Toolbox:
+    """What makes the tools of plugins."""
     cipher = await storage.open_cipher(database, settings.data_dir / "master.key")
     pools = await stack.enter_async_context(UpstreamPools(connect_seconds=settings.dispatch.connect_seconds))
     supervisor = Supervisor(_log)
     stack.push_async_callback(supervisor.aclose)
-    made: dict[str, Tools] = {}
-
-    def tools(stem: str) -> Tools:
-        if stem not in made:
-            guard = Guard(frozenset(origins_in(settings.plugins.get(stem, {}))))
-            http = control_client(guard)
-            stack.push_async_callback(http.aclose)
-            made[stem] = PluginTools(
-                http=http,
-                upstream=pools.client(guard),
-                clock=clock,
-                log=logging.getLogger(f"arbstr.plugins.{stem}"),
-                store=PluginStore(database, cipher, stem),
-                tasks=supervisor.tasks(stem),
-                data_dir=settings.data_dir / stem,
-                secret=partial(config.resolve_secret, base=settings.base),
-                secret_bytes=partial(config.resolve_bytes, base=settings.base),
-                port=guard.port,
-            )
-        return made[stem]
-
-    return _Toolbox(tools, supervisor, cipher, rates_of(settings, clock, stack))
+    return Toolbox(database, cipher, pools, supervisor, clock)

@@ -19,6 +19,10 @@ class Notices(logging.Handler):
         """What was said."""
         return list(self._texts)
 
+    def renew(self, others: Notices) -> None:
+        """Keep what `others` heard in the place of what was heard before."""
+        self._texts = others._texts
+
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one."""
         self._texts.setdefault(record.getMessage())

@@ -18,11 +18,12 @@ from typing import Any
 import msgspec
 import uvicorn
 
-from arbstr_core.cli._house import House, open_house
+from arbstr_core.cli._house import House, open_house, plugin_rows
+from arbstr_core.cli._reload import Reload, Reread
 from arbstr_core.config import Address, Settings
 from arbstr_core.flow import CallFlow, keep_forgetting, keep_sealing
-from arbstr_core.types import ArbstrError, BadRequest, ChatCall, Endpoint
-from arbstr_core.web import CallDoor, Front, HttpProtocol, ModelsDoor, Sites, control_plane
+from arbstr_core.types import ArbstrError, BadRequest, ChatCall, Conflict, Endpoint
+from arbstr_core.web import CallDoor, Front, HttpProtocol, ModelsDoor, Present, control_plane
 from arbstr_core.wire import read_call
 
 _log = logging.getLogger("arbstr")
@@ -53,11 +54,20 @@ def control_app(house: House) -> Any:
         house.operators,
         house.internal,
         partial(planned_call, house),
-        house.plugin_rows,
-        lambda: house.notices.texts,
+        Present(
+            plugins=lambda: plugin_rows(house.now.settings),
+            notices=lambda: house.now.notices.texts,
+            reload=partial(_reload, house),
+        ),
         partial(house.ids, "req_"),
         version=version("arbstr-core"),
     )
+
+
+async def _reload(house: House) -> dict[str, Any]:
+    if house.reload is None:
+        raise Conflict("No server runs: the configuration counts from its start")
+    return await house.reload()
 
 
 class ListenFailed(ArbstrError):
@@ -89,15 +99,16 @@ class Doors:
             house.internal,
             house.flows.wallet,
             ids,
-            Sites(house.sites),
+            house.sites,
             cors_origins=server.cors_origins,
         )
         self.public = make(admin=server.admin_listen is None, local=server.listen.host in _LOOPBACK)
         self.operators = make(admin=True, local=server.admin_listen is None or server.admin_listen.host in _LOOPBACK)
 
 
-async def serve(settings: Settings, *, mock: bool, ready: Callable[[str], None]) -> None:
-    """Serve until a signal says stop; then finish what is open, settle it, and return.
+async def serve(settings: Settings, *, mock: bool, ready: Callable[[str], None], reread: Reread | None = None) -> None:
+    """Serve until a signal says stop; then finish what is open, settle it, and return. Where `reread` is given, SIGHUP
+    and the operator's API let what it gives count.
 
     `ready` is called once, with the address, when calls are served. Raises ListenFailed before anything is started.
     """
@@ -107,16 +118,22 @@ async def serve(settings: Settings, *, mock: bool, ready: Callable[[str], None])
         addresses = [each for each in (settings.server.listen, settings.server.admin_listen) if each is not None]
         sockets = [stack.enter_context(_bound(address)) for address in addresses]
         try:
-            await _serve_on(sockets, settings, stop, mock=mock, ready=ready)
+            await _serve_on(sockets, settings, stop, mock=mock, ready=ready, reread=reread)
         except asyncio.CancelledError:
             if not stop.asked:
                 raise
 
 
 async def _serve_on(
-    sockets: list[socket.socket | None], settings: Settings, stop: Stop, *, mock: bool, ready: Callable[[str], None]
+    sockets: list[socket.socket | None],
+    settings: Settings,
+    stop: Stop,
+    *,
+    mock: bool,
+    ready: Callable[[str], None],
+    reread: Reread | None,
 ) -> None:
-    async with open_house(settings, mock=mock, serving=True) as house:
+    async with open_house(settings, mock=mock, serving=True, reread=reread) as house:
         orphans = await house.heartbeat.begin() if house.heartbeat else 0
         if orphans:
             _log.warning("%d calls of an earlier run were ended without it", orphans)
@@ -193,30 +210,36 @@ Listening = list[tuple[uvicorn.Server, socket.socket | None]]
 
 
 class Stop:
-    """What signals do, from the first moment to the last: the first one lets open calls end, a second one does not
-    wait for them, and before anything listens one ends the start."""
+    """What signals do, from the first moment to the last: SIGHUP reads the configuration again. The first of the others
+    lets open calls end, a second one does not wait for them, and before anything listens one ends the start."""
 
     def __init__(self) -> None:
         self.asked = False
         self._task = asyncio.current_task()
         self._calls: CallFlow | None = None
+        self._reload: Reload | None = None
         self._servers: list[uvicorn.Server] = []
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        """While this lasts, SIGINT and SIGTERM are ours."""
+        """While this lasts, SIGINT, SIGTERM and SIGHUP are ours."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._now)
+        handlers = {signal.SIGINT: self._now, signal.SIGTERM: self._now, signal.SIGHUP: self._again}
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
         try:
             yield
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in handlers:
                 loop.remove_signal_handler(number)
 
-    def serving(self, calls: CallFlow, servers: list[uvicorn.Server]) -> None:
+    def serving(self, house: House, servers: list[uvicorn.Server]) -> None:
         """From now on these are told to stop."""
-        self._calls, self._servers = calls, servers
+        self._calls, self._reload, self._servers = house.calls, house.reload, servers
+
+    def _again(self) -> None:
+        if self._reload is not None:
+            self._reload.soon()
 
     def _now(self) -> None:
         if self._calls is not None:
@@ -232,7 +255,7 @@ class Stop:
 async def _run(doors: Listening, house: House, stop: Stop, started: Callable[[], None]) -> None:
     """Listen until told to stop."""
     servers = [server for server, _ in doors]
-    stop.serving(house.calls, servers)
+    stop.serving(house, servers)
     listening = [asyncio.create_task(_listen(server, bound)) for server, bound in doors]
     await _all_started(servers, listening)
     started()
@@ -272,7 +295,11 @@ def _announce(settings: Settings, house: House, ready: Callable[[str], None]) ->
 @asynccontextmanager
 async def _background(house: House, doors: Doors) -> AsyncIterator[None]:
     """What runs beside the calls."""
-    works = {"market": house.market.run(), "journal": house.journal.run(), "watches": doors.chat.watches.sweep()}
+    works = {
+        "market": (house.reload or house.trade.market).run(),
+        "journal": house.journal.run(),
+        "watches": doors.chat.watches.sweep(),
+    }
     if house.vault is not None:
         works["reservations"] = house.flows.billing.run()
     if house.heartbeat:

@@ -83,15 +83,21 @@ FREE = Leave()
 
 
 class Asker:
-    """`ask` is one attempt; `leave` says whether there may be one."""
+    """`ask` is one attempt; `leave` says whether there may be one. It knows what the one `before` it has learned."""
 
-    def __init__(self, providers: Mapping[str, Provider], clock: Clock, rules: DispatchRules) -> None:
+    def __init__(
+        self, providers: Mapping[str, Provider], clock: Clock, rules: DispatchRules, before: Asker | None = None
+    ) -> None:
         self._providers = dict(providers)
         self.clock = clock
         self.rules = rules
-        self.standings = Standings()
-        self.breakers = Breakers(rules.breaker, clock)
-        self.slots = Slots(most_waiting=rules.queue)
+        self.standings: Standings = before.standings if before is not None else Standings()
+        self.breakers: Breakers = Breakers(rules.breaker, clock)
+        self.slots: Slots = Slots(most_waiting=rules.queue)
+        if before is not None and before.rules.breaker == rules.breaker:
+            self.breakers = before.breakers
+        if before is not None and before.rules.queue == rules.queue:
+            self.slots = before.slots
         self._patiences = Patiences()
 
     def leave(self, offer: Offer, *, early: bool = False, slot: Slot | None = None) -> Leave | Hindrance:

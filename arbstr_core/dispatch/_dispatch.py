@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from arbstr_core.api import Clock, Provider
 from arbstr_core.dispatch._asker import FREE, Asker, DispatchRules, Leave
@@ -28,13 +28,21 @@ what a first byte gets."""
 
 
 class Dispatch:
-    """Asks providers, within the times of `rules`."""
+    """Asks providers, within the times of `rules`. What the one `before` it knows of offers, it knows, too; both may be
+    used at one time."""
 
-    def __init__(self, providers: Mapping[str, Provider], clock: Clock, rules: DispatchRules | None = None) -> None:
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        clock: Clock,
+        rules: DispatchRules | None = None,
+        *,
+        before: Dispatch | None = None,
+    ) -> None:
         self._providers = dict(providers)
         self._clock = clock
         self._rules = rules or DispatchRules()
-        self._asker = Asker(providers, clock, self._rules)
+        self._asker: Asker = Asker(providers, clock, self._rules, None if before is None else before._asker)
         self._behind = Behind()
         asker = self._asker
         self._standing = Standing(asker.standings.records, asker.breakers.shut, asker.slots.waiting)
@@ -52,6 +60,11 @@ class Dispatch:
     def forgive(self, offer: Offer) -> None:
         """Close the breaker of an offer: the operator has mended what was wrong."""
         self._asker.breakers.close(offer.key)
+
+    def forget(self, providers: Container[str]) -> None:
+        """Close the breakers of these providers' offers: they were made anew."""
+        for key in [key for key in self._asker.breakers.seen() if key[0] in providers]:
+            self._asker.breakers.close(key)
 
     async def open(
         self, call: ChatCall, candidates: Sequence[Quote], attempts: list[Attempt], budget: Budget | None = None

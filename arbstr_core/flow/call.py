@@ -29,6 +29,7 @@ class CallFlow:
         self._journal = journal
         self._open: dict[Exchange, Caller] = {}
         self._stopping = False
+        self._leaving: list[tuple[set[Exchange], asyncio.Future[None]]] = []
         self._retries = None
         if rooms.vault is not None and rooms.cipher is not None:
             self._retries = Retries(rooms.vault, rooms.cipher, rooms.clock, rooms.body_key, self._running)
@@ -117,6 +118,28 @@ class CallFlow:
         return [(each, caller, each.age(now)) for each, caller in self._open.items()]
 
     @property
+    def rooms(self) -> CallRooms:
+        """The rooms that calls which begin now walk through."""
+        return self._rooms
+
+    def renew(self, rooms: CallRooms) -> asyncio.Future[None]:
+        """Let calls that begin from now on walk through `rooms`. Those that are open go on as they began; the future is
+        done when the last of them has ended."""
+        self._rooms = rooms
+        left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._leaving.append((set(self._open), left))
+        self._tell_leaving()
+        return left
+
+    def _tell_leaving(self, *ended: Exchange) -> None:
+        for still_open, left in tuple(self._leaving):
+            still_open.difference_update(ended)
+            if not still_open:
+                self._leaving.remove((still_open, left))
+                if not left.done():
+                    left.set_result(None)
+
+    @property
     def stopping(self) -> bool:
         """True once no new calls are taken."""
         return self._stopping
@@ -142,6 +165,8 @@ class CallFlow:
 
     def _closed(self, exchange: Exchange, summary: CallSummary) -> None:
         caller, call = self._open.pop(exchange), exchange.call
+        if self._leaving:
+            self._tell_leaving(exchange)
         if summary.served is not None:
             self._rooms.experience.note(
                 caller.agent,

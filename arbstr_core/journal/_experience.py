@@ -42,6 +42,10 @@ class Experience:
         self._most = (agents, models, offers)
         self._cache_ms = cache_seconds * 1000
 
+    def keep(self, cache_seconds: float) -> None:
+        """For how long a provider is taken to have a prompt in its cache, from now on."""
+        self._cache_ms = cache_seconds * 1000
+
     def habits(self, agent: str) -> Habits:
         """What is known of `agent`, and of everybody."""
         known = self._agents.get(agent)

@@ -37,6 +37,19 @@ class Lives:
                 raise PluginError(f"plugin {plugin}: {_name(each)} did not start: {one_line(failure)}") from failure
             raise
 
+    def adopt(self, others: Lives) -> None:
+        """Take over what others started; from now on this closes it."""
+        self._started += others._started
+        others._started = []
+
+    async def end(self, objects: Iterable[object]) -> tuple[str, ...]:
+        """Close these alone, the last started first; see `aclose`."""
+        gone = Lives(self._log)
+        wanted = {id(each) for each in objects}
+        gone._started = [pair for pair in self._started if id(pair[1]) in wanted]
+        self._started = [pair for pair in self._started if id(pair[1]) not in wanted]
+        return await gone.aclose()
+
     async def aclose(self) -> tuple[str, ...]:
         """Close everything, the last started first; an error is logged and returned, and the others are closed too."""
         errors = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pluggy
@@ -75,15 +76,20 @@ class Loaded:
         """The decoded table of the plugin `name`."""
         return self._plugins[name].config
 
-    def call_each(self, hook: str, make_tools: MakeTools) -> list[tuple[str, tuple[Any, ...]]]:
-        """What each plugin's `hook` makes, with its owner's name.
+    def call_each(
+        self, hook: str, make_tools: MakeTools, kept: Mapping[str, tuple[Any, ...]] = MappingProxyType({})
+    ) -> list[tuple[str, tuple[Any, ...]]]:
+        """What each plugin's `hook` makes, with its owner's name; of a plugin in `kept`, what it made before.
 
-        All are called, whatever one of them does. Then PluginError names every plugin that raised, returned what the
-        hook does not return, or gave two objects one name.
+        All others are called, whatever one of them does. Then PluginError names every plugin that raised, returned what
+        the hook does not return, or gave two objects one name.
         """
         made: list[tuple[str, tuple[Any, ...]]] = []
         failures: list[PluginError] = []
         for name in self.implementing(hook):
+            if name in kept:
+                made.append((name, kept[name]))
+                continue
             tools = make_tools(name)
             try:
                 made.append((name, self._make(name, hook, tools)))

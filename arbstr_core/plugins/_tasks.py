@@ -32,6 +32,11 @@ class PluginTasks:
         self._running: set[asyncio.Task[None]] = set()
         self._closed = False
 
+    @property
+    def running(self) -> bool:
+        """True while something of it runs, or may begin to."""
+        return bool(self._running) or not self._closed
+
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` until it ends or the plugin closes. Raises PluginError after that."""
         if self._closed:
@@ -70,6 +75,7 @@ class Supervisor:
         self._log = log
         self._failures: deque[TaskFailure] = deque(maxlen=remembered)
         self._tasks: dict[str, PluginTasks] = {}
+        self._others: list[PluginTasks] = []
 
     @property
     def failures(self) -> tuple[TaskFailure, ...]:
@@ -82,6 +88,13 @@ class Supervisor:
             self._tasks[plugin] = PluginTasks(plugin, self._log, self._failures)
         return self._tasks[plugin]
 
+    def anew(self, plugin: str) -> PluginTasks:
+        """New Tasks of `plugin`, apart from those of its objects that are about to go."""
+        self._others = [tasks for tasks in self._others if tasks.running]
+        if plugin in self._tasks:
+            self._others.append(self._tasks.pop(plugin))
+        return self.tasks(plugin)
+
     async def aclose(self, grace_seconds: float = 10) -> None:
         """Cancel everything, all plugins at once, and wait for it."""
-        await asyncio.gather(*(tasks.aclose(grace_seconds) for tasks in self._tasks.values()))
+        await asyncio.gather(*(tasks.aclose(grace_seconds) for tasks in (*self._others, *self._tasks.values())))

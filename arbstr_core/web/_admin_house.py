@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter
@@ -17,6 +18,7 @@ from arbstr_core.web._market_documents import (
     PlanDocument,
     ProviderDocument,
     ProvidersDocument,
+    ReloadDocument,
 )
 
 Json = dict[str, Any]
@@ -81,20 +83,36 @@ def market_routes(router: APIRouter, house: HouseFlow, admin: AdminFlow, plan_ca
         return await house.rails()
 
 
-def plugin_routes(
-    router: APIRouter, house: HouseFlow, plugins: Callable[[], list[Json]], notices: Callable[[], list[str]]
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """The configuration that counts: what became of it, and how another one comes to count."""
+
+    plugins: Callable[[], list[Json]]
+    notices: Callable[[], list[str]]
+    reload: Callable[[], Awaitable[Json]]
+
+
+def reload_routes(router: APIRouter, present: Present) -> None:
+    """Another configuration."""
+
+    @router.post("/reload", tags=["plugins"], response_model=ReloadDocument)
+    async def reload() -> Json:
+        """Read the configuration again, and let it count; 409 with all that is wrong with it, and nothing changes."""
+        return await present.reload()
+
+
+def plugin_routes(router: APIRouter, house: HouseFlow, present: Present) -> None:
     """What plugins bring."""
 
     @router.get("/notices", tags=["plugins"])
     async def list_notices() -> list[str]:
         """What plugins warned of when they were made: an instance that is off for want of its key, say."""
-        return notices()
+        return present.notices()
 
     @router.get("/plugins", tags=["plugins"])
     async def list_plugins() -> list[Json]:
         """Every installed plugin and its state."""
-        return plugins()
+        return present.plugins()
 
     @router.get("/plugins/{stem}", tags=["plugins"], response_model=list[CommandDocument])
     async def plugin_commands(stem: Id) -> list[Json]:

@@ -33,7 +33,7 @@ from arbstr_core.flow import (
 )
 from arbstr_core.types import CallRefused, InsufficientFunds, StorageError, VaultUnavailable
 from arbstr_core.web._admin_agents import agent_routes, approval_routes, limit_routes
-from arbstr_core.web._admin_house import PlanCall, market_routes, plugin_routes
+from arbstr_core.web._admin_house import PlanCall, Present, market_routes, plugin_routes, reload_routes
 from arbstr_core.web._admin_operators import Who, login_routes, operator_routes
 from arbstr_core.web._admin_overview import overview_routes
 from arbstr_core.web._admin_proof import proof_routes
@@ -80,8 +80,7 @@ def control_plane(
     operators: Operators,
     internal: Internal,
     plan_call: PlanCall,
-    plugins: Callable[[], list[Json]],
-    notices: Callable[[], list[str]],
+    present: Present,
     ids: Callable[[], str],
     *,
     version: str,
@@ -102,7 +101,7 @@ def control_plane(
     login_routes(login, operators)
     watched = APIRouter(dependencies=[Depends(known_parameters)], responses=ERRORS)
     metrics_routes(watched, operators, flows.metrics)
-    admin = _operators(flows, operators, plan_call, plugins, notices)
+    admin = _operators(flows, operators, plan_call, present)
     for router in (login, admin, watched, wallet, _routers(flows.billing, internal), first):
         # They are whole: `include_router` would make each of them a second time.
         app.router.routes.extend(router.routes)
@@ -121,8 +120,7 @@ def _operators(
     flows: ControlFlows,
     operators: Operators,
     plan_call: PlanCall,
-    plugins: Callable[[], list[Json]],
-    notices: Callable[[], list[str]],
+    present: Present,
 ) -> APIRouter:
     def known(who: Who) -> None:
         """That it is known who asks is all."""
@@ -138,7 +136,8 @@ def _operators(
     solvency_routes(router, flows.solvency)
     incoming_routes(router, flows.deposits)
     market_routes(router, flows.house, flows.admin, plan_call)
-    plugin_routes(router, flows.house, plugins, notices)
+    plugin_routes(router, flows.house, present)
+    reload_routes(router, present)
     return router
 
 

@@ -168,3 +168,14 @@ class CommandDocument(BaseModel):
     name: str
     help: str
     params: list[ParamDocument]
+
+
+class ReloadDocument(BaseModel):
+    """What a new configuration changed."""
+
+    made: list[str] = Field(description="plugins whose objects were made anew")
+    kept: list[str] = Field(description="plugins whose table, and what that refers to, is as it was")
+    closed: list[str] = Field(description="plugins whose old objects are closed once no open call needs them")
+    offers: int = Field(description="what can be bought now")
+    open_calls: int = Field(description="calls that go on as they began")
+    notices: list[str] = Field(description="what plugins warned of when they were made")

@@ -75,6 +75,10 @@ class Sites:
             self._files.update(_read(site))
             self._names.append(site.name)
 
+    def renew(self, others: Sites) -> None:
+        """Serve what `others` would, from now on."""
+        self._files, self._names = others._files, others._names
+
     @property
     def first(self) -> str | None:
         """Where a browser is sent that asks for nothing; None where there is no site."""
