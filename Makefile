@@ -3,12 +3,13 @@
 PYTHON ?= python3
 LISTEN ?=
 N ?= 20
+DIST ?= dist
 ARGS ?=
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install clients run test lint bench campaign surface stubs
+.PHONY: install clients run test lint bench campaign wheels surface stubs
 
 install: $(INSTALLED)
 
@@ -40,6 +41,11 @@ bench: install
 # The long proofs, N rounds of each.
 campaign: install clients
 	CAMPAIGN_N=$(N) $(BIN)/python -m pytest -m campaign --timeout=0 $(ARGS)
+
+# The core and every plugin as wheels, in DIST.
+wheels: install
+	@rm -f $(DIST)/arbstr_*.whl
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(DIST) . $(wildcard plugins/*/)
 
 # Writes down the plugin API as it is now; a test compares.
 surface: install

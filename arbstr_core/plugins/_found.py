@@ -37,6 +37,15 @@ def by_name(found: Sequence[Found]) -> dict[str, list[Found]]:
     return names
 
 
+def nothing_sentence(wanted: Sequence[str]) -> str:
+    """What to tell where there is no plugin at all: one command, not a line for each."""
+    packages = " ".join(f"arbstr-{name.replace('_', '-')}" for name in dict.fromkeys(wanted))
+    return (
+        "no plugin is installed here, and arbstr-core alone neither buys nor sells: providers, routing and wallets are "
+        f"plugins. [arbstr] plugins names these: pip install {packages}"
+    )
+
+
 def clash_sentence(rivals: Sequence[Found]) -> str:
     """What to tell of several distributions with one name."""
     owners = " and ".join(f"{each.distribution} {each.version}" for each in rivals)

@@ -10,7 +10,7 @@ import pluggy
 
 from arbstr_core.api import Command, Provider, RoutingPolicy, Tools
 from arbstr_core.plugins._examine import Decode, Examined, examine
-from arbstr_core.plugins._found import by_name, installed
+from arbstr_core.plugins._found import by_name, installed, nothing_sentence
 from arbstr_core.plugins._hooks import HOOKS, new_manager
 from arbstr_core.plugins._imports import one_line
 from arbstr_core.types import ConfigError, PluginError, Problem
@@ -31,6 +31,8 @@ def load(
     With `mock`, those plugins are loaded too, and enabled plugins that make providers are put aside.
     """
     known = by_name(installed())
+    if not known and enabled:
+        raise ConfigError([Problem(nothing_sentence((*enabled, *mock)))])
     examined = [examine(name, known, tables, decode) for name in dict.fromkeys((*enabled, *mock))]
     problems = [each for one in examined for each in one.problems]
     if mock:
