@@ -137,6 +137,8 @@ async def make_everything(settings: Settings, *, mock: bool = False, serving: bo
         stack.push_async_callback(trade.aclose)
         money = await _money(settings, database)
         house = _put_together(settings, clock, database, money, log, counts, trade, box, serving=serving)
+        if house.moving is not None:
+            stack.push_async_callback(house.moving.public.aclose)
         if house.vault is not None and (told := webhook(settings.webhooks)) is not None:
             stack.push_async_callback(told.aclose)
             house = replace(house, notifier=notifier(settings, told, house.vault, clock))

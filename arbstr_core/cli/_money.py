@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import httpx
+
 from arbstr_core.api import Clock
 from arbstr_core.config import Settings
-from arbstr_core.flow import DepositFlow, Incoming, Keys, Office, Reconcile, Sender
-from arbstr_core.rails import Rails
+from arbstr_core.flow import DepositFlow, Incoming, Keys, Office, PayoutFlow, PayoutRooms, Preparing, Reconcile, Sender
+from arbstr_core.net import Guard, control_client
+from arbstr_core.rails import Addresses, Rails, Rules
 from arbstr_core.storage import Cipher, Signer
-from arbstr_core.vault import History, Requests, Treasury, Vault
+from arbstr_core.vault import BODY_DIGEST_KEY, History, Requests, Treasury, Vault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,8 @@ class Moving:
     sender: Sender
     reconcile: Reconcile
     incoming: Incoming
+    public: httpx.AsyncClient
+    """reaches public addresses alone: what agents name is asked with it"""
 
 
 def treasury_of(settings: Settings, money: Money, rails: Rails, cipher: Cipher, clock: Clock) -> Moving | None:
@@ -65,6 +70,7 @@ def treasury_of(settings: Settings, money: Money, rails: Rails, cipher: Cipher, 
         sender=Sender(vault, treasury, requests, rails, office, cipher, clock),
         reconcile=reconcile,
         incoming=Incoming(rails, requests, treasury, history, office, cipher, clock),
+        public=control_client(Guard(frozenset())),
     )
 
 
@@ -80,4 +86,29 @@ def deposit_flow(moving: Moving, keys: Keys, clock: Clock, ids: Callable[[str], 
         clock,
         ids=ids,
         nudge=moving.incoming.nudge if serving else None,
+    )
+
+
+def payout_flow(
+    settings: Settings, vault: Vault | None, moving: Moving | None, clock: Clock, ids: Callable[[str], str]
+) -> PayoutFlow:
+    """What the doors ask of money that goes out."""
+    if vault is None or moving is None:
+        return PayoutFlow(None)
+    rules = Rules(ecash_below_msat=settings.payouts.ecash_below.msat)
+    addresses = Addresses(moving.public)
+    return PayoutFlow(
+        PayoutRooms(
+            vault=vault,
+            treasury=moving.treasury,
+            requests=moving.requests,
+            history=moving.history,
+            preparing=Preparing(moving.rails, moving.requests, addresses, clock, rules),
+            sender=moving.sender,
+            cipher=moving.cipher,
+            clock=clock,
+            ids=ids,
+            body_key=moving.cipher.derived(BODY_DIGEST_KEY),
+            reclaimed=moving.incoming.nudge,
+        )
     )

@@ -26,6 +26,7 @@ from arbstr_core.config._settings import (
     AuditSettings,
     DispatchSettings,
     MarketSettings,
+    PayoutSettings,
     RoutingSettings,
     ServerSettings,
     Settings,
@@ -37,7 +38,19 @@ from arbstr_core.config._settings import (
 from arbstr_core.config._words import did_you_mean, join, kind_of, problem
 from arbstr_core.types import ConfigError, Problem
 
-_TABLES = ("arbstr", "server", "storage", "vault", "webhooks", "audit", "routing", "market", "dispatch", "plugins")
+_TABLES = (
+    "arbstr",
+    "server",
+    "storage",
+    "vault",
+    "payouts",
+    "webhooks",
+    "audit",
+    "routing",
+    "market",
+    "dispatch",
+    "plugins",
+)
 
 
 def find(explicit: str | None, environ: Mapping[str, str]) -> Path:
@@ -107,6 +120,7 @@ def _settings(document: Mapping[str, Any], path: Path) -> tuple[Settings | None,
     server = section("server", ServerSettings)
     storage = section("storage", StorageSettings)
     vault = section("vault", VaultSettings)
+    payouts = section("payouts", PayoutSettings)
     webhooks = section("webhooks", WebhookSettings)
     audit = section("audit", AuditSettings)
     routing = section("routing", RoutingSettings)
@@ -122,7 +136,9 @@ def _settings(document: Mapping[str, Any], path: Path) -> tuple[Settings | None,
     if arbstr is not None:
         problems += [*check_arbstr(arbstr), *check_tables(arbstr, plugins)]
         problems += [*check_routing(routing, arbstr)] if routing else []
-    if not (arbstr and server and storage and vault and webhooks and audit and routing and market and dispatch):
+    if not (arbstr and server and storage and vault and payouts and webhooks):
+        return None, problems
+    if not (audit and routing and market and dispatch):
         return None, problems
     settings = Settings(
         path=path,
@@ -130,6 +146,7 @@ def _settings(document: Mapping[str, Any], path: Path) -> tuple[Settings | None,
         server=_anchored(server, path.parent),
         storage=storage,
         vault=vault,
+        payouts=payouts,
         webhooks=webhooks,
         audit=audit,
         routing=routing,

@@ -125,6 +125,13 @@ class VaultSettings(msgspec.Struct, frozen=True, kw_only=True):
     defaults: VaultDefaults = VaultDefaults()
 
 
+class PayoutSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[payouts]`: money that goes out over rails."""
+
+    ecash_below: Amount = Amount(Msat(1_000_000))
+    """where both can, ecash pays less than this, and Lightning this and more"""
+
+
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`[webhooks]`: where the operator is told what happens."""
 
@@ -259,6 +266,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     server: ServerSettings
     storage: StorageSettings
     vault: VaultSettings
+    payouts: PayoutSettings
     webhooks: WebhookSettings
     audit: AuditSettings
     routing: RoutingSettings

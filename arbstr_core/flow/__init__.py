@@ -7,13 +7,14 @@ from arbstr_core.flow._incoming import Incoming
 from arbstr_core.flow._keys import Keys, switched_on
 from arbstr_core.flow._lease import Lease
 from arbstr_core.flow._office import Office
+from arbstr_core.flow._prepared import Ask, Preparing
 from arbstr_core.flow._records import Asked, Records
 from arbstr_core.flow._retries import Answer, keep_forgetting
 from arbstr_core.flow._rooms import CallRooms
 from arbstr_core.flow._sealer import keep_sealing
 from arbstr_core.flow._sender import Sender, SenderRules
 from arbstr_core.flow.admin import AdminFlow
-from arbstr_core.flow.approval import Approvals
+from arbstr_core.flow.approval import Approvals, patience
 from arbstr_core.flow.audit import Anchor, AuditFlow, audit_signer
 from arbstr_core.flow.billing import BillingFlow, Report
 from arbstr_core.flow.call import CallFlow
@@ -23,6 +24,7 @@ from arbstr_core.flow.metrics import MetricsFlow
 from arbstr_core.flow.notify import Notifier, Turn
 from arbstr_core.flow.operators import OperatorsFlow
 from arbstr_core.flow.overview import OverviewFlow
+from arbstr_core.flow.payout import PayoutFlow, PayoutRooms
 from arbstr_core.flow.reconcile import Reconcile
 from arbstr_core.flow.solvency import SolvencyFlow
 from arbstr_core.flow.stats import StatsFlow, Window
@@ -33,6 +35,7 @@ __all__ = [
     "Anchor",
     "Answer",
     "Approvals",
+    "Ask",
     "Asked",
     "AuditFlow",
     "BillingFlow",
@@ -51,6 +54,9 @@ __all__ = [
     "Office",
     "OperatorsFlow",
     "OverviewFlow",
+    "PayoutFlow",
+    "PayoutRooms",
+    "Preparing",
     "Reconcile",
     "Records",
     "Report",
@@ -66,5 +72,6 @@ __all__ = [
     "audit_signer",
     "keep_forgetting",
     "keep_sealing",
+    "patience",
     "switched_on",
 ]

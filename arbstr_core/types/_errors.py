@@ -202,10 +202,13 @@ class LimitExceeded(CallRefused):
 
 class ApprovalRequired(CallRefused):
     """The call is above the largest charge, and an operator is asked. The same call again, once the `approval` is
-    granted and before it expires, goes through."""
+    granted and before it expires, goes through. A `payout` goes by itself then."""
 
-    def __init__(self, message: str, *, approval: str, expires_ms: int, needed_msat: int) -> None:
+    def __init__(
+        self, message: str, *, approval: str, expires_ms: int, needed_msat: int, payout: str | None = None
+    ) -> None:
         super().__init__(message)
+        self.payout = payout
         self.approval = approval
         self.expires_ms = expires_ms
         self.needed_msat = needed_msat

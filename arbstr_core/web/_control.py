@@ -27,6 +27,7 @@ from arbstr_core.flow import (
     MetricsFlow,
     OperatorsFlow,
     OverviewFlow,
+    PayoutFlow,
     SolvencyFlow,
     StatsFlow,
     WalletFlow,
@@ -46,6 +47,7 @@ from arbstr_core.web._fields import known_parameters
 from arbstr_core.web._internal import billing_routes
 from arbstr_core.web._metrics import metrics_routes
 from arbstr_core.web._openapi import ERRORS, describe
+from arbstr_core.web._payouts import payment_routes, payout_routes
 from arbstr_core.web._v1 import call_routes, plan_routes, stats_routes
 from arbstr_core.web._wallet import account_routes, key_routes
 
@@ -63,6 +65,7 @@ class ControlFlows:
     admin: AdminFlow
     house: HouseFlow
     wallet: WalletFlow
+    payouts: PayoutFlow
     billing: BillingFlow
     solvency: SolvencyFlow
     stats: StatsFlow
@@ -93,6 +96,7 @@ def control_plane(
     account_routes(wallet, flows.wallet, ids)
     key_routes(wallet, flows.wallet)
     deposit_routes(wallet, flows.deposits)
+    payout_routes(wallet, flows.payouts)
     first = APIRouter(responses=ERRORS)
     call_routes(first, flows.wallet, ids)
     stats_routes(first, flows.stats, ids)
@@ -130,6 +134,7 @@ def _operators(
     agent_routes(router, flows.admin)
     limit_routes(router, flows.admin)
     approval_routes(router, flows.admin)
+    payment_routes(router, flows.payouts)
     record_routes(router, flows.admin)
     overview_routes(router, flows.overview)
     proof_routes(router, flows.admin, flows.audit)

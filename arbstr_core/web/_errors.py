@@ -156,7 +156,8 @@ def _more(error: CallRefused) -> dict[str, Any]:
     if isinstance(error, ApprovalDenied):
         return {"approval": error.approval}
     if isinstance(error, ApprovalRequired):
-        return {"approval": error.approval, "expires_ms": error.expires_ms, "needed_msat": error.needed_msat}
+        payout = {} if error.payout is None else {"payout": error.payout}
+        return {"approval": error.approval, "expires_ms": error.expires_ms, "needed_msat": error.needed_msat, **payout}
     return {}
 
 

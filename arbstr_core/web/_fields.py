@@ -15,21 +15,22 @@ Json = dict[str, Any]
 _MOST_MS = 2**53
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Text without control characters. Raises ValueError."""
     if not text.isprintable():
         raise ValueError("holds characters that cannot be printed")
     return text
 
 
-Text = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_printable)]
+Text = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(printable)]
 Msat = Annotated[int, Field(ge=0, le=MAX_MSAT, strict=True)]
 PaidMsat = Annotated[int, Field(gt=0, le=MAX_MSAT, strict=True)]
 Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Seconds = Annotated[int, Field(ge=1, le=31_536_000, strict=True)]
 Millis = Annotated[int, Field(ge=0, le=_MOST_MS, strict=True)]
-Id = Annotated[str, Path(min_length=1, max_length=256), AfterValidator(_printable)]
+Id = Annotated[str, Path(min_length=1, max_length=256), AfterValidator(printable)]
 
-Wanted = Annotated[str | None, Query(min_length=1, max_length=256), AfterValidator(lambda v: v and _printable(v))]
+Wanted = Annotated[str | None, Query(min_length=1, max_length=256), AfterValidator(lambda v: v and printable(v))]
 Time = Annotated[int | None, Query(ge=0, le=_MOST_MS)]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]
 Rows = Annotated[int | None, Query(description="rows on the page: 1 to 100, else 50")]
