@@ -207,7 +207,10 @@ def test_t6_what_is_no_amount_is_refused_at_every_door(tmp_path: Path) -> None:
     told(tmp_path, story)
 
 
-BODILESS = {"checkpoints", "reload", "close", "disable", "enable", "revoke", "rotate", "grant", "deny"}
+BODILESS = {
+    *("checkpoints", "reload", "close", "disable", "enable", "revoke", "rotate", "grant", "deny"),
+    *("approve", "cancel", "reclaim"),
+}
 WRONG_FILTERS = [
     ("/admin/ledger?limit=0", "limit"),
     ("/admin/ledger?limit=101", "limit"),
