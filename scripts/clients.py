@@ -1,7 +1,7 @@
 """Makes .cache/clients: the real clients that tests/clients runs against arbstr, apart from arbstr's own environment.
 
 `python` in it has what tests/clients/requirements.txt names, `node` what tests/clients/package-lock.json does. Safe to
-repeat, and beside itself.
+repeat, and beside itself. It says, too, where the browser is missing that tests/dashboard looks with.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from chromium import chromium  # noqa: E402
+
 WANTED = ROOT / "tests" / "clients"
 MADE = ROOT / ".cache" / "clients"
 REQUIREMENTS = WANTED / "requirements.txt"
@@ -34,6 +38,7 @@ def main() -> int:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             node = _node()
+            _browser()
             _kept("python", [sys.version, REQUIREMENTS.read_text()], _make_python)
             _kept("node", [node, *(path.read_text() for path in NODE_FILES)], _make_node)
         except Missing as missing:
@@ -77,6 +82,15 @@ def _make_node(folder: Path) -> None:
         shutil.copy(path, folder)
     command = ["npm", "ci", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
     subprocess.run(command, cwd=folder, check=True, stdout=sys.stderr)
+
+
+def _browser() -> None:
+    """Raise Missing where there is no browser."""
+    if chromium() is None:
+        raise Missing(
+            "the tests look at the dashboard with Chromium, and none is on this machine: install it (Debian: apt-get "
+            "install chromium), name another with CHROMIUM=PROGRAM, or run a part of the tests that does without"
+        )
 
 
 def _node() -> str:

@@ -19,7 +19,7 @@ def test_the_root_configuration(commented: bool):
     if commented:
         text = re.sub(r"^# (?=\w+ = |\[)", "", text, flags=re.MULTILINE)
         # What moves real money is not enabled, but its lines are right all the same.
-        text = text.replace('"wallet_simulated"]', '"wallet_simulated", "wallet_lnd", "wallet_cashu"]')
+        text = text.replace('"dashboard"]', '"dashboard", "wallet_lnd", "wallet_cashu"]')
     settings = parse(text, ROOT / "config.toml")
     policies = {"policy_keywords", "policy_complexity"}
     tables = {"providers_local", "providers_openai", "wallet_lnd", "wallet_cashu"} | policies

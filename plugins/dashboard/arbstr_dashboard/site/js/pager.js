@@ -1,0 +1,70 @@
+// A list that is read a page at a time: the newest first, older ones below on demand.
+
+import { h, refill } from "./dom.js";
+import { get } from "./http.js";
+import { broken, button } from "./parts.js";
+
+/**
+ * Draws the first page of a list, and again every `every` seconds while it is the only one; a button brings the next.
+ * `prepare(rows)` is waited for before `draw(rows)`. `place.again()` looks at once.
+ */
+export function pager(signal, path, params, draw, { every = 5, limit = 25, prepare = null } = {}) {
+  const place = h("div", { class: "region", "aria-busy": "true" }, h("div", { class: "waiting", "aria-hidden": "true" }));
+  let rows = [];
+  let cursor = null;
+  let pages = 0;
+  let shown = "";
+  let timer = 0;
+
+  const put = () => {
+    const text = JSON.stringify([rows, cursor]);
+    place.setAttribute("aria-busy", "false");
+    if (text === shown) return;
+    shown = text;
+    const held = place.contains(document.activeElement);
+    const more = cursor && button("Show older", older, { key: "older" });
+    refill(place, draw(rows), more && h("p", { class: "older" }, more));
+    if (held) place.querySelector("a, button")?.focus();
+  };
+
+  const first = async () => {
+    clearTimeout(timer);
+    try {
+      if (pages < 2 && !document.hidden && !(pages && place.contains(document.activeElement))) {
+        const page = await get(path, { ...params, limit });
+        if (signal.aborted) return;
+        await prepare?.(page.data);
+        if (signal.aborted || pages > 1) return;
+        [rows, cursor, pages] = [page.data, page.next_cursor, 1];
+        put();
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      shown = "";
+      refill(place, broken(error, first));
+    }
+    if (every) timer = setTimeout(first, every * 1000);
+  };
+
+  const older = async () => {
+    try {
+      // With filters a page may be empty, and more may follow.
+      const wanted = rows.length;
+      while (cursor && rows.length === wanted) {
+        const page = await get(path, { ...params, limit, cursor });
+        await prepare?.(page.data);
+        rows = [...rows, ...page.data];
+        cursor = page.next_cursor;
+      }
+      pages += 1;
+      put();
+    } catch (error) {
+      refill(place, broken(error, first));
+    }
+  };
+
+  signal.addEventListener("abort", () => clearTimeout(timer));
+  place.again = first;
+  first();
+  return place;
+}
