@@ -26,7 +26,7 @@ from arbstr_core.api import (
     Unit,
     WalletRail,
 )
-from arbstr_core.flow import DepositFlow, Incoming, Keys, Office
+from arbstr_core.flow import DepositFlow, Incoming, Keys, Office, Teller
 from arbstr_core.plugins import LoopClock
 from arbstr_core.rails import Rails
 from arbstr_core.storage import Cipher, Database
@@ -141,17 +141,15 @@ class Counter:
 
         ids = iter(range(1, 10_000))
         keys = Keys(self.vault, Accounts(nobody), rails, defaults=WIDE, ids=lambda kind: f"{kind}{next(ids)}")
-        self.flow = DepositFlow(
+        self.teller = Teller(
             rails,
             self.requests,
-            self.treasury,
-            history,
-            keys,
             cipher,
             clock,
             ids=lambda kind: f"{kind}{boot}{next(ids)}",
             nudge=self.incoming.nudge,
         )
+        self.flow = DepositFlow(self.teller, rails, self.requests, self.treasury, history, keys)
 
     async def agent(self, name: str = "alice", parent: str | None = None) -> Caller:
         """A new agent."""

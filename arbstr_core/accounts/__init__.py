@@ -2,9 +2,11 @@
 
 from arbstr_core.accounts._agents import Accounts, new_token, token_hash
 from arbstr_core.accounts._internal import Internal
+from arbstr_core.accounts._l402 import L402
 from arbstr_core.accounts._operator import KnownOperators, NewSession, Operators, SessionKeys, new_operator_token
 
 __all__ = [
+    "L402",
     "Accounts",
     "Internal",
     "KnownOperators",

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 
+from arbstr_core.accounts._l402 import L402, SCHEMES
 from arbstr_core.types import AgentDisabled, Caller, Unauthorized
 
 _PREFIX = "arb_"
@@ -28,6 +29,8 @@ def token_hash(token: str) -> bytes:
 class Accounts:
     """Turns an Authorization header into a Caller. `find` looks a token's hash up in the vault.
 
+    `l402` reads the other credential that an agent may have: that of an invoice which it paid.
+
     What it found is remembered until `forget`, and for no longer than `fresh_seconds`: where other processes may change
     agents, a token that was revoked there must end here, too.
     """
@@ -36,10 +39,12 @@ class Accounts:
         self,
         find: Callable[[bytes], Awaitable[Caller | None]],
         *,
+        l402: L402 | None = None,
         fresh_seconds: float = math.inf,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._find = find
+        self._l402 = l402
         self._fresh_seconds = fresh_seconds
         self._monotonic = monotonic
         self._known: dict[bytes, tuple[Caller, float]] = {}
@@ -54,8 +59,24 @@ class Accounts:
                 if not token
                 else "That is not an agent token: it starts with arb_"
             )
+        return await self._caller(token_hash(token))
+
+    async def paying(self, authorization: str) -> tuple[Caller, str] | None:
+        """The caller by an L402 credential, and the invoice that was paid for it, by its payment hash; None where the
+        header is of another scheme. Raises Unauthorized or AgentDisabled."""
+        scheme, _, given = authorization.partition(" ")
+        if scheme.lower() not in SCHEMES:
+            return None
+        found = None if self._l402 is None else self._l402.read(given)
+        if found is None:
+            raise Unauthorized(
+                "That L402 credential is not one of ours, or its preimage is not that of a paid invoice: send "
+                "`Authorization: L402 MACAROON:PREIMAGE` with the macaroon of the challenge"
+            )
+        return await self._caller(found.token_hash), found.payment_hash
+
+    async def _caller(self, digest: bytes) -> Caller:
         # The map is asked for a digest of 256 random bits: how long that takes says nothing about a valid token.
-        digest = token_hash(token)
         known = self._known.get(digest)
         caller = known[0] if known and self._monotonic() < known[1] else await self._ask(digest)
         if not caller.enabled:

@@ -66,7 +66,7 @@ def control_flows(
         keys = Keys(vault, accounts, rails, defaults=default_limits(settings), ids=ids)
         records = Records(history)
         if moving is not None:
-            deposits = deposit_flow(moving, keys, clock, ids, serving=serving)
+            deposits = deposit_flow(moving, keys)
     return ControlFlows(
         admin=AdminFlow(vault, keys, records, rails),
         house=HouseFlow(calls, rails, commands, serving=serving),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import secrets
 from collections.abc import AsyncIterator
@@ -158,13 +159,13 @@ def _put_together(
     serving: bool,
 ) -> House:
     rails = Rails(trade.objects("arbstr_wallet_rails"))
-    moving = treasury_of(settings, money, rails, box.cipher, clock)
     commands: dict[str, tuple[Command, ...]] = dict(trade.made["arbstr_commands"])
-    vault = money.vault
-    accounts = _accounts(vault) if vault else None
     ids = Ids(clock)
+    moving = treasury_of(settings, money, rails, box.cipher, clock, ids, serving=serving)
+    vault = money.vault
+    accounts = _accounts(vault, moving) if vault else None
     known = known_operators(settings, database)
-    rooms = _call_rooms(settings, clock, trade, vault, box.cipher)
+    rooms = _call_rooms(settings, clock, trade, vault, moving, box.cipher)
     calls = CallFlow(rooms, accounts, log)
     flows = control_flows(
         settings,
@@ -241,7 +242,9 @@ def _heartbeat(settings: Settings, clock: Clock, lease: Lease | None, calls: Cal
     return Heartbeat(calls, money, clock, seconds=settings.vault.heartbeat_seconds, lease=lease)
 
 
-def _call_rooms(settings: Settings, clock: Clock, trade: Trade, money: Vault | None, cipher: Cipher) -> CallRooms:
+def _call_rooms(
+    settings: Settings, clock: Clock, trade: Trade, money: Vault | None, moving: Moving | None, cipher: Cipher
+) -> CallRooms:
     """The rooms that a call walks through."""
     return CallRooms(
         market=trade.market,
@@ -254,6 +257,7 @@ def _call_rooms(settings: Settings, clock: Clock, trade: Trade, money: Vault | N
         body_key=cipher.derived(BODY_DIGEST_KEY),
         cipher=cipher,
         lease=Lease(clock, seconds=money.lease_seconds) if money is not None and money.shared else None,
+        bills=None if moving is None else moving.bills,
         settle_seconds=settings.vault.settle_seconds,
         drain_seconds=settings.dispatch.drain_seconds,
     )
@@ -265,10 +269,11 @@ def plugin_rows(settings: Settings) -> list[dict[str, Any]]:
     return [msgspec.to_builtins(row) for row in plugins.states(enabled, settings.plugins, config.decode)]
 
 
-def _accounts(money: Vault) -> Accounts:
+def _accounts(money: Vault, moving: Moving | None) -> Accounts:
     """Who calls. Where other processes work on the same money, what they change is seen here soon."""
     find = partial(_find, money)
-    return Accounts(find, fresh_seconds=_FRESH_SECONDS) if money.shared else Accounts(find)
+    l402 = None if moving is None else moving.l402
+    return Accounts(find, l402=l402, fresh_seconds=_FRESH_SECONDS if money.shared else math.inf)
 
 
 async def _find(money: Vault, digest: bytes) -> Caller | None:

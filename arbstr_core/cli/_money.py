@@ -7,9 +7,22 @@ from dataclasses import dataclass
 
 import httpx
 
+from arbstr_core.accounts import L402
 from arbstr_core.api import Clock
 from arbstr_core.config import Settings
-from arbstr_core.flow import DepositFlow, Incoming, Keys, Office, PayoutFlow, PayoutRooms, Preparing, Reconcile, Sender
+from arbstr_core.flow import (
+    Bills,
+    DepositFlow,
+    Incoming,
+    Keys,
+    Office,
+    PayoutFlow,
+    PayoutRooms,
+    Preparing,
+    Reconcile,
+    Sender,
+    Teller,
+)
 from arbstr_core.net import Guard, control_client
 from arbstr_core.rails import Addresses, Rails, Rules
 from arbstr_core.storage import Cipher, Signer
@@ -35,17 +48,29 @@ class Moving:
     requests: Requests
     treasury: Treasury
     history: History
-    cipher: Cipher
     office: Office
     sender: Sender
     reconcile: Reconcile
     incoming: Incoming
     public: httpx.AsyncClient
     """reaches public addresses alone: what agents name is asked with it"""
+    cipher: Cipher
+    teller: Teller
+    l402: L402
+    bills: Bills
 
 
-def treasury_of(settings: Settings, money: Money, rails: Rails, cipher: Cipher, clock: Clock) -> Moving | None:
-    """The treasury of this process; None where the vault is switched off."""
+def treasury_of(
+    settings: Settings,
+    money: Money,
+    rails: Rails,
+    cipher: Cipher,
+    clock: Clock,
+    ids: Callable[[str], str],
+    *,
+    serving: bool,
+) -> Moving | None:
+    """The treasury of this process, and what asks it; None where the vault is switched off."""
     vault, treasury, requests, history = money.vault, money.treasury, money.requests, money.history
     if vault is None or treasury is None or requests is None or history is None:
         return None
@@ -60,33 +85,29 @@ def treasury_of(settings: Settings, money: Money, rails: Rails, cipher: Cipher, 
         working_ppm=settings.vault.working_capital.ppm,
         every_seconds=settings.vault.check_seconds,
     )
+    incoming = Incoming(rails, requests, treasury, history, office, cipher, clock)
+    teller = Teller(rails, requests, cipher, clock, ids=ids, nudge=incoming.nudge if serving else None)
+    l402 = L402(cipher.derived(L402.PURPOSE))
     return Moving(
         rails=rails,
         requests=requests,
         treasury=treasury,
         history=history,
-        cipher=cipher,
         office=office,
         sender=Sender(vault, treasury, requests, rails, office, cipher, clock),
         reconcile=reconcile,
-        incoming=Incoming(rails, requests, treasury, history, office, cipher, clock),
+        incoming=incoming,
         public=control_client(Guard(frozenset())),
+        cipher=cipher,
+        teller=teller,
+        l402=l402,
+        bills=Bills(teller, requests, rails, vault, l402, clock),
     )
 
 
-def deposit_flow(moving: Moving, keys: Keys, clock: Clock, ids: Callable[[str], str], *, serving: bool) -> DepositFlow:
+def deposit_flow(moving: Moving, keys: Keys) -> DepositFlow:
     """What the doors ask of money that comes in."""
-    return DepositFlow(
-        moving.rails,
-        moving.requests,
-        moving.treasury,
-        moving.history,
-        keys,
-        moving.cipher,
-        clock,
-        ids=ids,
-        nudge=moving.incoming.nudge if serving else None,
-    )
+    return DepositFlow(moving.teller, moving.rails, moving.requests, moving.treasury, moving.history, keys)
 
 
 def payout_flow(

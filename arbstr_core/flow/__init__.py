@@ -1,6 +1,7 @@
 """The order of things and nothing else: the way of a call, and what operators, agents and other routers ask for."""
 
 from arbstr_core.flow._anchors import FileAnchor, SyslogAnchor, UrlAnchor
+from arbstr_core.flow._bills import Bills
 from arbstr_core.flow._exchange import Exchange
 from arbstr_core.flow._heartbeat import Heartbeat
 from arbstr_core.flow._incoming import Incoming
@@ -13,6 +14,7 @@ from arbstr_core.flow._retries import Answer, keep_forgetting
 from arbstr_core.flow._rooms import CallRooms
 from arbstr_core.flow._sealer import keep_sealing
 from arbstr_core.flow._sender import Sender, SenderRules
+from arbstr_core.flow._teller import Teller
 from arbstr_core.flow.admin import AdminFlow
 from arbstr_core.flow.approval import Approvals, patience
 from arbstr_core.flow.audit import Anchor, AuditFlow, audit_signer
@@ -39,6 +41,7 @@ __all__ = [
     "Asked",
     "AuditFlow",
     "BillingFlow",
+    "Bills",
     "CallFlow",
     "CallRooms",
     "DepositFlow",
@@ -65,6 +68,7 @@ __all__ = [
     "SolvencyFlow",
     "StatsFlow",
     "SyslogAnchor",
+    "Teller",
     "Turn",
     "UrlAnchor",
     "WalletFlow",

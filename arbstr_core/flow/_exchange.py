@@ -12,7 +12,7 @@ from arbstr_core.flow._closing import Closing
 from arbstr_core.flow._glance import Glance, glance
 from arbstr_core.flow._headers import reply_headers
 from arbstr_core.flow._receipt import Ending, billed, blamed, hold_request, summary, write_receipt
-from arbstr_core.flow._refusal import lease_lost, refusal, vault_unavailable, withheld
+from arbstr_core.flow._refusal import lease_lost, vault_unavailable, withheld
 from arbstr_core.flow._remedies import Outcome, Remedies, fit
 from arbstr_core.flow._retries import Again, Answer, Retries, may_come_again
 from arbstr_core.flow._rooms import CallRooms, CallSummary
@@ -132,7 +132,7 @@ class Exchange:
             await decision(self._rooms.approvals, outcome, self.call, self._caller, self._began)
             return None
         if isinstance(outcome, Refused):
-            raise refusal(outcome, self._caller)
+            raise await self._rooms.refused(outcome, self._caller)
         if isinstance(outcome, Claimed):
             assert self._again is not None, "only what claims is told of claims"
             return await self._again.answer(outcome)

@@ -10,15 +10,27 @@ import msgspec
 
 from arbstr_core.api import Clock
 from arbstr_core.dispatch import Dispatch
+from arbstr_core.flow._bills import Bills
 from arbstr_core.flow._caps import in_msat
 from arbstr_core.flow._lease import Lease
+from arbstr_core.flow._refusal import refusal
 from arbstr_core.flow.approval import Approvals
 from arbstr_core.journal import Experience
 from arbstr_core.market import Market
 from arbstr_core.routing import Router
 from arbstr_core.storage import Cipher
-from arbstr_core.types import Attempt, Caller, ChatCall, ModelNotFound, Plan, Quote, Usage
-from arbstr_core.vault import Vault, body_digest
+from arbstr_core.types import (
+    Attempt,
+    Caller,
+    CallRefused,
+    ChatCall,
+    InsufficientFunds,
+    ModelNotFound,
+    Plan,
+    Quote,
+    Usage,
+)
+from arbstr_core.vault import Refused, Vault, body_digest
 from arbstr_core.wire import suffixed
 
 
@@ -40,6 +52,8 @@ class CallRooms:
     """what answers are sealed with for those who ask again; None: every request is a call of its own"""
     lease: Lease | None = None
     """what this process must keep to serve; None where no other process may take its place"""
+    bills: Bills | None = None
+    """what makes a 402 that can be paid; None: the operator alone can fund an agent"""
     retry_seconds: float = 0.25
     """how long to wait before an end that the database refused is tried again; twice as long each time"""
     most_retry_seconds: float = 5.0
@@ -70,6 +84,13 @@ class CallRooms:
         known = self.experience.habits(caller.agent)
         standing = msgspec.structs.replace(self.dispatch.standing(), habits=known, tiers=row.tiers)
         return self.router.plan(call, caller, row.listings, row.out, standing)
+
+    async def refused(self, refused: Refused, caller: Caller) -> CallRefused:
+        """What the caller of a call is told that no money was held for."""
+        said = refusal(refused, caller)
+        if self.bills is not None and isinstance(said, InsufficientFunds):
+            return await self.bills.payable(said, caller)
+        return said
 
     def digest(self, call: ChatCall) -> bytes:
         """What the same call is known by when it comes again."""

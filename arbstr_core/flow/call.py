@@ -61,6 +61,21 @@ class CallFlow:
         except StorageError as broken:
             raise vault_unavailable(broken) from broken
 
+    async def caller(self, authorization: str) -> Caller:
+        """Who is calling, by an agent's token, or by an L402 credential: that opens calls, and nothing else of the
+        account."""
+        if self._accounts is None:
+            return _ANYONE
+        try:
+            paying = await self._accounts.paying(authorization)
+            if paying is None:
+                return await self._accounts.identify(authorization)
+            if self._rooms.bills is not None:
+                await self._rooms.bills.credited(paying[1])
+            return paying[0]
+        except StorageError as broken:
+            raise vault_unavailable(broken) from broken
+
     def begin(self, call: ChatCall, caller: Caller) -> Exchange:
         """A new exchange; the caller of this must close it. Raises ShuttingDown, or BadRequest."""
         if self._stopping:

@@ -104,9 +104,3 @@ def unlike(invoice: Invoice, amount: int) -> str | None:
     if (said.amount_msat, said.payment_hash) != (amount, invoice.reference):
         return f"it says {said.amount_msat} msat and {said.payment_hash}, its maker {amount} and {invoice.reference}"
     return None
-
-
-def payable_msat(rail: WalletRail, amount: int) -> int:
-    """`amount`, rounded up to what a rail moves."""
-    step = rail.unit.step_msat
-    return -(-amount // step) * step

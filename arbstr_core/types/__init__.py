@@ -50,6 +50,7 @@ from arbstr_core.types._errors import (
     UpstreamRefused,
     UpstreamTimedOut,
     VaultUnavailable,
+    WayToPay,
 )
 from arbstr_core.types._fields import PASS, REFUSE, FieldRule, KeyHeader, LimitField, Passthrough
 from arbstr_core.types._knobs import Knobs, MaxPrice, Sort
@@ -247,6 +248,7 @@ __all__ = [
     "VaultUnavailable",
     "Verdict",
     "Warm",
+    "WayToPay",
     "ceil_div",
     "format_amount",
     "parse_amount",

@@ -34,6 +34,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from arbstr_core.types._calls import Attempt
 from arbstr_core.types._offers import Excluded
 
@@ -177,13 +179,36 @@ class ProvidersUnavailable(CallRefused):
         self.out = out
 
 
-class InsufficientFunds(CallRefused):
-    """The balance does not cover the cheapest candidate's ceiling. Amounts in msat."""
+class WayToPay(msgspec.Struct, frozen=True, kw_only=True):
+    """How what is missing can be paid: an invoice, which is deposit `deposit`; the macaroon that with its preimage is
+    an L402 credential of the account; and a text that asks a wallet for ecash (NUT-18), empty where none is taken."""
 
-    def __init__(self, message: str, *, needed_msat: int, available_msat: int) -> None:
+    deposit: str
+    amount_msat: int
+    invoice: str
+    expires_ms: int
+    macaroon: str = ""
+    ecash: str = ""
+
+
+class InsufficientFunds(CallRefused):
+    """The balance does not cover the cheapest candidate's ceiling. Amounts in msat. `payment` is how to pay what is
+    missing, `ecash` what a token in the header `X-Cashu` would have to be, for a call that came with one."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        needed_msat: int,
+        available_msat: int,
+        payment: WayToPay | None = None,
+        ecash: str = "",
+    ) -> None:
         super().__init__(message)
         self.needed_msat = needed_msat
         self.available_msat = available_msat
+        self.payment = payment
+        self.ecash = ecash
 
 
 class LimitExceeded(CallRefused):

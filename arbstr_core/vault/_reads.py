@@ -67,6 +67,14 @@ def agent_by_token(connection: sa.Connection, token_hash: bytes) -> AgentRecord 
     return None if row is None else _record(row)
 
 
+def token_of(connection: sa.Connection, agent_id: str) -> bytes | None:
+    """The hash of the newest live token of an agent; None where it has none."""
+    token = t.TOKEN.c
+    query = sa.select(token.hash).where(token.agent_id == agent_id, token.revoked_ms.is_(None))
+    row = connection.execute(query.order_by(token.created_ms.desc(), token.hash).limit(1)).first()
+    return None if row is None else bytes(row[0])
+
+
 def receipt(connection: sa.Connection, id: str) -> ReceiptRecord | None:
     """A call's hold, its outcome and its receipt."""
     hold = t.HOLD.c

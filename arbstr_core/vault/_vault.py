@@ -240,6 +240,10 @@ class Vault:
         """Whose token this is; None where it is unknown or revoked."""
         return await self._db.read(lambda connection: _reads.agent_by_token(connection, token_hash))
 
+    async def token_of(self, agent_id: str) -> bytes | None:
+        """The hash of an agent's live token; None where it has none."""
+        return await self._db.read(lambda connection: _reads.token_of(connection, agent_id))
+
     async def agent(self, id_or_name: str) -> AgentRecord | None:
         """The agent with this id, else with this name."""
         return await self._db.read(lambda connection: _reads.agent(connection, id_or_name))

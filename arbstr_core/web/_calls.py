@@ -67,7 +67,7 @@ class CallDoor:
             headers = header_map(scope)
             if "x-request-id" in headers:
                 said["x-client-request-id"] = headers["x-request-id"]
-            caller = await self._flow.identify(credential(headers))
+            caller = await self._flow.caller(credential(headers))
             key, tries = read_retry(headers)
             body = await read_body(headers, receive, self._max_body_bytes, "[server] max_body_bytes")
             read = partial(

@@ -37,6 +37,7 @@ from arbstr_core.types import (
     UpstreamRefused,
     UpstreamTimedOut,
     VaultUnavailable,
+    WayToPay,
 )
 from arbstr_core.wire import codec_of
 
@@ -117,7 +118,7 @@ def answer(error: CallRefused, endpoint: Endpoint = Endpoint.CHAT) -> Answer:
     if isinstance(error, ProvidersUnavailable):
         headers.append(("retry-after", str(error.retry_after)))
     if isinstance(error, InsufficientFunds):
-        headers.append(("cache-control", "no-store"))
+        headers += [("cache-control", "no-store"), *_challenges(error)]
     if isinstance(error, UpstreamFailed):
         wait = error.retry_after
         if error.rate_limited:
@@ -149,7 +150,8 @@ def reserve_refused(error: InsufficientFunds) -> Answer:
 
 def _more(error: CallRefused) -> dict[str, Any]:
     if isinstance(error, InsufficientFunds):
-        return {"needed_msat": error.needed_msat, "available_msat": error.available_msat}
+        way = {} if error.payment is None else {"payment": _way(error.payment)}
+        return {"needed_msat": error.needed_msat, "available_msat": error.available_msat, **way}
     if isinstance(error, LimitExceeded):
         resets = {} if error.resets_ms is None else {"resets_ms": error.resets_ms}
         return {"limit": error.limit, "needed_msat": error.needed_msat, "left_msat": error.left_msat, **resets}
@@ -159,6 +161,27 @@ def _more(error: CallRefused) -> dict[str, Any]:
         payout = {} if error.payout is None else {"payout": error.payout}
         return {"approval": error.approval, "expires_ms": error.expires_ms, "needed_msat": error.needed_msat, **payout}
     return {}
+
+
+def _challenges(error: InsufficientFunds) -> list[tuple[str, str]]:
+    """How a wallet is asked: L402's challenge, and NUT-24's."""
+    way, said = error.payment, []
+    if way is not None and way.macaroon:
+        said.append(("www-authenticate", f'L402 macaroon="{way.macaroon}", invoice="{way.invoice}"'))
+    if error.ecash:
+        said.append(("x-cashu", error.ecash))
+    return said
+
+
+def _way(way: WayToPay) -> dict[str, Any]:
+    """As the body has it; the macaroon is in the header alone."""
+    return {
+        "deposit": way.deposit,
+        "amount_msat": way.amount_msat,
+        "invoice": way.invoice,
+        "expires_ms": way.expires_ms,
+        "ecash": way.ecash or None,
+    }
 
 
 def _passed_on(error: UpstreamRefused, endpoint: Endpoint) -> Answer:

@@ -35,7 +35,7 @@ class ModelsDoor:
         head = scope["method"] == "HEAD"
         said = [("x-request-id", self._ids())]
         try:
-            await self._flow.identify(credential(header_map(scope)))
+            await self._flow.caller(credential(header_map(scope)))
             body = self._list() if wanted is None else self._one(wanted)
         except CallRefused as refused:
             status, headers, body = answer(refused)

@@ -1,0 +1,139 @@
+"""Asks for money, and hands in tokens: a row is written down, and the treasury answers it.
+
+That is in this process or in another: so whoever asks waits a bounded time, and finds what came of it later by its id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from arbstr_core.api import Clock, RailCapability, WalletRail
+from arbstr_core.flow._incoming import TOKEN_PURPOSE
+from arbstr_core.rails import Rails, appraise, asking
+from arbstr_core.storage import Cipher
+from arbstr_core.types import BadRequest, Conflict, IdempotencyConflict
+from arbstr_core.vault import NewRequest, Purpose, RequestKind, RequestRecord, Requests, RequestState
+
+EXPIRES_SECONDS = 3600
+_ID = "dep_"
+_APPRAISE_SECONDS = 20.0
+_ANSWER_SECONDS = 15.0
+_LOOK_SECONDS = (0.005, 0.1)
+"""how soon it is looked whether there is an answer: the first time, and the longest"""
+
+
+class Teller:
+    """`nudge` tells the treasury of a new request, None where no server runs that would answer it."""
+
+    def __init__(
+        self,
+        rails: Rails,
+        requests: Requests,
+        cipher: Cipher,
+        clock: Clock,
+        *,
+        ids: Callable[[str], str],
+        nudge: Callable[[], None] | None,
+    ) -> None:
+        self._rails = rails
+        self._requests = requests
+        self._cipher = cipher
+        self._clock = clock
+        self._ids = ids
+        self._nudge = nudge
+
+    async def invoice(
+        self,
+        realm: str,
+        amount_msat: int,
+        *,
+        agent: str | None,
+        rail: str | None = None,
+        memo: str = "",
+        key: str | None = None,
+        expires_seconds: int = EXPIRES_SECONDS,
+        most_open: int | None = None,
+    ) -> RequestRecord:
+        """Write down that an invoice is wanted. Raises BadRequest with what is wrong with the amount."""
+        self._serving()
+        found = await asking(self._rails.within(realm, RailCapability.INVOICE), amount_msat, rail)
+        new = NewRequest(
+            id=self._ids(_ID) if key is None else _named(agent or "", key),
+            kind=RequestKind.INVOICE,
+            purpose=Purpose.CAPITAL if agent is None else Purpose.DEPOSIT,
+            realm=realm,
+            rail=found.name,
+            agent=agent,
+            amount_msat=amount_msat,
+            memo=memo or "arbstr deposit",
+            expires_ms=self._clock.now_ms() + expires_seconds * 1000,
+        )
+        opened = await self._requests.open(new, most_open=most_open)
+        if (opened.amount_msat, opened.agent) != (amount_msat, agent):
+            raise IdempotencyConflict(f"the key {key!r} was used for another deposit, {opened.id}: use a new one")
+        self._told()
+        return opened
+
+    async def redeem(
+        self, realm: str, token: str, *, agent: str | None, purpose: Purpose | None = None, subject: str = ""
+    ) -> RequestRecord:
+        """Redeem a token, and wait for what comes of it. Raises BadRequest where it never will be ours, Conflict where
+        it was handed in before by somebody else."""
+        self._serving()
+        rail, facts = await appraise(
+            self._rails.within(realm, RailCapability.ECASH), token.strip(), seconds=_APPRAISE_SECONDS
+        )
+        id = self._ids(_ID)
+        new = NewRequest(
+            id=id,
+            kind=RequestKind.TOKEN,
+            purpose=purpose or (Purpose.CAPITAL if agent is None else Purpose.DEPOSIT),
+            realm=realm,
+            rail=rail.name,
+            agent=agent,
+            subject=subject,
+            amount_msat=facts.amount_msat,
+            fee_msat=facts.fee_msat,
+            reference=facts.reference,
+            sealed=self._cipher.seal(token.strip().encode(), f"{TOKEN_PURPOSE}{id}"),
+        )
+        found = await self._handed_in(rail, new)
+        self._told()
+        found = await self.answered(found)
+        if found.state is RequestState.REFUSED:
+            raise BadRequest(f"The token is not taken: {found.reason}", param="token")
+        return found
+
+    async def _handed_in(self, rail: WalletRail, new: NewRequest) -> RequestRecord:
+        try:
+            return await self._requests.open(new)
+        except Conflict:
+            before = await self._requests.by_reference(new.reference or "", rail.name)
+            # Whoever hands it in again was not told what came of it the first time.
+            if before is None or (before.agent, before.purpose) != (new.agent, new.purpose) or new.subject:
+                raise
+            return before
+
+    async def answered(self, request: RequestRecord, *, seconds: float = _ANSWER_SECONDS) -> RequestRecord:
+        """The request once the treasury has answered it; as it stands, where that takes longer."""
+        end = self._clock.monotonic() + seconds
+        wait, longest = _LOOK_SECONDS
+        while request.state is RequestState.ASKED and self._clock.monotonic() < end:
+            await self._clock.sleep(wait)
+            wait = min(2 * wait, longest)
+            request = await self._requests.find(request.id) or request
+        return request
+
+    def _serving(self) -> None:
+        if self._nudge is None:
+            raise Conflict("Rails are the running server's: `arbstr serve` first")
+
+    def _told(self) -> None:
+        if self._nudge is not None:
+            self._nudge()
+
+
+def _named(agent: str, key: str) -> str:
+    """The id of what an agent calls so."""
+    return _ID + hashlib.sha256(f"{agent}\0{key}".encode()).hexdigest()[:40]
