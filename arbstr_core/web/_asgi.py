@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
@@ -48,12 +48,35 @@ def credential(headers: dict[str, str]) -> str:
     return f"Bearer {key}" if key and not given else given
 
 
-def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """Headers as ASGI wants them; a value that is not printable ASCII (a model's name may be anything) as in a URL."""
-    return [
-        (name.encode(), (value if value.isascii() and value.isprintable() else quote(value, safe=_PRINTABLE)).encode())
-        for name, value in headers
-    ]
+class Head:
+    """Headers as ASGI wants them, and as they go out: our own server writes `raw`, which needs no second look.
+
+    `length` is the size of the body, None where nobody knows it.
+    """
+
+    __slots__ = ("length", "raw")
+
+    def __init__(self, raw: bytes, length: int | None) -> None:
+        self.raw = raw
+        self.length = length
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        for line in self.raw.split(b"\r\n")[:-1]:
+            name, _, value = line.partition(b": ")
+            yield name, value
+
+
+def encoded(headers: Headers, length: int | None = None) -> Head:
+    """Our headers, with the body's `length`; a value that is not printable ASCII (a model's name may be anything) as in
+    a URL."""
+    lines = [f"{name}: {value}" for name, value in headers]
+    text = "".join(lines)
+    if not (text.isascii() and text.isprintable()):
+        lines = [line if line.isascii() and line.isprintable() else quote(line, safe=_PRINTABLE) for line in lines]
+    if length is not None:
+        lines.append(f"content-length: {length}")
+    lines.append("")
+    return Head("\r\n".join(lines).encode(), length)
 
 
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
@@ -61,6 +84,5 @@ _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%"
 
 async def respond(send: Send, status: int, headers: Headers, body: bytes, *, head: bool = False) -> None:
     """Send a whole response; `head` sends its headers alone."""
-    whole = [*headers, ("content-length", str(len(body)))]
-    await send({"type": "http.response.start", "status": status, "headers": encoded(whole)})
+    await send({"type": "http.response.start", "status": status, "headers": encoded(headers, len(body))})
     await send({"type": "http.response.body", "body": b"" if head else body})

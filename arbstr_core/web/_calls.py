@@ -10,7 +10,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from functools import partial
 
 from arbstr_core.flow import CallFlow, Exchange
 from arbstr_core.types import Caller, CallRefused, Endpoint
@@ -70,17 +69,8 @@ class CallDoor:
             caller = await self._flow.caller(credential(headers))
             key, tries = read_retry(headers)
             body = await read_body(headers, receive, self._max_body_bytes, "[server] max_body_bytes")
-            read = partial(
-                read_call,
-                body,
-                call_id=call_id,
-                endpoint=endpoint,
-                hints=hints_of(headers),
-                arrived_ms=time.time_ns() // 1_000_000,
-                idempotency_key=key,
-                tries=tries,
-            )
-            call = read() if len(body) <= _MOST_AT_ONCE else await asyncio.to_thread(read)
+            asked = (body, call_id, endpoint, hints_of(headers), time.time_ns() // 1_000_000, key, tries)
+            call = read_call(*asked) if len(body) <= _MOST_AT_ONCE else await asyncio.to_thread(read_call, *asked)
             model = call.model
             exchange = self._flow.begin(call, caller)
         except ClientGone:

@@ -40,9 +40,7 @@ class Line:
         watch.begun = True
         kind = _EVENTS if self._call.stream else _JSON
         whole = [*kind, *ids_of(self._call.id, self._call.endpoint), *facts, *self._said.items()]
-        if size is not None:
-            whole.append(("content-length", str(size)))
-        await self._send({"type": "http.response.start", "status": 200, "headers": encoded(whole)})
+        await self._send({"type": "http.response.start", "status": 200, "headers": encoded(whole, size)})
 
     async def say(self, body: bytes, *, last: bool) -> None:
         """Send a part of the body."""

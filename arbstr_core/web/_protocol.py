@@ -18,6 +18,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from arbstr_core.web._asgi import HANG_UP
+from arbstr_core.web._cycle import Cycle
 from arbstr_core.web._errors import error_body
 
 _MOST_JOINED = 64 * 1024
@@ -36,7 +37,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(_HeadWaits(transport))
         self._extensions = {HANG_UP: transport.abort}
         self._in_head = self._in_body = False
-        self._again = False
+        self._again = self._idle = False
+        self._idle_since = 0.0
         self._head_bytes = 0
         self._heard = self.loop.time()
         self._patience: asyncio.TimerHandle | None = None
@@ -49,7 +51,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
-        self._unset_keepalive_if_required()
+        self._idle = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offered:
@@ -81,6 +83,9 @@ class HttpProtocol(HttpToolsProtocol):
         if not self._again:
             self._in_head, self._in_body = False, True
             super().on_headers_complete()
+            if self.cycle is not None:
+                # It has not begun to run: its task does that in the loop's next turn.
+                self.cycle.__class__ = Cycle
 
     def on_message_complete(self) -> None:
         """The request is whole; one that offers another protocol is not, whatever its parser says."""
@@ -101,8 +106,31 @@ class HttpProtocol(HttpToolsProtocol):
         self._again = False
         self.data_received(rest)
 
+    def on_response_complete(self) -> None:
+        """A response is whole: the next request may begin, or is waited for."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        # One timer looks after all pauses of a connection: each of its own would cost more than the response.
+        self._idle, self._idle_since = True, self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
     def timeout_keep_alive_handler(self) -> None:
-        """Nothing has come since the last response. What of that was not taken by now never will be."""
+        """Nothing may have come since the last response. What of that was not taken by now never will be."""
+        self.timeout_keep_alive_task = None
+        if not self._idle:
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+            return
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         super().timeout_keep_alive_handler()

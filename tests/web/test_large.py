@@ -26,7 +26,7 @@ class Anyone:
 def test_where_a_body_is_read(size: int, beside: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[threading.Thread] = []
 
-    def read(body: bytes, **_: Any) -> Any:
+    def read(body: bytes, *_: Any) -> Any:
         threads.append(threading.current_thread())
         assert len(body) == size
         raise BadRequest("read it")

@@ -12,6 +12,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from arbstr_core.web import HttpProtocol
+from arbstr_core.web._asgi import encoded
 
 _ASK = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
 
@@ -51,7 +52,9 @@ App = Callable[..., Awaitable[None]]
 
 
 def _connected(app: App, kind: type[HttpProtocol] = HttpProtocol) -> tuple[HttpProtocol, _Wire, ServerState]:
-    config = uvicorn.Config(app, http=HttpProtocol, ws="none", lifespan="off", interface="asgi3", log_config=None)
+    config = uvicorn.Config(
+        app, http=HttpProtocol, ws="none", lifespan="off", interface="asgi3", log_config=None, access_log=False
+    )
     config.load()
     state = ServerState()
     protocol = kind(config=config, server_state=state, app_state={})
@@ -102,6 +105,43 @@ def test_a_large_body_is_not_copied() -> None:
         await send(_body(large))
 
     assert _answered(app).writes[1:] == [large]
+
+
+@pytest.mark.parametrize(
+    "ask", [_ASK, b"GET / HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n", b"HEAD" + _ASK[3:]]
+)
+@pytest.mark.parametrize("parts", [(), (b"hi",), (b"one", b"", b"two"), (b"one", b"")])
+@pytest.mark.parametrize("known", [True, False])
+def test_our_own_answers_go_out_as_those_of_others_do(ask: bytes, parts: tuple[bytes, ...], known: bool) -> None:
+    length = sum(map(len, parts)) if known else None
+    head = encoded([("x-arbstr-model", "a"), ("content-type", "text/plain")], length)
+
+    def app(headers: Any) -> App:
+        async def answers(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            for part in parts[:-1]:
+                await send(_body(part, more=True))
+            await send(_body(parts[-1] if parts else b""))
+
+        return answers
+
+    ours, others = _answered(app(head), ask), _answered(app(list(head)), ask)
+    # The same but for the order of what says how it ends, and for the second in which it was said.
+    assert _said(ours) == _said(others)
+    assert ours.closed is others.closed
+
+
+def _said(wire: _Wire) -> tuple[list[bytes], bytes]:
+    head, _, body = b"".join(wire.writes).partition(b"\r\n\r\n")
+    return sorted(line for line in head.split(b"\r\n") if not line.startswith(b"date: ")), body
+
+
+def test_an_answer_that_is_not_as_long_as_it_says_is_broken_off() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": encoded([], 3)})
+        await send(_body(b"hi"))
+
+    assert _answered(app).closed
 
 
 def test_a_head_that_nothing_follows_goes_out_by_itself() -> None:
@@ -348,5 +388,29 @@ def test_what_was_not_taken_long_after_the_answer_is_thrown_away() -> None:
             await asyncio.sleep(0)
         await _until_closed(wire)
         assert wire.aborted
+
+    asyncio.run(run())
+
+
+def test_a_client_that_comes_again_in_time_is_not_cut_off_by_the_pause_before() -> None:
+    async def run() -> None:
+        protocol, wire, state = _connected(echo)
+        protocol.data_received(_ASK)
+        while state.tasks:
+            await asyncio.sleep(0)
+        assert protocol.timeout_keep_alive_task is not None
+        # As if the time of the first pause were up, in the middle of the second request, and soon after it.
+        protocol.data_received(_ASK[:10])
+        protocol.timeout_keep_alive_handler()
+        assert not wire.closed
+        protocol.data_received(_ASK[10:])
+        while state.tasks:
+            await asyncio.sleep(0)
+        protocol.timeout_keep_alive_handler()
+        assert not wire.closed
+        protocol.timeout_keep_alive = 0
+        protocol.timeout_keep_alive_handler()
+        assert wire.closed
+        protocol.connection_lost(None)
 
     asyncio.run(run())

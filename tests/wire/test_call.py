@@ -89,7 +89,7 @@ def test_values_of_headers() -> None:
         ("100%", b"100%"),
         ("\x7f\x00", b"%7F%00"),
     ]:
-        assert encoded([("x-a", value)]) == [(b"x-a", sent)]
+        assert list(encoded([("x-a", value)])) == [(b"x-a", sent)]
 
 
 @pytest.mark.parametrize(
