@@ -26,6 +26,7 @@ from arbstr_core.cli._toolbox import Toolbox
 from arbstr_core.cli._trade import STARTED, Trade, load_plugins, trade_of
 from arbstr_core.config import Settings
 from arbstr_core.flow import (
+    Alarm,
     Approvals,
     CallFlow,
     CallRooms,
@@ -258,7 +259,7 @@ def _call_rooms(
         cipher=cipher,
         lease=Lease(clock, seconds=money.lease_seconds) if money is not None and money.shared else None,
         bills=None if moving is None else moving.bills,
-        settle_seconds=settings.vault.settle_seconds,
+        settle_alarm=Alarm(settings.vault.settle_seconds),
         drain_seconds=settings.dispatch.drain_seconds,
     )
 

@@ -14,11 +14,12 @@ Key = tuple[str, str, str]
 class Patience:
     """Cancels a task once its time is up. Whoever catches the CancelledError asks `forgive` whose it is."""
 
-    __slots__ = ("_all", "_others", "_task", "end", "lost", "of", "over", "seconds")
+    __slots__ = ("_all", "_others", "_task", "end", "loop", "lost", "of", "over", "seconds")
 
     def __init__(self, all_of_them: Patiences, task: asyncio.Task[Any], of: Key | None) -> None:
         self._all = all_of_them
         self._task = task
+        self.loop = task.get_loop()
         self._others = task.cancelling()
         self.end = 0.0
         self.seconds = 0.0
@@ -31,7 +32,7 @@ class Patience:
 
     def adopt(self) -> None:
         """From now on it is the running task that waits, and it has nobody else to go to."""
-        task = asyncio.current_task()
+        task = asyncio.current_task(self.loop)
         assert task is not None, "only a task can be interrupted"
         self._task, self._others, self.of = task, task.cancelling(), None
 
@@ -59,11 +60,16 @@ class Patiences:
     def __init__(self, *, tick_seconds: float = 0.05) -> None:
         self._tick_seconds = tick_seconds
         self._waiting: set[Patience] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._ticking = False
 
     def begin(self, seconds: float, of: Key | None = None) -> Patience:
         """Bound what the running task waits for from now on; `of` is for `lose`."""
-        task = asyncio.current_task()
+        loop = self._loop
+        if loop is None or not loop.is_running():
+            # Asking for it is a call into the kernel, on Python 3.11.
+            loop = self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None, "only a task can be interrupted"
         patience = Patience(self, task, of)
         self.watch(patience, seconds)
@@ -71,7 +77,7 @@ class Patiences:
 
     def watch(self, patience: Patience, seconds: float) -> None:
         """Look after it until `forget`, or until its time is up."""
-        loop = asyncio.get_running_loop()
+        loop = patience.loop
         patience.end, patience.seconds = loop.time() + seconds, seconds
         self._waiting.add(patience)
         if not self._ticking:

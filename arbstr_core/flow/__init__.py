@@ -15,6 +15,7 @@ from arbstr_core.flow._rooms import CallRooms
 from arbstr_core.flow._sealer import keep_sealing
 from arbstr_core.flow._sender import Sender, SenderRules
 from arbstr_core.flow._teller import Teller
+from arbstr_core.flow._waiting import Alarm
 from arbstr_core.flow.admin import AdminFlow
 from arbstr_core.flow.approval import Approvals, patience
 from arbstr_core.flow.audit import Anchor, AuditFlow, audit_signer
@@ -34,6 +35,7 @@ from arbstr_core.flow.wallet import WalletFlow
 
 __all__ = [
     "AdminFlow",
+    "Alarm",
     "Anchor",
     "Answer",
     "Approvals",

@@ -18,7 +18,7 @@ from arbstr_core.flow._retries import Again, Answer, Retries, may_come_again
 from arbstr_core.flow._rooms import CallRooms, CallSummary
 from arbstr_core.flow._spare import Spare
 from arbstr_core.flow._voice import Voice
-from arbstr_core.flow._waiting import Leash, drain, over, read_out, wake, woken
+from arbstr_core.flow._waiting import Alarm, Leash, drain, over, read_out, wake, woken
 from arbstr_core.flow.approval import decision
 from arbstr_core.metering import Bill, Meter, Seen, counted, exhausted, sent
 from arbstr_core.types import (
@@ -37,9 +37,6 @@ from arbstr_core.types import (
 from arbstr_core.vault import ApprovalNeeded, Claimed, Closed, Granted, Refused, Settlement
 
 _log = logging.getLogger("arbstr.flow")
-
-_SETTLE_SECONDS = 0.05
-"""How long the end of a stream, or a refusal, waits for the end to be durable, before it goes out all the same."""
 
 
 class Exchange:
@@ -120,26 +117,27 @@ class Exchange:
         if self._rooms.vault is None:
             return candidates
         quotes, outcome = candidates, await self._ask(candidates)
-        said: Sequence[str] = ()
-        if isinstance(outcome, Refused):
-            remedies = Remedies(self.call, self._rooms.dispatch, self._rooms.clock, self._ask)
-            quotes, outcome = await remedies.hold(quotes, outcome)
-            said = remedies.said
-        if isinstance(outcome, Refused) and outcome.approvable and self._rooms.body_key:
-            self._digest = self._rooms.digest(self.call)
-            outcome = await self._ask(quotes)
-        if isinstance(outcome, ApprovalNeeded):
-            await decision(self._rooms.approvals, outcome, self.call, self._caller, self._began)
-            return None
-        if isinstance(outcome, Refused):
-            raise await self._rooms.refused(outcome, self._caller)
-        if isinstance(outcome, Claimed):
-            assert self._again is not None, "only what claims is told of claims"
-            return await self._again.answer(outcome)
+        if not isinstance(outcome, Granted):
+            said: Sequence[str] = ()
+            if isinstance(outcome, Refused):
+                remedies = Remedies(self.call, self._rooms.dispatch, self._rooms.clock, self._ask)
+                quotes, outcome = await remedies.hold(quotes, outcome)
+                said = remedies.said
+            if isinstance(outcome, Refused) and outcome.approvable and self._rooms.body_key:
+                self._digest = self._rooms.digest(self.call)
+                outcome = await self._ask(quotes)
+            if isinstance(outcome, ApprovalNeeded):
+                await decision(self._rooms.approvals, outcome, self.call, self._caller, self._began)
+                return None
+            if isinstance(outcome, Refused):
+                raise await self._rooms.refused(outcome, self._caller)
+            if isinstance(outcome, Claimed):
+                assert self._again is not None, "only what claims is told of claims"
+                return await self._again.answer(outcome)
+            if said:
+                assert self._plan is not None, "a hold without a plan"
+                self._plan, self._limited = fit(self._plan, quotes, said)
         self._granted, self._spare.left = outcome, outcome.attempts_left_msat
-        if said:
-            assert self._plan is not None, "a hold without a plan"
-            self._plan, self._limited = fit(self._plan, quotes, said)
         if not self.serves:
             raise lease_lost()
         return quotes[: outcome.candidates]
@@ -176,7 +174,7 @@ class Exchange:
     async def refused(self, status: int, outcome: str) -> None:
         """The caller is refused after all: note it for the request log, and free its money before it tries again."""
         self._answer = (status, outcome)
-        await self._durable(at_most=_SETTLE_SECONDS)
+        await self._durable(self._rooms.end_alarm)
 
     async def body(self) -> bytes:
         """The whole reply of a call that does not stream, settled: durable before it is returned."""
@@ -186,7 +184,7 @@ class Exchange:
             self._again.take(body)
         self._whole = True
         self._ending = Ending.CLIENT_GONE if self._left else Ending.COMPLETE
-        await self._durable(at_most=self._rooms.settle_seconds)
+        await self._durable(self._rooms.settle_alarm)
         if not self.finish().done():
             raise withheld()
         return body
@@ -218,7 +216,7 @@ class Exchange:
         self._whole = complete
         if not stopped:
             self._rooms.dispatch.ended(opened, whole=complete)
-        await self._durable(at_most=_SETTLE_SECONDS)
+        await self._durable(self._rooms.end_alarm)
         yield self._voice.farewell(self._bill, complete=complete, stopped=stopped), True
 
     # -- the caller that leaves, and what is known meanwhile ------------------------------------------------------
@@ -243,7 +241,7 @@ class Exchange:
             self._leash.loosen()
         try:
             if self._ended is None or not self._ended.done():
-                await woken(self._waiters)
+                await woken(self._waiters, asyncio.get_running_loop())
         finally:
             self._again.waiting -= 1
             if self._leash is not None and not self._again.waiting:
@@ -312,17 +310,18 @@ class Exchange:
             if alone and not self._whole and isinstance(unended, ProviderError):
                 self._rooms.dispatch.ended(opened, whole=False)
 
-    async def _durable(self, *, at_most: float | None = None) -> None:
-        """Wait until the end of this call is on disk (or `at_most` seconds); it gets there whether or not anyone
-        waits."""
-        if not self.finish().done():
-            await woken(self._waiters, at_most=at_most)
+    async def _durable(self, alarm: Alarm | None = None) -> None:
+        """Wait until the end of this call is on disk (or `alarm` rings); it gets there whether or not anyone waits."""
+        ended = self.finish()
+        if not ended.done():
+            await woken(self._waiters, ended.get_loop(), alarm)
 
     def finish(self) -> asyncio.Future[None]:
         """Begin the one end of this call, once; the future is done when it is durable. Never awaits, so no
         cancellation comes between."""
         if self._ended is None:
-            self._ended = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop() if self._hold is None else self._hold.get_loop()
+            self._ended = loop.create_future()
             if self._hold is None:
                 self._conclude()
             elif self._hold.done():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
@@ -13,12 +14,17 @@ from arbstr_core.dispatch import Dispatch
 from arbstr_core.flow._bills import Bills
 from arbstr_core.flow._caps import in_msat
 from arbstr_core.flow._lease import Lease
+<<<<<<< HEAD
 from arbstr_core.flow._refusal import refusal
+=======
+from arbstr_core.flow._waiting import Alarm
+>>>>>>> 6b4e492 (Bound waits with one timer, and ask no kernel for the loop)
 from arbstr_core.flow.approval import Approvals
 from arbstr_core.journal import Experience
 from arbstr_core.market import Market
 from arbstr_core.routing import Router
 from arbstr_core.storage import Cipher
+<<<<<<< HEAD
 from arbstr_core.types import (
     Attempt,
     Caller,
@@ -31,6 +37,10 @@ from arbstr_core.types import (
     Usage,
 )
 from arbstr_core.vault import Refused, Vault, body_digest
+=======
+from arbstr_core.types import Attempt, Caller, ChatCall, ModelNotFound, Plan, Quote, Standing, Usage
+from arbstr_core.vault import Vault, body_digest
+>>>>>>> 6b4e492 (Bound waits with one timer, and ask no kernel for the loop)
 from arbstr_core.wire import suffixed
 
 
@@ -59,8 +69,10 @@ class CallRooms:
     most_retry_seconds: float = 5.0
     jitter: Callable[[], float] = random.random
     """from 0 to 1: how much of half a wait is left out, so that not all try again at once"""
-    settle_seconds: float = 10.0
+    settle_alarm: Alarm = field(default_factory=partial(Alarm, 10.0))
     """how long a whole answer waits for its charge to be durable; then it is withheld"""
+    end_alarm: Alarm = field(default_factory=partial(Alarm, 0.05))
+    """how long the end of a stream, or a refusal, waits for the end to be durable, before it goes out all the same"""
     drain_seconds: float = 10.0
     """how long a reply is read on whose caller has left, to see what it used"""
 
@@ -81,8 +93,8 @@ class CallRooms:
         row = self.market.find(call.model)
         if row is None:
             raise ModelNotFound(f"The model {call.model!r} does not exist here; GET /v1/models lists those that do")
-        known = self.experience.habits(caller.agent)
-        standing = msgspec.structs.replace(self.dispatch.standing(), habits=known, tiers=row.tiers)
+        known, now = self.experience.habits(caller.agent), self.dispatch.standing()
+        standing = Standing(now.records, now.shut, now.waiting, known, row.tiers)
         return self.router.plan(call, caller, row.listings, row.out, standing)
 
     async def refused(self, refused: Refused, caller: Caller) -> CallRefused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -39,26 +40,56 @@ class Leash:
             self._timer.cancel()
 
 
+class Alarm:
+    """Wakes whoever still waits after `seconds`.
+
+    Most waits are over long before: one timer looks after all of them, for one of its own costs each more than it."""
+
+    __slots__ = ("_armed", "_due", "_seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._due: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._armed = False
+
+    def watch(self, waiter: asyncio.Future[None], loop: asyncio.AbstractEventLoop) -> None:
+        """From now on it has so long."""
+        due, at = self._due, loop.time() + self._seconds
+        while due and due[0][1].done():
+            due.popleft()
+        due.append((at, waiter))
+        if not self._armed:
+            self._armed = True
+            loop.call_at(at, self._ring, loop)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        due, now = self._due, loop.time()
+        while due and (due[0][1].done() or due[0][0] <= now):
+            wake(due.popleft()[1])
+        self._armed = bool(due)
+        if due:
+            loop.call_at(due[0][0], self._ring, loop)
+
+
 async def over(future: asyncio.Future[Any]) -> None:
     """Wait until `future` is done, whatever came of it; a cancellation leaves it alone, as `asyncio.shield` does."""
     if not future.done():
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # A future knows its loop; to ask for the running one is a call into the kernel, on Python 3.11.
+        waiter: asyncio.Future[None] = future.get_loop().create_future()
         future.add_done_callback(lambda _: wake(waiter))
         await waiter
 
 
-async def woken(waiters: list[asyncio.Future[None]], *, at_most: float | None = None) -> None:
-    """Wait until `wake` is called for what is in `waiters`, or `at_most` seconds. Each that waits has its own: whoever
-    is cancelled cancels that, and not what all wait for."""
-    loop = asyncio.get_running_loop()
+async def woken(
+    waiters: list[asyncio.Future[None]], loop: asyncio.AbstractEventLoop, alarm: Alarm | None = None
+) -> None:
+    """Wait on `loop` until `wake` is called for what is in `waiters`, or `alarm` rings. Each that waits has its own:
+    whoever is cancelled cancels that, and not what all wait for."""
     waiter: asyncio.Future[None] = loop.create_future()
     waiters.append(waiter)
-    timer = None if at_most is None else loop.call_later(at_most, wake, waiter)
-    try:
-        await waiter
-    finally:
-        if timer is not None:
-            timer.cancel()
+    if alarm is not None:
+        alarm.watch(waiter, loop)
+    await waiter
 
 
 def wake(waiter: asyncio.Future[None]) -> None:

@@ -61,7 +61,7 @@ class Incoming:
     async def _news(self) -> None:
         if self._broken is not None:
             raise self._broken
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._connection.loop.create_future()
         await self._waiter
 
     # -- what the connection says -----------------------------------------------------------------------------------
@@ -97,6 +97,7 @@ class Connection(asyncio.Protocol):
     """A connection that is used by one at a time. `free` is told when it can be used again, `lost` when it is gone."""
 
     def __init__(self, free: Callable[[Connection], None], lost: Callable[[Connection], None]) -> None:
+        self.loop = asyncio.get_running_loop()
         self._free = free
         self._lost = lost
         self._parser = httptools.HttpResponseParser(self)
@@ -189,7 +190,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The kernel takes no more for now."""
-        self._full = asyncio.get_running_loop().create_future()
+        self._full = self.loop.create_future()
 
     def resume_writing(self) -> None:
         """It takes more, or will never."""

@@ -110,7 +110,7 @@ class Pool:
         return self._tls
 
     def _keep(self, target: Target, connection: Connection) -> None:
-        loop = asyncio.get_running_loop()
+        loop = connection.loop
         self._idle.setdefault(target, []).append((loop.time(), connection))
         if self._sweep is None:
             self._sweep = loop.call_later(_KEPT_SECONDS / 2, self._swept)

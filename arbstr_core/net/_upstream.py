@@ -78,11 +78,13 @@ class GuardedUpstream:
 def _head(target: Target, outbound: Outbound) -> bytes:
     """The head of a request. Raises ConnectFailed for a header that no header can be."""
     lines = [f"{name}: {value}\r\n" for name, value in outbound.headers.items()]
-    lines.append(target.login if outbound.key is None else _login(outbound.key, outbound.key_header))
-    if any((line and line.count("\n") + line.count("\r") != 2) or "\0" in line for line in lines):
+    login = target.login if outbound.key is None else _login(outbound.key, outbound.key_header)
+    if login:
+        lines.append(login)
+    said = "".join(lines)
+    if said.count("\n") != len(lines) or said.count("\r") != len(lines) or "\0" in said:
         raise ConnectFailed(f"{outbound.url}: a header, or the key, has a line break in it; take that out")
-    lines.append(f"content-length: {len(outbound.body)}\r\n\r\n")
-    return target.head + "".join(lines).encode()
+    return b"%b%bcontent-length: %d\r\n\r\n" % (target.head, said.encode(), len(outbound.body))
 
 
 def _login(key: Secret, header: KeyHeader) -> str:

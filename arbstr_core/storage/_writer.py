@@ -57,6 +57,7 @@ class Writer:
         self._batch = batch
         self._queue: queue.SimpleQueue[list[_Item] | None] = queue.SimpleQueue()
         self._waiting: list[_Item] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._handing_over: tuple[asyncio.AbstractEventLoop, asyncio.Handle] | None = None
         self._working = False
         self._last_size = 0
@@ -75,7 +76,10 @@ class Writer:
             raise VaultUnavailable(f"{self._link.name} takes no writes: its writer has ended; restart arbstr")
         if not operation.must and len(self._waiting) >= self._bound:
             raise Overloaded(f"{self._bound} writes are waiting for {self._link.name}: try again")
-        loop = asyncio.get_running_loop()
+        loop = self._loop
+        if loop is None or not loop.is_running():
+            # Asking for it is a call into the kernel, on Python 3.11.
+            loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._waiting.append((operation, future))
         if not self._working:

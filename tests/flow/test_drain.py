@@ -12,7 +12,7 @@ import pytest
 from exchanges import CHUNK, DONE, Bench, bench, good
 
 from arbstr_core.api import Outbound, Reply
-from arbstr_core.flow import Exchange
+from arbstr_core.flow import Alarm, Exchange
 from arbstr_core.flow._closing import Closing
 from arbstr_core.types import VaultUnavailable
 
@@ -220,7 +220,7 @@ def test_a_refused_end_is_tried_again_less_and_less_often(tmp_path: Path) -> Non
 
 def test_a_whole_answer_is_withheld_while_its_charge_cannot_be_written(tmp_path: Path) -> None:
     async def story() -> None:
-        async with bench(tmp_path, good, settle_seconds=0.01) as made:
+        async with bench(tmp_path, good, settle_alarm=Alarm(0.01)) as made:
             made.vault.failures = 1_000_000
             exchange = made.begin(stream=False)
             await exchange.open()
