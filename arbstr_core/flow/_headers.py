@@ -25,7 +25,7 @@ def reply_headers(
     said = [
         ("x-arbstr-provider", quote.offer.provider),
         ("x-arbstr-model", quote.offer.model),
-        ("x-arbstr-tier", quote.offer.tier.value),
+        ("x-arbstr-tier", quote.offer.tier),
         ("x-arbstr-attempts", str(attempts)),
         ("x-arbstr-overhead-ms", str(max(overhead_ms, 0))),
     ]

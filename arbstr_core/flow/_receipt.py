@@ -197,7 +197,7 @@ def _others(plan: Plan | None, served: Quote | None, attempts: Sequence[Attempt]
     where a name stands for several, that is said."""
     if plan is None or served is None or usage.source is UsageSource.NONE:
         return []
-    tried, model = {attempt.provider for attempt in attempts}, served.offer.model
+    tried, model = [attempt.provider for attempt in attempts], served.offer.model
     others = [quote for quote in (*plan.candidates, *plan.beaten) if quote.offer.provider not in tried]
     return [
         {"provider": quote.offer.provider, "cost_msat": _cost(quote, usage)}

@@ -116,7 +116,7 @@ def _learned(old: Habit | None, said: float, *, cut: bool) -> Habit | None:
 
 def _put(book: MutableMapping[K, V], key: K, value: V, most: int) -> None:
     """Write down the newest; of more than `most` the one goes that was written down longest ago."""
-    assert isinstance(book, OrderedDict), "it has an order"
+    assert type(book) is OrderedDict, "it has an order"
     book[key] = value
     book.move_to_end(key)
     if len(book) > most:

@@ -45,11 +45,14 @@ def bill(quote: Quote, usage: Usage, facts: CallFacts, *, held_msat: int, text_b
     most_output = quote.output_limit * quote.choices
     if not quote.offer.hidden_reasoning:
         most_output = min(most_output, text_bytes + stops)
-    believed = Usage(
-        input_tokens=min(usage.input_tokens, quote.input_limit),
-        cached_input_tokens=min(usage.cached_input_tokens, usage.input_tokens, quote.input_limit),
-        output_tokens=min(usage.output_tokens, most_output),
-    )
+    if usage.cached_input_tokens <= usage.input_tokens <= quote.input_limit and usage.output_tokens <= most_output:
+        believed = usage
+    else:
+        believed = Usage(
+            input_tokens=min(usage.input_tokens, quote.input_limit),
+            cached_input_tokens=min(usage.cached_input_tokens, usage.input_tokens, quote.input_limit),
+            output_tokens=min(usage.output_tokens, most_output),
+        )
     asked = _price(quote.price, believed)
     charge = Msat(min(asked, held_msat))
     cost = _price(quote.cost_price, usage) if facts.cost_msat is None else max(facts.cost_msat, Msat(0))
@@ -60,7 +63,7 @@ def bill(quote: Quote, usage: Usage, facts: CallFacts, *, held_msat: int, text_b
         charge_msat=charge,
         cost_msat=cost,
         note=_note(usage, believed, asked, held_msat),
-        overage_msat=_overage(quote.cost_price, believed, cost),
+        overage_msat=Msat(0) if cost <= asked and quote.cost_price == quote.price else _overage(quote, believed, cost),
         usage=usage,
         told=facts.told,
     )
@@ -91,7 +94,8 @@ def sent(candidates: Sequence[Quote], input_tokens: int) -> Msat:
     return least
 
 
-def _overage(price: MsatPrice, believed: Usage, cost: Msat) -> Msat:
+def _overage(quote: Quote, believed: Usage, cost: Msat) -> Msat:
+    price = quote.cost_price
     allowed = _price(price, believed)
     if cost <= allowed:
         return Msat(0)

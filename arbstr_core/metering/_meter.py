@@ -159,8 +159,12 @@ class Meter:
 
         Pictures and sounds count nothing: they are far fewer tokens than their bytes, and nobody said how many."""
         call = self._call
-        spans = [call.members[name] for name in self._codec.prompt if name in call.members]
-        return _tokens(sum(end - start for start, end in spans) - call.attached_bytes)
+        size, members = -call.attached_bytes, call.members
+        for name in self._codec.prompt:
+            if name in members:
+                start, end = members[name]
+                size += end - start
+        return _tokens(size)
 
 
 def _tokens(size: int) -> int:
@@ -169,9 +173,12 @@ def _tokens(size: int) -> int:
 
 def _possible(usage: Usage) -> Usage:
     """The usage with each count in the range that a count can have: a provider's word is not to be trusted."""
+    if (
+        0 <= usage.cached_input_tokens <= usage.input_tokens <= _MOST_TOKENS
+        and 0 <= usage.output_tokens <= _MOST_TOKENS
+    ):
+        return usage
     given = min(max(usage.input_tokens, 0), _MOST_TOKENS)
     cached = min(max(usage.cached_input_tokens, 0), given)
     output = min(max(usage.output_tokens, 0), _MOST_TOKENS)
-    if (given, cached, output) == (usage.input_tokens, usage.cached_input_tokens, usage.output_tokens):
-        return usage
     return Usage(input_tokens=given, cached_input_tokens=cached, output_tokens=output, source=usage.source)

@@ -105,9 +105,10 @@ NO_DEMANDS: tuple[Demand, ...] = ()
 
 def demands(call: ChatCall) -> tuple[Demand, ...]:
     """What `call` asks for beyond plain fields; a field that is null, or asks for nothing, is not among it."""
-    extra = call.members.keys() - PLAIN_OF[call.endpoint]
-    if not extra and not call.inside:
+    plain = PLAIN_OF[call.endpoint]
+    if not call.inside and plain.issuperset(call.members):
         return NO_DEMANDS
+    extra = call.members.keys() - plain
     found = []
     for field in sorted(extra):
         # Some servers match names without case.

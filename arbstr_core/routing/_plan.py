@@ -118,7 +118,7 @@ class Router:
         if knobs is not None:
             serving = in_wished_order(knobs, serving, standing)
             reasons = [*reasons, *said_of_order(knobs)]
-        spare = sorted(self._ordered(call, spare, standing, chosen), key=_tier)
+        spare = sorted(self._ordered(call, spare, standing, chosen), key=_tier) if spare else ()
         keep = self._keep if knobs is None or knobs.allow_fallbacks or knobs.order else 1
         kept, beaten = _cut(serving, spare, keep)
         return Plan(

@@ -28,6 +28,7 @@ _USUAL_BYTES_PER_TOKEN = 4
 _LEAST_AFFORDED = 256
 _LEAST_CACHED = 1024
 """tokens: what providers' caches begin at"""
+_NO_NODES: frozenset[str] = frozenset()
 CACHE_SECONDS = 300.0
 """how long a provider keeps a prompt in its cache after it was used"""
 
@@ -62,7 +63,8 @@ class Pricer:
         self._limit = output_tokens if call.output_limit is None else call.output_limit
         self._choices = choices(call) if call.billed_choices > 1 or "best_of" in call.members else call.choices
         self._plain = not (call.attachments or call.elsewhere or self._asked)
-        self._nodes = frozenset(node for _, node, _ in self._habits.warm)
+        warm = self._habits.warm
+        self._nodes = frozenset([node for _, node, _ in warm]) if warm else _NO_NODES
         self._prompt: bytes | None = None
         self._model = ""
         self._usual: float | None = None

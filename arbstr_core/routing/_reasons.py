@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from arbstr_core.routing._tiers import Demanded
-from arbstr_core.types import TOKENS_PER_RATE, ChatCall, Excluded, Quote, Record, Standing
+from arbstr_core.types import TOKENS_PER_RATE, ChatCall, Excluded, Quote, Record, Standing, Tier
 
 _MOST_NAMED = 10
 
@@ -29,7 +29,7 @@ def who_comes_first(
     """Why the first of `serving` is the first; `spare` stand in for them."""
     first = serving[0]
     tier = first.offer.tier
-    if tier.rank > demanded.ceiling.rank:
+    if demanded.ceiling is not Tier.FRONTIER and tier.rank > demanded.ceiling.rank:
         yield f"no offer of tier {demanded.ceiling} is left: escalated to {tier}"
     said = f"{strategy}: {_named(call, first)} is expected to cost {first.cost_msat} msat"
     expected = first.expected

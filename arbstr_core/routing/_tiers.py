@@ -26,9 +26,9 @@ class Demanded:
 
     def within(self, quotes: tuple[Quote, ...], excluded: list[Excluded]) -> tuple[Quote, ...]:
         """Those of the tiers demanded, the ones that stand in among them; the others join `excluded`."""
-        lowest, highest = self.floor.rank, max(self.spare.rank, self.ceiling.rank)
-        if (lowest, highest) == (Tier.LOCAL.rank, Tier.FRONTIER.rank):
+        if self.floor is Tier.LOCAL and (self.ceiling is Tier.FRONTIER or self.spare is Tier.FRONTIER):
             return quotes
+        lowest, highest = self.floor.rank, max(self.spare.rank, self.ceiling.rank)
         kept = []
         for quote in quotes:
             offer = quote.offer

@@ -35,7 +35,7 @@ class OpenHold(VaultOperation[Granted | Refused | Claimed | ApprovalNeeded]):
 
     def __init__(self, chart: Chart, request: HoldRequest, boot_id: str) -> None:
         super().__init__(chart)
-        if not request.ceilings or not all(0 <= ceiling <= MAX_MSAT for ceiling in request.ceilings):
+        if not request.ceilings or min(request.ceilings) < 0 or max(request.ceilings) > MAX_MSAT:
             raise ValueError(f"hold {request.id}: ceilings {request.ceilings} are not amounts")
         if not 0 <= request.seen_msat <= request.ceilings[0]:
             raise ValueError(f"hold {request.id}: {request.seen_msat} msat seen is no part of {request.ceilings[0]}")
@@ -184,15 +184,19 @@ class Settle(VaultOperation[Closed]):
 
     def __init__(self, chart: Chart, settlement: Settlement) -> None:
         super().__init__(chart)
-        if settlement.charge_msat < 0 or any(cost.cost_msat < 0 for cost in settlement.costs):
+        if settlement.charge_msat < 0:
             raise ValueError(f"settlement of {settlement.id}: a charge or cost is negative")
+        for cost in settlement.costs:
+            if cost.cost_msat < 0:
+                raise ValueError(f"settlement of {settlement.id}: a charge or cost is negative")
+            plain_text("the name of a provider", cost.provider)
         if settlement.seller is not None and not 0 <= settlement.seller.msat <= settlement.charge_msat:
             raise ValueError(f"settlement of {settlement.id}: the seller's share is no part of the charge")
         self.holds = (settlement.id,)
         self.accounts = _beside_the_agent(settlement)
         self._settlement = settlement
         self._receipt = settlement.receipt.decode()
-        plain_text(f"the settlement of {settlement.id}", self._receipt, *(cost.provider for cost in settlement.costs))
+        plain_text("a settlement", self._receipt)
 
     def change(self, book: Book) -> Closed:
         """Settle, or give the outcome there is already."""
@@ -213,7 +217,7 @@ class Settle(VaultOperation[Closed]):
 
 def _beside_the_agent(settlement: Settlement) -> tuple[str, ...]:
     """Whose counters move as well: nodes that took what they bill from what is held there, and a seller."""
-    nodes = tuple(f"asset:prepaid:{cost.node}" for cost in settlement.costs if cost.node is not None)
+    nodes = tuple([f"asset:prepaid:{cost.node}" for cost in settlement.costs if cost.node is not None])
     return nodes if settlement.seller is None else (*nodes, f"seller:{settlement.seller.seller}")
 
 

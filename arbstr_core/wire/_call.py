@@ -35,7 +35,6 @@ def codec_of(endpoint: Endpoint) -> Codec:
 
 def read_call(
     body: bytes,
-    *,
     call_id: str,
     endpoint: Endpoint,
     hints: Mapping[str, str],

@@ -209,8 +209,14 @@ def _salvage(data: bytes) -> Glimpse:
 
 def _shown(text: _Text) -> int:
     """The bytes of text that a message or a part of one shows."""
-    shown = sum(size(part) for part in (text.content, text.reasoning_content, text.reasoning, text.refusal) if part)
-    shown += raw_text(text.audio) + raw_text(text.reasoning_details)
+    shown = 0
+    for part in (text.content, text.reasoning_content, text.reasoning, text.refusal):
+        if part:
+            shown += size(part)
+    if text.audio is not msgspec.UNSET or text.reasoning_details is not msgspec.UNSET:
+        shown += raw_text(text.audio) + raw_text(text.reasoning_details)
+    if text.function_call is None and not text.tool_calls:
+        return shown
     functions = [text.function_call]
     for call in text.tool_calls or ():
         functions.append(call.function)

@@ -9,7 +9,9 @@ import msgspec
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SPACE = rb"[ \t\r\n]*"
-_NAMED = _SPACE + rb'"((?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u]){0,256})"' + _SPACE + b":" + _SPACE
+# A name without a backslash, as nearly all are, is matched in one go, and not letter by letter.
+_NAME = rb'"([^"\\]{0,256}+(?=")|(?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u]){0,256})"'
+_NAMED = _SPACE + _NAME + _SPACE + b":" + _SPACE
 _FIRST = re.compile(_NAMED)
 _NEXT = re.compile(_SPACE + rb"(?:," + _NAMED + rb"|})")
 _AFTER = re.compile(_SPACE + rb"([,}])")
@@ -52,7 +54,7 @@ def members(body: bytes) -> dict[str, Span]:
     found = _FIRST.match(body, body.index(b"{") + 1)
     while found is not None and (name := found[1]) is not None:
         key = msgspec.json.decode(b'"' + name + b'"', type=str) if b"\\" in name else name.decode()
-        value = memoryview(raws[key])
+        value = raws[key]
         start = found.end()
         end = start + len(value)
         if key in spans or not body.startswith(value, start):

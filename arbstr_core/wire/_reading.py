@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -32,6 +33,11 @@ class _Options(msgspec.Struct):
     include_usage: bool | None = None
 
 
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
 class Reader:
     """Decodes one top-level member of `body`; null counts as absent."""
 
@@ -58,7 +64,7 @@ class Reader:
         if raw == b"null":
             return None
         try:
-            return msgspec.json.decode(raw, type=kind)
+            return _decoder(kind).decode(raw)
         except (msgspec.MsgspecError, RecursionError):
             shown = raw[:40].decode(errors="replace")
             raise BadRequest(f"{key} must be {what}, not {shown}", param=key) from None
