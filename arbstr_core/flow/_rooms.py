@@ -14,17 +14,13 @@ from arbstr_core.dispatch import Dispatch
 from arbstr_core.flow._bills import Bills
 from arbstr_core.flow._caps import in_msat
 from arbstr_core.flow._lease import Lease
-<<<<<<< HEAD
 from arbstr_core.flow._refusal import refusal
-=======
 from arbstr_core.flow._waiting import Alarm
->>>>>>> 6b4e492 (Bound waits with one timer, and ask no kernel for the loop)
 from arbstr_core.flow.approval import Approvals
 from arbstr_core.journal import Experience
 from arbstr_core.market import Market
 from arbstr_core.routing import Router
 from arbstr_core.storage import Cipher
-<<<<<<< HEAD
 from arbstr_core.types import (
     Attempt,
     Caller,
@@ -34,13 +30,10 @@ from arbstr_core.types import (
     ModelNotFound,
     Plan,
     Quote,
+    Standing,
     Usage,
 )
 from arbstr_core.vault import Refused, Vault, body_digest
-=======
-from arbstr_core.types import Attempt, Caller, ChatCall, ModelNotFound, Plan, Quote, Standing, Usage
-from arbstr_core.vault import Vault, body_digest
->>>>>>> 6b4e492 (Bound waits with one timer, and ask no kernel for the loop)
 from arbstr_core.wire import suffixed
 
 
