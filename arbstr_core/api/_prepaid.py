@@ -42,3 +42,7 @@ class Prepaid(Provider):
     async def sweep(self, node: str, *, key: str) -> Swept | None:
         """Take everything back from `node`; None where there is nothing worth it. The token is in the journal before
         it is returned, and the same for the same key."""
+
+    @abstractmethod
+    async def done(self, node: str, *, key: str) -> None:
+        """The kernel is done with `key`: it is booked, or nothing will come of it. Its record may go. Known or not."""

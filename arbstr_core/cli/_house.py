@@ -162,7 +162,8 @@ def _put_together(
     rails = Rails(trade.objects("arbstr_wallet_rails"))
     commands: dict[str, tuple[Command, ...]] = dict(trade.made["arbstr_commands"])
     ids = Ids(clock)
-    moving = treasury_of(settings, money, rails, box.cipher, clock, ids, serving=serving)
+    providers = trade.objects("arbstr_providers")
+    moving = treasury_of(settings, money, rails, providers, box.cipher, clock, ids, serving=serving)
     vault = money.vault
     accounts = _accounts(vault, moving) if vault else None
     known = known_operators(settings, database)

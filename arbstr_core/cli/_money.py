@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import httpx
 
 from arbstr_core.accounts import L402
-from arbstr_core.api import Clock
+from arbstr_core.api import Clock, Prepaid, Provider
 from arbstr_core.config import Settings
 from arbstr_core.flow import (
     Bills,
+    Bringing,
     DepositFlow,
     Incoming,
     Keys,
@@ -21,7 +22,9 @@ from arbstr_core.flow import (
     Preparing,
     Reconcile,
     Sender,
+    Sweeping,
     Teller,
+    TopUp,
 )
 from arbstr_core.net import Guard, control_client
 from arbstr_core.rails import Addresses, Rails, Rules
@@ -52,6 +55,7 @@ class Moving:
     sender: Sender
     reconcile: Reconcile
     incoming: Incoming
+    topup: TopUp
     public: httpx.AsyncClient
     """reaches public addresses alone: what agents name is asked with it"""
     cipher: Cipher
@@ -64,6 +68,7 @@ def treasury_of(
     settings: Settings,
     money: Money,
     rails: Rails,
+    providers: Sequence[Provider],
     cipher: Cipher,
     clock: Clock,
     ids: Callable[[str], str],
@@ -85,7 +90,19 @@ def treasury_of(
         working_ppm=settings.vault.working_capital.ppm,
         every_seconds=settings.vault.check_seconds,
     )
+    sender = Sender(vault, treasury, requests, rails, office, cipher, clock)
     incoming = Incoming(rails, requests, treasury, history, office, cipher, clock)
+    bringing = Bringing(
+        *(treasury, requests, rails, office, cipher, clock),
+        ids=ids,
+        wake=sender.wake,
+        nudge=incoming.nudge,
+        working_ppm=settings.vault.working_capital.ppm,
+    )
+    sweeping = Sweeping(vault, treasury, requests, rails, cipher, ids=ids, nudge=incoming.nudge)
+    prepaid = [provider for provider in providers if isinstance(provider, Prepaid)]
+    topup = TopUp(prepaid, vault, treasury, office, clock, bringing=bringing, sweeping=sweeping)
+    sender.tell(topup.ended)
     teller = Teller(rails, requests, cipher, clock, ids=ids, nudge=incoming.nudge if serving else None)
     l402 = L402(cipher.derived(L402.PURPOSE))
     return Moving(
@@ -94,9 +111,10 @@ def treasury_of(
         treasury=treasury,
         history=history,
         office=office,
-        sender=Sender(vault, treasury, requests, rails, office, cipher, clock),
+        sender=sender,
         reconcile=reconcile,
         incoming=incoming,
+        topup=topup,
         public=control_client(Guard(frozenset())),
         cipher=cipher,
         teller=teller,

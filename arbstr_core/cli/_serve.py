@@ -310,6 +310,7 @@ async def _background(house: House, doors: Doors) -> AsyncIterator[None]:
         works["checkpoints"] = house.flows.audit.run()
     if house.moving:
         works["deposits"] = house.moving.incoming.run()
+        works["nodes"] = house.moving.topup.run()
         works["payments"] = house.moving.sender.run()
         works["reconcile"] = house.moving.reconcile.run()
     if house.notifier:

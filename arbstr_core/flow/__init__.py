@@ -2,6 +2,7 @@
 
 from arbstr_core.flow._anchors import FileAnchor, SyslogAnchor, UrlAnchor
 from arbstr_core.flow._bills import Bills
+from arbstr_core.flow._bringing import Bringing
 from arbstr_core.flow._exchange import Exchange
 from arbstr_core.flow._heartbeat import Heartbeat
 from arbstr_core.flow._incoming import Incoming
@@ -14,6 +15,7 @@ from arbstr_core.flow._retries import Answer, keep_forgetting
 from arbstr_core.flow._rooms import CallRooms
 from arbstr_core.flow._sealer import keep_sealing
 from arbstr_core.flow._sender import Sender, SenderRules
+from arbstr_core.flow._sweeping import Sweeping
 from arbstr_core.flow._teller import Teller
 from arbstr_core.flow._waiting import Alarm
 from arbstr_core.flow.admin import AdminFlow
@@ -31,6 +33,7 @@ from arbstr_core.flow.payout import PayoutFlow, PayoutRooms
 from arbstr_core.flow.reconcile import Reconcile
 from arbstr_core.flow.solvency import SolvencyFlow
 from arbstr_core.flow.stats import StatsFlow, Window
+from arbstr_core.flow.topup import TopUp, TopUpRules
 from arbstr_core.flow.wallet import WalletFlow
 
 __all__ = [
@@ -44,6 +47,7 @@ __all__ = [
     "AuditFlow",
     "BillingFlow",
     "Bills",
+    "Bringing",
     "CallFlow",
     "CallRooms",
     "DepositFlow",
@@ -69,8 +73,11 @@ __all__ = [
     "SenderRules",
     "SolvencyFlow",
     "StatsFlow",
+    "Sweeping",
     "SyslogAnchor",
     "Teller",
+    "TopUp",
+    "TopUpRules",
     "Turn",
     "UrlAnchor",
     "WalletFlow",

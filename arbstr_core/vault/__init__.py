@@ -13,6 +13,7 @@ from arbstr_core.vault._guarded import unguarded
 from arbstr_core.vault._history import History
 from arbstr_core.vault._jobs import Job, LostTurn
 from arbstr_core.vault._migrations import schema
+from arbstr_core.vault._node_events import NodeClaimed, NodeSwept, NodeVariance, TokenDisputed
 from arbstr_core.vault._operators import OperatorRecord, Operators
 from arbstr_core.vault._pages import AuditRow, Filter, HoldRow, Left, LimitsRow, Part, TransferRow
 from arbstr_core.vault._rail_values import (
@@ -104,6 +105,9 @@ __all__ = [
     "NewAgent",
     "NewPayment",
     "NewRequest",
+    "NodeClaimed",
+    "NodeSwept",
+    "NodeVariance",
     "OperatorRecord",
     "Operators",
     "OutboxRecord",
@@ -131,6 +135,7 @@ __all__ = [
     "Settlement",
     "SolvencyRecord",
     "Statement",
+    "TokenDisputed",
     "TransferRow",
     "Treasury",
     "Turn",

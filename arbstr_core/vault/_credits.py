@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from arbstr_core.storage import Statement, bulk_insert
 from arbstr_core.types import Deposit, NotFound
-from arbstr_core.vault import _events, _jobs, _outbox, _requests, _single_calls
+from arbstr_core.vault import _events, _jobs, _outbox, _payments, _requests, _single_calls
 from arbstr_core.vault import _rail_tables as r
 from arbstr_core.vault._agents import known_node
 from arbstr_core.vault._audit import canonical
@@ -17,7 +17,7 @@ from arbstr_core.vault._book import Book, Chart, VaultOperation, plain_text
 from arbstr_core.vault._events import Event
 from arbstr_core.vault._node_events import TokenReturned
 from arbstr_core.vault._posting import accounts_of, checked, post_event
-from arbstr_core.vault._rail_values import Purpose, RequestRecord, RequestState, Turn
+from arbstr_core.vault._rail_values import Purpose, RequestKind, RequestRecord, RequestState, Turn
 from arbstr_core.vault._records import EventName
 
 _KNOWN = Statement(
@@ -96,7 +96,7 @@ class Credit(VaultOperation[bool]):
         deposit, rail = self._deposit, self._rail
         if request is not None and request.purpose is Purpose.CALL:
             _single_calls.open_single(book, request.subject, self._realm, deposit.amount_msat)
-        event = self._event(request)
+        event = self._event(book, request)
         seq = post_event(book, event, realm=self._realm, key=f"deposit:{rail}:{deposit.reference}")
         credited = request.agent if request is not None and request.purpose in _OF_AGENTS else None
         request_id = None if request is None else request.id
@@ -107,7 +107,7 @@ class Credit(VaultOperation[bool]):
         else:
             _requests.change(book.tx, request, state=RequestState.PAID, reason="", ended_ms=book.now_ms)
 
-    def _event(self, request: RequestRecord | None) -> Event:
+    def _event(self, book: Book, request: RequestRecord | None) -> Event:
         """What the money is, by what it was asked for."""
         rail, net, fee = self._rail, self._deposit.amount_msat, self._deposit.fee_msat
         whole = net + fee
@@ -118,11 +118,18 @@ class Credit(VaultOperation[bool]):
                 return _events.TokenOfCall(rail=rail, key=request.subject, msat=whole, fee_msat=fee)
             case Purpose.NODE if request is not None and net <= request.amount_msat:
                 lost = request.amount_msat - net
-                return TokenReturned(rail=rail, node=request.subject, msat=request.amount_msat, fee_msat=lost)
+                node = _node_of(book, request)
+                return TokenReturned(rail=rail, node=node, msat=request.amount_msat, fee_msat=lost)
             case Purpose.PAYOUT if self._owner is not None:
                 return _events.Reclaimed(rail=rail, agent=self._owner, msat=whole, fee_msat=fee)
         owner = self._owner if request is not None and request.purpose is Purpose.DEPOSIT else None
         return _events.Deposit(rail=rail, msat=whole, agent=owner, fee_msat=fee)
+
+
+def _node_of(book: Book, request: RequestRecord) -> str:
+    """Whose money it is: of a token that is taken back, whoever its payment was for."""
+    payment = _payments.find(book.tx, request.subject) if request.kind is RequestKind.RECLAIM else None
+    return request.subject if payment is None else payment.owner
 
 
 _OF_AGENTS = (Purpose.DEPOSIT, Purpose.PAYOUT)

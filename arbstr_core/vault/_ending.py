@@ -261,11 +261,14 @@ def _receipt(payment: PaymentRecord) -> str:
 
 
 class HandOver(VaultOperation[PaymentRecord]):
-    """What a node made of a top-up: once. `credited` msat, or a token that came back, or one that it denies to have."""
+    """What a node made of a top-up: once. `credited` msat; None where it denies to have it. A token that it did not
+    take is `returned`, and booked as what came in."""
 
     must = True
 
-    def __init__(self, chart: Chart, turn: Turn, payment: PaymentRecord, *, credited: int | None, said: str) -> None:
+    def __init__(
+        self, chart: Chart, turn: Turn, payment: PaymentRecord, *, credited: int | None, said: str, returned: bool
+    ) -> None:
         super().__init__(chart)
         plain_text("a top-up", said)
         if credited is not None and not 0 <= credited <= MAX_MSAT:
@@ -274,6 +277,7 @@ class HandOver(VaultOperation[PaymentRecord]):
         self._turn = turn
         self._credited = credited
         self._said = said
+        self._returned = returned
         self.accounts = (*_moved(payment), _events.claim(payment.owner)[0])
 
     def change(self, book: Book) -> PaymentRecord:
@@ -282,11 +286,11 @@ class HandOver(VaultOperation[PaymentRecord]):
         payment = _payments.known(book.tx, self._id)
         if payment.state is not PaymentState.SUCCEEDED or payment.handed is not None:
             return payment
-        events = _handed(payment, self._credited)
+        events = None if self._returned else _handed(payment, self._credited)
         if events:
             post_event(book, events, realm=payment.realm, key=f"payment:{payment.id}:handed")
         story = _payments.told(payment, "handed over", self._said, book.now_ms)
-        handed = "denied" if self._credited is None else "credited"
+        handed = "returned" if self._returned else "denied" if self._credited is None else "credited"
         return _payments.change(book, payment, handed=handed, story=story)
 
 
@@ -294,7 +298,9 @@ def _handed(payment: PaymentRecord, credited: int | None) -> _events.Event | Non
     node, sent = payment.owner, payment.amount_msat
     if payment.token is None:
         # The invoice's money is at the node already, by the ledger.
-        arrived = 0 if credited is None else credited
+        if credited is None:
+            return nodes.NodeClaimed(node=node, msat=sent)
+        arrived = credited
         missing, found = max(0, sent - arrived), max(0, arrived - sent)
         if not (missing or found):
             return None

@@ -85,19 +85,33 @@ class TokenDisputed(Event, frozen=True, kw_only=True):
         return ("debit", claim(self.node), self.msat), ("credit", transit(self.node), self.msat)
 
 
+class NodeClaimed(Event, frozen=True, kw_only=True):
+    """A node has our money, and does not give it."""
+
+    node: str
+    msat: int
+
+    def legs(self) -> tuple[Leg, ...]:
+        """The entries."""
+        return ("debit", claim(self.node), self.msat), ("credit", prepaid(self.node), self.msat)
+
+
 class NodeSwept(Event, frozen=True, kw_only=True):
-    """A node gave back its balance as a token; what no token can be made of is dust."""
+    """A node gave back its balance as a token; what no token can be made of is dust. `found_msat` of the balance the
+    ledger did not know of."""
 
     node: str
     balance_msat: int
     token_msat: int
+    found_msat: int = 0
 
     def legs(self) -> tuple[Leg, ...]:
         """The entries."""
         return (
             ("debit", transit(self.node), self.token_msat),
             ("debit", ("cost:dust", "cost"), self.balance_msat - self.token_msat),
-            ("credit", prepaid(self.node), self.balance_msat),
+            ("credit", ("cost:variance", "cost"), self.found_msat),
+            ("credit", prepaid(self.node), self.balance_msat - self.found_msat),
         )
 
 

@@ -237,9 +237,12 @@ class Treasury:
         """A rail's records show a payment that the restored ledger holds for one not sent."""
         await self._db.submit(_sending.SentElsewhere(self._chart, turn, payment))
 
-    async def hand_over(self, turn: Turn, payment: PaymentRecord, *, credited: int | None, said: str) -> PaymentRecord:
-        """What a node made of a top-up; None: it denies to have it."""
-        return await self._db.submit(HandOver(self._chart, turn, payment, credited=credited, said=said))
+    async def hand_over(
+        self, turn: Turn, payment: PaymentRecord, *, credited: int | None, said: str, returned: bool = False
+    ) -> PaymentRecord:
+        """What a node made of a top-up; None: it denies to have it, or its token is `returned`."""
+        step = HandOver(self._chart, turn, payment, credited=credited, said=said, returned=returned)
+        return await self._db.submit(step)
 
     # How it stands
 

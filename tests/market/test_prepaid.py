@@ -57,6 +57,9 @@ class Nodes(Prepaid):
     async def sweep(self, node: str, *, key: str) -> None:
         return None
 
+    async def done(self, node: str, *, key: str) -> None:
+        return None
+
 
 def of_node(node: str = "n", **more: object) -> Offer:
     return an_offer(provider="nodes", node=node, **{"prepaid": Network.REGTEST, **more})  # type: ignore[arg-type]

@@ -85,7 +85,9 @@ class Buyer:
         asked = await self.provider.funding(node.name, Msat(sat * SAT), key=key, bolt11=False, mints=mints)
         assert isinstance(asked, EcashRequest), "it is paid with ecash"
         token = await self.wallet.token(sat, key, mint=asked.mints[0])
-        return await self.wallet.again(lambda: self.provider.funded(node.name, token, key=key))
+        said = await self.wallet.again(lambda: self.provider.funded(node.name, token, key=key))
+        await self.provider.done(node.name, key=key)
+        return said
 
     async def sweep(self, node: Node) -> Swept | None:
         """Take everything back, and redeem it."""
@@ -95,6 +97,7 @@ class Buyer:
         swept = await self.wallet.again(lambda: self.provider.sweep(node.name, key=key))
         if swept is not None:
             await self.wallet.rail.receive(swept.token, key=key)
+            await self.provider.done(node.name, key=key)
         return swept
 
     async def settled(self, node: Node) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from arbstr_core.api import (
@@ -36,13 +38,24 @@ class Moving:
     def _store(self) -> Store:
         return self._tools.store
 
-    async def pending(self) -> dict[str, int]:
-        """What is on its way to each node."""
-        sums: dict[str, int] = {}
-        for record in (await scan(self._store, FUND, FundRecord)).values():
-            if not record.over:
-                sums[record.node] = sums.get(record.node, 0) + record.amount_msat
-        return sums
+    async def load(self, nodes: Mapping[str, Node]) -> None:
+        """What is under way since before a restart."""
+        for key, fund in (await scan(self._store, FUND, FundRecord)).items():
+            if fund.node in nodes:
+                nodes[fund.node].funding = key
+                nodes[fund.node].pending = 0 if fund.over else fund.amount_msat
+        for key, sweep in (await scan(self._store, SWEEP, SweepRecord)).items():
+            if sweep.node in nodes:
+                nodes[sweep.node].sweeping = key
+
+    async def done(self, node: Node, key: str) -> None:
+        """The kernel is done with it."""
+        await self._store.put({FUND + key: None, SWEEP + key: None})
+        if node.funding == key:
+            node.funding, node.pending = "", 0
+        if node.sweeping == key:
+            node.sweeping = ""
+        node.changed()
 
     async def ask(
         self, node: Node, amount: Msat, key: str, *, bolt11: bool, mints: tuple[str, ...]
@@ -50,9 +63,11 @@ class Moving:
         """In the first of the configured ways that we and the node have."""
         known = await read(self._store, FUND + key, FundRecord)
         if known is None:
+            if node.funding or node.sweeping:
+                raise RailUnavailable(f"{node.name}: {node.funding or node.sweeping} is under way")
             known = await self._first_way(node, amount, bolt11=bolt11, mints=mints)
             await write(self._store, FUND + key, known)
-            node.pending += amount
+            node.funding, node.pending = key, amount
         if known.bolt11:
             return Bolt11Request(text=known.bolt11)
         return EcashRequest(mints=self._common(node, mints), amount_msat=Msat(known.amount_msat))
@@ -108,7 +123,7 @@ class Moving:
             node.stale = True
         encode = msgspec.json.encode
         await self._store.put({FUND + key: encode(record), NODE + node.name: encode(node.record)})
-        node.pending = max(0, node.pending - record.amount_msat)
+        node.pending = 0
         node.changed()
 
     async def _ask_about(self, node: Node, record: FundRecord) -> None:
@@ -169,36 +184,40 @@ class Moving:
         """Take everything back. Raises RailUnavailable while the node does not give it, or calls are open there."""
         record = await read(self._store, SWEEP + key, SweepRecord)
         if record is None:
-            record = await self._begin(node)
-            await write(self._store, SWEEP + key, record)
-        if not record.token and not record.nothing:
+            record = await self._begin(node, key)
+        if record is not None and not record.token:
             await self._take_back(node, record, key)
-        node.sweeping = False
         node.wish_sweep = False
-        if record.nothing:
+        if record is None or not record.token:
+            node.sweeping = ""
             return None
         return Swept(token=record.token, token_msat=Msat(record.token_msat), balance_msat=Msat(record.balance_msat))
 
-    async def _begin(self, node: Node) -> SweepRecord:
-        now_ms = self._tools.clock.now_ms()
-        if node.open_calls:
-            raise RailUnavailable(f"{node.name}: calls are open there")
+    async def _begin(self, node: Node, key: str) -> SweepRecord | None:
+        """Write down what is there, from when on no call may use it; None where there is nothing worth it."""
+        if node.open_calls or node.funding:
+            raise RailUnavailable(
+                f"{node.name}: {'calls are open there' if node.open_calls else 'money is on its way'}"
+            )
         if not node.record.key:
-            return SweepRecord(node=node.name, balance_msat=0, began_ms=now_ms, nothing=True)
-        node.sweeping = True
+            return None
+        node.sweeping = key
         try:
             held = await node.api.held(node.record.key)
         except ProviderError as failed:
-            node.sweeping = False
+            node.sweeping = ""
             raise RailUnavailable(f"{node.name}: {failed}") from None
         if held.reserved:
-            node.sweeping = False
+            node.sweeping = ""
             raise RailUnavailable(f"{node.name}: it has set {held.reserved} msat aside for calls")
-        nothing = held.balance < WORTH_SWEEPING
-        return SweepRecord(node=node.name, balance_msat=held.balance, began_ms=now_ms, nothing=nothing)
+        if held.balance < WORTH_SWEEPING:
+            return None
+        now_ms = self._tools.clock.now_ms()
+        record = SweepRecord(node=node.name, balance_msat=held.balance, began_ms=now_ms)
+        await write(self._store, SWEEP + key, record)
+        return record
 
     async def _take_back(self, node: Node, record: SweepRecord, key: str) -> None:
-        node.sweeping = True
         try:
             token, sats = await node.api.refund(node.record.key)
         except NodeRefused as refused:
@@ -207,15 +226,15 @@ class Moving:
             token, sats = "", 0
         except NodeSilent as silent:
             raise RailUnavailable(f"{node.name}: {silent}") from None
+        encode = msgspec.json.encode
         if token and digest(token) != node.record.swept:
-            record.token, record.token_msat = token, min(sats * SAT, record.balance_msat)
+            record.token, record.token_msat = token, sats * SAT
             node.record.swept, node.record.balance_msat = digest(token), 0
+            await self._store.put({SWEEP + key: encode(record), NODE + node.name: encode(node.record)})
         else:
             # What it gives is nothing, or what it gave before: the balance is gone, and there is nothing for it.
-            record.nothing = True
             node.claim(key, record.balance_msat, "it took our balance, and gave no token for it")
-        encode = msgspec.json.encode
-        await self._store.put({SWEEP + key: encode(record), NODE + node.name: encode(node.record)})
+            await self._store.put({SWEEP + key: None, NODE + node.name: encode(node.record)})
 
 
 def _plain(mint: str) -> str:

@@ -31,7 +31,10 @@ class Node:
         self.failing = ""
         self.failing_ms = 0
         self.thirsty = False
-        self.sweeping = False
+        self.sweeping = ""
+        """the kernel's key of what is on its way back"""
+        self.funding = ""
+        """and of what is on its way there"""
         self.pending = 0
         """msat on their way to it"""
         self.wish_msat = 0
@@ -136,7 +139,7 @@ class Node:
         forsaken = self.forsaken(now_ms, overpriced)
         balance = self.record.balance_msat
         resting = not (self.open_calls or self.stale or self.pending or self.sweeping)
-        drain = (bool(forsaken) and self.sweeping) or (bool(forsaken) and resting and balance >= WORTH_SWEEPING)
+        drain = bool(forsaken) and resting and balance >= WORTH_SWEEPING
         return NodeFunds(
             node=self.name,
             balance_msat=Msat(balance),
@@ -147,6 +150,8 @@ class Node:
             bolt11=Way.LIGHTNING in self._config.pay,
             mints=self.catalogue.mints if self.catalogue and Way.ECASH in self._config.pay else (),
             claims=tuple(self.record.claims),
+            funding=self.funding,
+            sweeping=self.sweeping,
         )
 
     def _wanted(self, left_msat: int) -> int:

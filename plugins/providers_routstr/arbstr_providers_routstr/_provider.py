@@ -34,12 +34,12 @@ from arbstr_providers_routstr._config import STEM, Config, node_name, node_url
 from arbstr_providers_routstr._moving import Moving
 from arbstr_providers_routstr._node import Node, overpriced
 from arbstr_providers_routstr._node_api import NodeRefused
-from arbstr_providers_routstr._records import NODE, SWEEP, WISH, NodeRecord, SweepRecord, Wish, scan
+from arbstr_providers_routstr._records import NODE, WISH, NodeRecord, Wish, scan
 from arbstr_providers_routstr._replies import NodeReply, Said
 from arbstr_providers_routstr._word import Word, judge, reputation
 
 _AT_A_TIME = 16
-_KEEP_SECONDS = 5.0
+_KEEP_SECONDS = 1.0
 _READ_SECONDS = 8.0
 _MOST_REFUSED_BYTES = 64 * 1024
 _LOST_AFTER = 3
@@ -82,12 +82,7 @@ class RoutstrProvider(Prepaid):
                 record = kept.get(name) or NodeRecord(url=listed[name])
                 record.url = listed.get(name, record.url)
                 self.nodes[name] = Node(name, record, self.config, self.tools, listed=name in listed)
-            for name, msat in (await self.moving.pending()).items():
-                if name in self.nodes:
-                    self.nodes[name].pending = msat
-            for sweep in (await scan(self.tools.store, SWEEP, SweepRecord)).values():
-                if not sweep.token and not sweep.nothing and sweep.node in self.nodes:
-                    self.nodes[sweep.node].sweeping = True
+            await self.moving.load(self.nodes)
 
     # -- what is on offer -----------------------------------------------------------------------------------------
 
@@ -292,6 +287,8 @@ class RoutstrProvider(Prepaid):
             node = self.nodes.get(name)
             if node is not None:
                 node.wish_msat, node.wish_sweep = wish.fund_msat, wish.sweep
+                if wish.forgive:
+                    node.record.word, node.unsaved = Word(), True
         if wishes:
             await self.tools.store.put({WISH + name: None for name in wishes})
 
@@ -308,6 +305,10 @@ class RoutstrProvider(Prepaid):
     async def sweep(self, node: str, *, key: str) -> Swept | None:
         """Take everything back."""
         return await self.moving.sweep(await self._found(node), key)
+
+    async def done(self, node: str, *, key: str) -> None:
+        """Forget what was written down for `key`."""
+        await self.moving.done(await self._found(node), key)
 
     async def _found(self, name: str) -> Node:
         await self._load()

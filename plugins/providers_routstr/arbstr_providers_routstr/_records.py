@@ -62,7 +62,6 @@ class SweepRecord(msgspec.Struct, kw_only=True):
     began_ms: int
     token: str = ""
     token_msat: int = 0
-    nothing: bool = False
 
 
 class Wish(msgspec.Struct, kw_only=True):
@@ -70,6 +69,7 @@ class Wish(msgspec.Struct, kw_only=True):
 
     fund_msat: int = 0
     sweep: bool = False
+    forgive: bool = False
 
 
 async def read(store: Store, key: str, kind: type[T]) -> T | None:

@@ -191,11 +191,13 @@ def test_a_restart_forgets_nothing(mint: Nutshell) -> None:
                     await buyer.provider.sweep(all_.node.name, key="s")
             all_.node.fault = lambda request: ""
             async with all_.buyer(store) as again:
-                assert again.provider.nodes[all_.node.name].sweeping
+                assert again.provider.nodes[all_.node.name].sweeping == "s"
                 swept = await again.provider.sweep(all_.node.name, key="s")
                 assert swept == await again.provider.sweep(all_.node.name, key="s")
                 assert swept is not None
                 await all_.ours.rail.receive(swept.token, key="back")
+                await again.provider.done(all_.node.name, key="s")
+                assert [funds.sweeping for funds in await again.provider.funds()] == [""]
             kept = "".join(key for key in store._values)
             assert "sk-" not in kept
 
