@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from arbstr_core.config._checks import (
     check_webhooks,
 )
 from arbstr_core.config._decode import S, salvage
+from arbstr_core.config._environ import filled
 from arbstr_core.config._settings import (
     ArbstrSettings,
     AuditSettings,
@@ -95,7 +97,10 @@ def survey(text: str, path: Path) -> tuple[Settings | None, list[Problem]]:
     """As parse, but what is wrong falls back to its default: so that the plugins' tables can be checked as well, and
     everything told at once. No settings where a required key is wrong. Raises ConfigError where it is not TOML.
     """
-    return _settings(_document(text, path), path.absolute())
+    problems: list[Problem] = []
+    document = filled(_document(text, path), os.environ, problems)
+    settings, others = _settings(document, path.absolute())
+    return settings, problems + others
 
 
 def _document(text: str, path: Path) -> dict[str, Any]:
