@@ -9,7 +9,7 @@ ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install clients run test lint bench campaign wheels surface stubs
+.PHONY: install clients run test lint bench campaign wheels topology surface stubs
 
 install: $(INSTALLED)
 
@@ -46,6 +46,10 @@ campaign: install clients
 wheels: install
 	@rm -f $(DIST)/arbstr_*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(DIST) . $(wildcard plugins/*/)
+
+# What deploy/compose.yaml describes, as plain processes, until Ctrl-C.
+topology: install
+	@cd tests && ../$(BIN)/python -m topology
 
 # Writes down the plugin API as it is now; a test compares.
 surface: install
