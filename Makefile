@@ -9,7 +9,7 @@ ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install clients run test lint bench campaign wheels topology surface stubs
+.PHONY: install clients run test lint bench campaign wheels topology screenshots surface stubs
 
 install: $(INSTALLED)
 
@@ -50,6 +50,10 @@ wheels: install
 # What deploy/compose.yaml describes, as plain processes, until Ctrl-C.
 topology: install
 	@cd tests && ../$(BIN)/python -m topology
+
+# The pictures of docs/dashboard.md, taken anew.
+screenshots: install
+	@$(BIN)/python scripts/screenshots.py
 
 # Writes down the plugin API as it is now; a test compares.
 surface: install

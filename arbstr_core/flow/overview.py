@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from arbstr_core.api import Clock, RailBalance, WalletRail
+from arbstr_core.api import Clock
 from arbstr_core.flow._keys import switched_on
 from arbstr_core.flow.call import CallFlow
 from arbstr_core.journal import RequestFilter, Series, Sums
-from arbstr_core.rails import Rails, Raised, answered
-from arbstr_core.types import BadRequest, Msat
+from arbstr_core.rails import Rails
+from arbstr_core.types import BadRequest
 from arbstr_core.vault import Owed, Treasury
 
 Json = dict[str, Any]
@@ -19,7 +18,6 @@ Json = dict[str, Any]
 STEPS = {"minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
 _MOST_STEPS = 1_000
 _MOST_NAMED = 12
-_RAIL_SECONDS = 3.0
 _APART = ("prepaid", "transit", "claim", "suspense")
 _NOTHING = Sums()
 _NOT_OWED: Json = {
@@ -39,13 +37,10 @@ class OverviewFlow:
         self._clock = clock
 
     async def money(self) -> Json:
-        """Each realm: what is owed, what there is by the ledger, and what its rails say that they hold now."""
+        """Each realm by the ledger: what is owed to whom, and where its assets are."""
         owed = await switched_on(self._treasury).owed()
-        balances = await asyncio.gather(*(_balance(rail) for rail in self._rails.all))
-        rails: dict[str, list[Json]] = {}
-        for rail, balance in zip(self._rails.all, balances, strict=True):
-            rails.setdefault(rail.network.value, []).append({"rail": rail.name, **balance})
-        return {"realms": [_realm(realm, owed.get(realm), rails.get(realm, [])) for realm in sorted({*owed, *rails})]}
+        realms = sorted({*owed, *self._rails.realms()})
+        return {"realms": [_realm(realm, owed.get(realm)) for realm in realms]}
 
     async def spend(
         self, *, by: str, step: str, since_ms: int | None, until_ms: int | None, names: Mapping[str, str | None]
@@ -115,20 +110,7 @@ class OverviewFlow:
         return {"now_ms": now, "calls": sorted(found, key=lambda each: (-each["began_ms"], each["id"]))}
 
 
-async def _balance(rail: WalletRail) -> Json:
-    said = await answered(rail.balance(), seconds=_RAIL_SECONDS)
-    silent = isinstance(said, Raised)
-    known = RailBalance(spendable_msat=Msat(0)) if isinstance(said, Raised) else said
-    return {
-        "spendable_msat": None if silent else known.spendable_msat,
-        "in_flight_msat": None if silent else known.in_flight_msat,
-        "closing_msat": None if silent else known.closing_msat,
-        "places": [{"place": place, "amount_msat": msat} for place, msat in sorted(known.places.items())],
-        "silent": said.what if isinstance(said, Raised) else None,
-    }
-
-
-def _realm(realm: str, owed: Owed | None, rails: Sequence[Json]) -> Json:
+def _realm(realm: str, owed: Owed | None) -> Json:
     found = owed or Owed(realm=realm, **_NOT_OWED)
     return {
         "realm": realm,
@@ -141,7 +123,6 @@ def _realm(realm: str, owed: Owed | None, rails: Sequence[Json]) -> Json:
         "equity_msat": found.equity_msat,
         "assets_msat": sum(found.assets.values()),
         "assets": [_asset(name, msat) for name, msat in sorted(found.assets.items())],
-        "rails": list(rails),
     }
 
 

@@ -20,7 +20,7 @@ def overview_routes(router: APIRouter, overview: OverviewFlow) -> None:
 
     @router.get("/money", tags=["records"], response_model=MoneyDocument)
     async def money() -> Json:
-        """Each realm's liabilities and assets by the ledger, and what its rails say that they hold."""
+        """Each realm's liabilities and assets, by the ledger."""
         return await overview.money()
 
     @router.get("/spend", tags=["records"], response_model=SpendDocument)

@@ -16,26 +16,8 @@ class AssetDocument(BaseModel):
     amount_msat: int
 
 
-class PlaceDocument(BaseModel):
-    """What a rail can spend at one of its places."""
-
-    place: str = Field(description="a mint's URL")
-    amount_msat: int
-
-
-class RailBalanceDocument(BaseModel):
-    """What a rail says that it holds now; null where it does not say, which `silent` explains."""
-
-    rail: str
-    spendable_msat: int | None
-    in_flight_msat: int | None
-    closing_msat: int | None
-    places: list[PlaceDocument]
-    silent: str | None
-
-
-class RealmDocument(BaseModel):
-    """The money of one realm."""
+class RealmMoneyDocument(BaseModel):
+    """The money of one realm, by the ledger."""
 
     realm: str
     agents_msat: int
@@ -47,13 +29,12 @@ class RealmDocument(BaseModel):
     equity_msat: int = Field(description="the operator's own")
     assets_msat: int
     assets: list[AssetDocument]
-    rails: list[RailBalanceDocument]
 
 
 class MoneyDocument(BaseModel):
     """Whose the money is, and where."""
 
-    realms: list[RealmDocument]
+    realms: list[RealmMoneyDocument]
 
 
 class LineDocument(BaseModel):

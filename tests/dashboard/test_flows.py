@@ -203,7 +203,7 @@ def test_the_ledger_proves_itself(house: House, look: Open) -> None:
 
 def test_arbstr_that_goes_away_is_said_to_and_comes_back(house: House, look: Open) -> None:
     page = look("money")
-    expect(page.get_by_role("table", name="Rails")).to_be_visible()
+    expect(page.get_by_role("table", name="Rails of sim")).to_be_visible()
     page.route("**/admin/**", lambda route: route.abort())
     page.get_by_role("link", name="House").click()
     expect(page.get_by_role("alert").first).to_contain_text("arbstr does not answer")

@@ -4,11 +4,13 @@ import { h, refill } from "./dom.js";
 import { get } from "./http.js";
 import { broken, button } from "./parts.js";
 
+const PHONE = "(max-width: 700px)";
+
 /**
  * Draws the first page of a list, and again every `every` seconds while it is the only one; a button brings the next.
  * `prepare(rows)` is waited for before `draw(rows)`. `place.again()` looks at once.
  */
-export function pager(signal, path, params, draw, { every = 5, limit = 25, prepare = null } = {}) {
+export function pager(signal, path, params, draw, { every = 5, limit = matchMedia(PHONE).matches ? 10 : 25, prepare = null } = {}) {
   const place = h("div", { class: "region", "aria-busy": "true" }, h("div", { class: "waiting", "aria-hidden": "true" }));
   let rows = [];
   let cursor = null;

@@ -19,7 +19,7 @@ export function amount(msat, { unit = true, strong = false } = {}) {
 
 /** A name that somebody else gave: it may be long, and breaks where its parts meet. */
 export function named(text, ...more) {
-  const parts = String(text).split(/(?<=[._/:-])/);
+  const parts = String(text).split(/(?<=[_/:@])|(?<=\.)(?=\D)/);
   return h("span", { class: "name" }, parts.map((each, n) => (n ? [h("wbr"), each] : each)), more);
 }
 

@@ -61,6 +61,7 @@ export function shell(pages, actor, leave) {
     heading,
     show(name, title) {
       open(false);
+      main.dataset.at = location.hash;
       refill(heading, title);
       for (const [each, made] of links) {
         if (each === name) made.setAttribute("aria-current", "page");

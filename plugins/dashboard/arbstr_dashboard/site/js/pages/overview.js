@@ -36,7 +36,7 @@ export function draw({ signal }) {
     card("Spending", spent, { more: h("a", { href: to("spend") }, "By agent, model and provider") }),
     h(
       "div",
-      { class: "columns" },
+      { class: "columns leading" },
       card("Now", region(signal, () => get("/live"), drawLive, { every: 1.5 }), { more: h("a", { href: to("calls") }, "All calls") }),
       card("Needs a look", region(signal, loadTroubles, drawTroubles, { every: 10 })),
     ),
@@ -83,18 +83,22 @@ function drawLive({ calls }) {
 }
 
 async function loadTroubles() {
-  const [providers, notices, rails] = await Promise.all([get("/providers"), get("/notices"), get("/rails")]);
-  return { providers: providers.providers, notices, rails };
+  const [providers, notices, solvency] = await Promise.all([get("/providers"), get("/notices"), get("/solvency")]);
+  return { providers: providers.providers, notices, solvency };
 }
 
-function drawTroubles({ providers, notices, rails }) {
+function drawTroubles({ providers, notices, solvency }) {
   const found = [];
   for (const { provider, failing, offers } of providers) {
     if (failing) found.push([provider, `does not answer: ${failing}`, to("market")]);
     for (const offer of offers)
       if (offer.breaker !== "closed") found.push([`${provider}, ${offer.model}`, `breaker ${offer.breaker.replace("_", " ")}: ${offer.last_failure ?? "failed"}`, to("market")]);
   }
-  for (const [name, rail] of Object.entries(rails)) if (rail.state !== "ready") found.push([name, `${rail.state}: ${rail.detail}`, to("money")]);
+  for (const { scope, reason } of solvency.frozen) found.push([scope, `frozen: ${reason}`, to("money")]);
+  for (const realm of solvency.realms) {
+    if (realm.state === "suspect") found.push([realm.realm, `holds less than it owes: ${realm.reason}`, to("money")]);
+    for (const rail of realm.rails) if (rail.state !== "ready") found.push([rail.name, `${rail.state}: ${rail.detail}`, to("money")]);
+  }
   for (const notice of notices) found.push(["Notice", notice, to("house")]);
   if (!found.length) return h("p", { class: "well" }, icon("approvals"), "All providers answer, all breakers are closed, all rails are ready.");
   return h("ul", { class: "troubles" }, found.map(([what, why, where]) => h("li", {}, h("a", { href: where, class: "name" }, what), " ", h("span", {}, why))));
