@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -22,8 +19,10 @@ from arbstr_core.cli._doctor import examine
 from arbstr_core.cli._house import open_house
 from arbstr_core.cli._init import write_config
 from arbstr_core.cli._ledger import ledger
+from arbstr_core.cli._logs import set_up
 from arbstr_core.cli._operator import part
 from arbstr_core.cli._providers import providers
+from arbstr_core.cli._redact import Redactor
 from arbstr_core.cli._route import offers, route
 from arbstr_core.cli._savings import savings
 from arbstr_core.cli._serve import serve as serve_house
@@ -56,8 +55,6 @@ app.command(name="freeze")(freeze)
 app.command(name="thaw")(thaw)
 app.command(name="capital")(capital)
 
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
 
 def main() -> None:
     """The entry point of `arbstr`."""
@@ -87,9 +84,6 @@ def serve(
     mock: Annotated[bool, typer.Option("--mock", help="Scripted providers in the place of the real ones.")] = False,
 ) -> None:
     """Serve until told to stop (Ctrl-C, SIGTERM); what is open then is finished and settled."""
-    logging.basicConfig(level=os.environ.get("ARBSTR_LOG", "INFO").upper(), format=_LOG_FORMAT, stream=sys.stderr)
-    for chatty in ("httpx", "httpcore", "stevedore", "uvicorn.error"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
 
     def read() -> Settings:
         settings = settings_of(config)
@@ -98,9 +92,10 @@ def serve(
         server = msgspec.structs.replace(settings.server, listen=_address(listen))
         return msgspec.structs.replace(settings, server=server)
 
-    settings = read()
+    settings, redactor = read(), Redactor()
+    set_up(settings.log, redactor)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve_house(settings, mock=mock, ready=_ready, reread=read))
+        runner.run(serve_house(settings, mock=mock, ready=_ready, reread=read, learn=redactor.learn))
 
 
 @app.command()

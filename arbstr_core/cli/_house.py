@@ -21,9 +21,11 @@ from arbstr_core.cli._data import open_database, operator_token
 from arbstr_core.cli._flows import control_flows, door_token
 from arbstr_core.cli._money import Money, Moving, treasury_of
 from arbstr_core.cli._operators import known_operators, notifier, webhook
+from arbstr_core.cli._redact import learn_settings
 from arbstr_core.cli._reload import Reload, Reread
-from arbstr_core.cli._toolbox import Toolbox
+from arbstr_core.cli._toolbox import Learn, Toolbox, nothing
 from arbstr_core.cli._trade import STARTED, Trade, load_plugins, trade_of
+from arbstr_core.cli._watchers import watchers_of
 from arbstr_core.config import Settings
 from arbstr_core.flow import (
     Alarm,
@@ -94,11 +96,17 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    settings: Settings, *, mock: bool = False, serving: bool = False, reread: Reread | None = None
+    settings: Settings,
+    *,
+    mock: bool = False,
+    serving: bool = False,
+    reread: Reread | None = None,
+    learn: Learn = nothing,
 ) -> AsyncIterator[House]:
     """Build and start everything; close it in reverse. `reread` gives the configuration as it is later on, for whoever
-    serves. Raises ConfigError, PluginError or StorageError."""
-    async with make_everything(settings, mock=mock, serving=serving) as house:
+    serves; every secret that is read is told to `learn`. Raises ConfigError, PluginError or StorageError."""
+    async with make_everything(settings, mock=mock, serving=serving, learn=learn) as house:
+        learn_settings(settings, learn)
         lives, reload = Lives(_log), None
         if reread is not None:
             reload = Reload(house.trade, house.calls, house.box, lives, reread, house.commands, house.sites)
@@ -124,7 +132,9 @@ async def made_house(settings: Settings) -> AsyncIterator[House]:
 
 
 @asynccontextmanager
-async def make_everything(settings: Settings, *, mock: bool = False, serving: bool = False) -> AsyncIterator[House]:
+async def make_everything(
+    settings: Settings, *, mock: bool = False, serving: bool = False, learn: Learn = nothing
+) -> AsyncIterator[House]:
     """Every room and every plugin's objects, made and not started."""
     clock = LoopClock()
     loaded = load_plugins(settings, mock=mock)
@@ -132,9 +142,10 @@ async def make_everything(settings: Settings, *, mock: bool = False, serving: bo
         database = open_database(settings, clock)
         stack.push_async_callback(database.close)
         counts = Counts()
-        log = Journal(database, clock, [counts.note])
+        watchers = [counts.note, *watchers_of(settings.log, stack, serving=serving)]
+        log = Journal(database, clock, watchers, keep_days=settings.log.keep_days)
         stack.push_async_callback(log.flush)
-        box = await _toolbox(settings, database, clock, stack)
+        box = await _toolbox(settings, database, clock, stack, learn)
         trade = await trade_of(settings, loaded, box, mock=mock)
         stack.push_async_callback(trade.aclose)
         money = await _money(settings, database)
@@ -285,10 +296,12 @@ async def _find(money: Vault, digest: bytes) -> Caller | None:
     return Caller(agent=record.id, name=record.name, realm=record.realm, enabled=record.enabled)
 
 
-async def _toolbox(settings: Settings, database: Database, clock: Clock, stack: AsyncExitStack) -> Toolbox:
+async def _toolbox(
+    settings: Settings, database: Database, clock: Clock, stack: AsyncExitStack, learn: Learn
+) -> Toolbox:
     """What makes the tools of plugins."""
     cipher = await storage.open_cipher(database, settings.data_dir / "master.key")
     pools = await stack.enter_async_context(UpstreamPools(connect_seconds=settings.dispatch.connect_seconds))
     supervisor = Supervisor(_log)
     stack.push_async_callback(supervisor.aclose)
-    return Toolbox(database, cipher, pools, supervisor, clock)
+    return Toolbox(database, cipher, pools, supervisor, clock, learn)

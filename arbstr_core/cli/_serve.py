@@ -20,6 +20,7 @@ import uvicorn
 
 from arbstr_core.cli._house import House, open_house, plugin_rows
 from arbstr_core.cli._reload import Reload, Reread
+from arbstr_core.cli._toolbox import Learn, nothing
 from arbstr_core.config import Address, Settings
 from arbstr_core.flow import CallFlow, keep_forgetting, keep_sealing
 from arbstr_core.types import ArbstrError, BadRequest, ChatCall, Conflict, Endpoint
@@ -106,9 +107,16 @@ class Doors:
         self.operators = make(admin=True, local=server.admin_listen is None or server.admin_listen.host in _LOOPBACK)
 
 
-async def serve(settings: Settings, *, mock: bool, ready: Callable[[str], None], reread: Reread | None = None) -> None:
+async def serve(
+    settings: Settings,
+    *,
+    mock: bool,
+    ready: Callable[[str], None],
+    reread: Reread | None = None,
+    learn: Learn = nothing,
+) -> None:
     """Serve until a signal says stop; then finish what is open, settle it, and return. Where `reread` is given, SIGHUP
-    and the operator's API let what it gives count.
+    and the operator's API let what it gives count. Whatever secret is read is told to `learn`.
 
     `ready` is called once, with the address, when calls are served. Raises ListenFailed before anything is started.
     """
@@ -118,7 +126,7 @@ async def serve(settings: Settings, *, mock: bool, ready: Callable[[str], None],
         addresses = [each for each in (settings.server.listen, settings.server.admin_listen) if each is not None]
         sockets = [stack.enter_context(_bound(address)) for address in addresses]
         try:
-            await _serve_on(sockets, settings, stop, mock=mock, ready=ready, reread=reread)
+            await _serve_on(sockets, settings, stop, mock=mock, ready=ready, reread=reread, learn=learn)
         except asyncio.CancelledError:
             if not stop.asked:
                 raise
@@ -132,8 +140,9 @@ async def _serve_on(
     mock: bool,
     ready: Callable[[str], None],
     reread: Reread | None,
+    learn: Learn,
 ) -> None:
-    async with open_house(settings, mock=mock, serving=True, reread=reread) as house:
+    async with open_house(settings, mock=mock, serving=True, reread=reread, learn=learn) as house:
         orphans = await house.heartbeat.begin() if house.heartbeat else 0
         if orphans:
             _log.warning("%d calls of an earlier run were ended without it", orphans)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,13 @@ from arbstr_core.types import ConfigError, Secret, SecretRef
 
 _GRACE_SECONDS = 10.0
 
+Learn = Callable[[bytes], None]
+"""Told of each secret that is read, so that no log shows it"""
+
+
+def nothing(secret: bytes) -> None:
+    """Learn nothing."""
+
 
 class Toolkit:
     """The tools of one plugin whose table is `table`."""
@@ -25,6 +32,7 @@ class Toolkit:
     def __init__(self, box: Toolbox, settings: Settings, stem: str) -> None:
         self.table: Mapping[str, Any] = settings.plugins.get(stem, {})
         self._seen: dict[str, bytes] = {}
+        self._learn = box.learn
         self._find = partial(config.resolve_bytes, base=settings.base)
         guard = Guard(frozenset(origins_in(self.table)))
         self._http = control_client(guard)
@@ -55,12 +63,17 @@ class Toolkit:
         await self._http.aclose()
 
     def _secret(self, settings: Settings, ref: SecretRef) -> Secret | None:
-        self._seen[ref.ref] = self._digest(ref)
+        self._note(ref)
         return config.resolve_secret(ref, settings.base)
 
     def _secret_bytes(self, ref: SecretRef) -> bytes | None:
-        self._seen[ref.ref] = self._digest(ref)
-        return self._find(ref)
+        return self._note(ref) or None
+
+    def _note(self, ref: SecretRef) -> bytes:
+        found = self._find(ref) or b""
+        self._learn(found)
+        self._seen[ref.ref] = hashlib.sha256(found).digest()
+        return found
 
     def _digest(self, ref: SecretRef) -> bytes:
         return hashlib.sha256(self._find(ref) or b"").digest()
@@ -70,10 +83,17 @@ class Toolbox:
     """What all toolkits share."""
 
     def __init__(
-        self, database: Database, cipher: Cipher, pools: UpstreamPools, supervisor: Supervisor, clock: Clock
+        self,
+        database: Database,
+        cipher: Cipher,
+        pools: UpstreamPools,
+        supervisor: Supervisor,
+        clock: Clock,
+        learn: Learn = nothing,
     ) -> None:
         self.database = database
         self.cipher = cipher
         self.pools = pools
         self.supervisor = supervisor
         self.clock = clock
+        self.learn = learn

@@ -27,6 +27,7 @@ from arbstr_core.config._settings import (
     ArbstrSettings,
     AuditSettings,
     DispatchSettings,
+    LogSettings,
     MarketSettings,
     PayoutSettings,
     RoutingSettings,
@@ -41,15 +42,7 @@ from arbstr_core.config._words import did_you_mean, join, kind_of, problem
 from arbstr_core.types import ConfigError, Problem
 
 _TABLES = (
-    "arbstr",
-    "server",
-    "storage",
-    "vault",
-    "payouts",
-    "webhooks",
-    "audit",
-    "routing",
-    "market",
+    *("arbstr", "server", "storage", "vault", "payouts", "webhooks", "audit", "log", "routing", "market"),
     "dispatch",
     "plugins",
 )
@@ -128,6 +121,7 @@ def _settings(document: Mapping[str, Any], path: Path) -> tuple[Settings | None,
     payouts = section("payouts", PayoutSettings)
     webhooks = section("webhooks", WebhookSettings)
     audit = section("audit", AuditSettings)
+    log = section("log", LogSettings)
     routing = section("routing", RoutingSettings)
     market = section("market", MarketSettings)
     dispatch = section("dispatch", DispatchSettings)
@@ -143,7 +137,7 @@ def _settings(document: Mapping[str, Any], path: Path) -> tuple[Settings | None,
         problems += [*check_routing(routing, arbstr)] if routing else []
     if not (arbstr and server and storage and vault and payouts and webhooks):
         return None, problems
-    if not (audit and routing and market and dispatch):
+    if not (audit and log and routing and market and dispatch):
         return None, problems
     settings = Settings(
         path=path,
@@ -154,6 +148,7 @@ def _settings(document: Mapping[str, Any], path: Path) -> tuple[Settings | None,
         payouts=payouts,
         webhooks=webhooks,
         audit=audit,
+        log=log,
         routing=routing,
         market=market,
         dispatch=dispatch,

@@ -153,6 +153,18 @@ class AuditSettings(msgspec.Struct, frozen=True, kw_only=True):
     """"file:PATH", "syslog" or a URL; a relative PATH is below the configuration"""
 
 
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[log]`: what `arbstr serve` writes to standard error."""
+
+    format: Literal["text", "json"] = "text"
+    calls: bool = False
+    """True: a line for each call that ended"""
+    traces: bool = False
+    """True: a span for each call, sent as OpenTelemetry's own variables say"""
+    keep_days: Annotated[int, msgspec.Meta(ge=1, le=36_500)] | None = None
+    """how long the request log is kept; None: for ever. The ledger and its receipts are"""
+
+
 class RoutingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`[routing]`: how a call finds its provider."""
 
@@ -269,6 +281,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     payouts: PayoutSettings
     webhooks: WebhookSettings
     audit: AuditSettings
+    log: LogSettings
     routing: RoutingSettings
     market: MarketSettings
     dispatch: DispatchSettings

@@ -19,6 +19,7 @@ from arbstr_core.storage import (
     Migration,
     Operation,
     Schema,
+    Statement,
     Transaction,
     bulk_insert,
     create,
@@ -29,6 +30,10 @@ from arbstr_core.types import ArbstrError, Attempt
 _log = logging.getLogger("arbstr.journal")
 
 _WRITE_SECONDS = 0.5
+_DAY_MS = 86_400_000
+_PRUNE_SECONDS = 3_600.0
+_DROPPED_AT_ONCE = 500
+"""So few that nobody waits for it."""
 _MOST_WAITING = 10_000
 """Rows beyond this are dropped, and counted: the request log is not worth the memory."""
 
@@ -58,6 +63,12 @@ REQUESTS = narrow(
     sa.MetaData(),
     *_columns(),
     *(sa.Column(name, kind, nullable=False, server_default=sa.text(default)) for name, kind, default in _ADDED),
+)
+_DROP = Statement(
+    sa.text(
+        "DELETE FROM request_log WHERE id IN "
+        f"(SELECT id FROM request_log WHERE id < :before ORDER BY id LIMIT {_DROPPED_AT_ONCE})"
+    )
 )
 _COLUMNS = tuple(column.name for column in REQUESTS.columns)
 
@@ -120,9 +131,20 @@ Watcher = Callable[[CallRow], None]
 
 
 class Journal:
-    """Keeps rows in memory for half a second, then writes them together. `database` is None where nothing is kept."""
+    """Keeps rows in memory for half a second, then writes them together. `database` is None where nothing is kept.
 
-    def __init__(self, database: Database | None, clock: Clock, watchers: Sequence[Watcher] = ()) -> None:
+    What is older than `keep_days` is dropped, a little at a time; nothing else is ever looked up here for money.
+    """
+
+    def __init__(
+        self,
+        database: Database | None,
+        clock: Clock,
+        watchers: Sequence[Watcher] = (),
+        *,
+        keep_days: int | None = None,
+    ) -> None:
+        self._keep_ms = None if keep_days is None else keep_days * _DAY_MS
         self._database = database
         self._clock = clock
         self._watchers = tuple(watchers)
@@ -146,10 +168,25 @@ class Journal:
         self._rows.append((row.id, self._clock.now_ms(), *facts, *more))
 
     async def run(self) -> None:
-        """Write what was noted, for ever."""
+        """Write what was noted, and drop what is too old, for ever."""
+        due = self._clock.monotonic()
         while True:
             await self._clock.sleep(_WRITE_SECONDS)
             await self.flush()
+            if self._keep_ms is not None and self._clock.monotonic() >= due:
+                whole = await self.prune(self._clock.now_ms() - self._keep_ms)
+                due = self._clock.monotonic() + (_PRUNE_SECONDS if whole else 0)
+
+    async def prune(self, before_ms: int) -> bool:
+        """Drop some rows of calls that came before that; True where none are left."""
+        if self._database is None:
+            return True
+        try:
+            dropped = await self._database.submit(_Drop(f"req_{max(before_ms, 0):012x}"))
+        except ArbstrError as broken:
+            _log.warning("old rows of the request log could not be dropped, which is tried again: %s", broken)
+            return True
+        return dropped < _DROPPED_AT_ONCE
 
     async def flush(self) -> None:
         """Write what was noted. A database that refuses costs these rows, and a line in the log."""
@@ -166,6 +203,16 @@ class Journal:
 def _storable(text: str) -> str:
     """What a caller named, as every database takes it: one odd name must not cost the rows of others."""
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+class _Drop(Operation[int]):
+    """Drops the oldest rows. An id begins with the time of its call."""
+
+    def __init__(self, before: str) -> None:
+        self._before = before
+
+    def run(self, tx: Transaction) -> int:
+        return tx.run(_DROP, {"before": self._before})
 
 
 class _Write(Operation[None]):
