@@ -19,7 +19,7 @@ from arbstr_core.types import Amount, ConfigError, Msat, Ppm
 
 ROOT = Path(__file__).parents[2]
 HERE = Path("/etc/arbstr/config.toml")
-TABLES = "arbstr, audit, dispatch, market, payouts, plugins, routing, server, storage, vault, webhooks"
+TABLES = "arbstr, audit, dispatch, log, market, payouts, plugins, routing, server, storage, vault, webhooks"
 ADD = "add it to [arbstr] plugins"
 LEAST = '[arbstr]\nplugins = ["acme"]\n'
 
