@@ -95,6 +95,7 @@ class Sender:
         self._busy: dict[str, tuple[str, asyncio.Task[None]]] = {}
         self._broken: dict[str, float] = {}
         self._woken = asyncio.Event()
+        self._restored_ms: int | None = None
         self._ended: list[Callable[[PaymentRecord], None]] = []
 
     def wake(self) -> None:
@@ -282,10 +283,12 @@ class Sender:
 
     async def _not_compared(self, payment: PaymentRecord) -> bool:
         """The ledger was restored, so the rail may know more of the payment than what is written down here."""
-        restored = await self._vault.restored_ms()
-        if restored is None or (payment.sent_ms or 0) > restored:
+        if self._restored_ms is None:
+            # No database is restored under a process that works on it.
+            self._restored_ms = await self._vault.restored_ms() or 0
+        if not self._restored_ms or (payment.sent_ms or 0) > self._restored_ms:
             return False
-        return int(await self._treasury.place(payment.rail, _WALKED) or 0) < restored
+        return int(await self._treasury.place(payment.rail, _WALKED) or 0) < self._restored_ms
 
     async def _is_over(self, payment_id: str) -> None:
         found = await self._requests.payment(payment_id)
