@@ -11,28 +11,37 @@ from typing import Any
 
 from house import until
 
-from arbstr_core.accounts import Accounts
+from arbstr_core.accounts import L402, Accounts
 from arbstr_core.api import (
     BadRequest,
     Bounds,
     Deposit,
     DepositKind,
+    Failed,
     Invoice,
     Msat,
     Network,
+    Paid,
+    Payment,
+    PaymentRef,
+    PaymentTarget,
     RailCapability,
     RailLimits,
+    RailQuote,
+    RailState,
+    RailStatus,
     TokenFacts,
     Unit,
     WalletRail,
 )
-from arbstr_core.flow import DepositFlow, Incoming, Keys, Office, Teller
+from arbstr_core.flow import Bills, DepositFlow, Incoming, Keys, Office, Sender, SenderRules, Singles, Teller
 from arbstr_core.plugins import LoopClock
 from arbstr_core.rails import Rails
 from arbstr_core.storage import Cipher, Database
 from arbstr_core.types import Caller
 from arbstr_core.vault import AgentRecord, History, Limits, NewAgent, Requests, Treasury, Vault, schema
 
+RULES = SenderRules(stop_seconds=0.01, idle_seconds=0.05)
 WIDE = Limits(max_charge_msat=10**9, daily_msat=10**12)
 
 
@@ -53,11 +62,21 @@ class Till(WalletRail):
         self.lies: Callable[[Invoice], Invoice] = lambda invoice: invoice
         self.spent: set[str] = set()
         """tokens that somebody else has redeemed"""
+        self.before: Callable[[], Awaitable[None]] | None = None
+        """what each of its calls waits for"""
         self.told = asyncio.Event()
         self._largest = largest
+        self.issued: dict[str, Paid | Failed] = {}
+        """what became of payments, by key"""
+        self.pays: list[Payment] = []
+        """what the next payments say in the place of what became of them"""
+        self.fee = 0
+        """what making a token takes at most, and half of it in the end"""
 
     async def _call(self, what: str) -> None:
         self.calls.append(what)
+        if self.before is not None:
+            await self.before()
         raised = self.fails.pop(0) if self.fails else None
         if raised is not None:
             raise raised
@@ -88,7 +107,9 @@ class Till(WalletRail):
         if token in self.spent:
             raise BadRequest("the token was spent before: send another")
         facts = await self.appraise(token)
-        return self.take(facts.amount_msat, reference, key=key, kind=DepositKind.TOKEN)
+        came = self.take(facts.amount_msat, reference, key=key, kind=DepositKind.TOKEN)
+        await self._call(f"received {key}")
+        return came
 
     def pays(self, invoice: str) -> Deposit:
         """Somebody pays an invoice, for as often as this is called."""
@@ -103,6 +124,33 @@ class Till(WalletRail):
         self.told.set()
         return came
 
+    async def quote(self, target: PaymentTarget, amount: Msat) -> RailQuote:
+        return RailQuote(amount_msat=amount, fee_limit_msat=Msat(self.fee))
+
+    async def pay(self, target: PaymentTarget, amount: Msat, *, fee_limit: Msat, key: str) -> Payment:
+        await self._call(f"pay {key}")
+        said = self.pays.pop(0) if self.pays else None
+        if key not in self.issued:
+            token = f"tok-{amount}-{target.reference}"
+            paid = Paid(fee_msat=Msat(self.fee // 2), evidence="the till's book", token=token)
+            self.issued[key] = said if isinstance(said, Failed) else paid
+        await self._call(f"paid {key}")
+        return said or self.issued[key]
+
+    async def lookup(self, ref: PaymentRef) -> Payment:
+        await self._call(f"look {ref.key}")
+        return self.issued.get(ref.key) or Failed(reason="it was never asked for", evidence="the till's book")
+
+    async def status(self) -> RailStatus:
+        return RailStatus(state=RailState.READY)
+
+    @property
+    def balance_msat(self) -> int:
+        """What it has, by its own book."""
+        went = [each for each in self.issued.values() if isinstance(each, Paid)]
+        out = sum(int(each.token.split("-")[1]) + each.fee_msat for each in went)
+        return sum(each.amount_msat for each in self.came) - out
+
     async def deposits(self, since: str) -> AsyncIterator[Deposit]:
         at = int(since or 0)
         while True:
@@ -114,7 +162,7 @@ class Till(WalletRail):
             await self.told.wait()
 
 
-# Nothing leaves over it.
+# What is not here is not asked for.
 Till.__abstractmethods__ = frozenset()
 
 
@@ -123,10 +171,58 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+class Fuse:
+    """Blows at the step with this number, counted from 1: a commit, or a call of a rail. From then on nothing goes on,
+    as in a process that was killed; with `done` the step itself was carried out, and nobody heard of it."""
+
+    def __init__(self, at: int, *, done: bool) -> None:
+        self.blown = asyncio.Event()
+        self._at = at
+        self._done = done
+        self._count = 0
+
+    def guard(self, db: Database, *rails: Till) -> None:
+        """From now on each of their steps counts."""
+        submit = db.submit
+
+        def fused(operation: Any) -> Any:
+            if self._blows() and not (self._done and self._count == self._at):
+                return asyncio.get_running_loop().create_future()
+            found = submit(operation)
+            if not self.blown.is_set():
+                return found
+            return self._unheard(found)
+
+        db.submit = fused  # type: ignore[method-assign]
+        for rail in rails:
+            rail.before = self._step
+
+    def mend(self, *rails: Till) -> None:
+        """Nothing counts any more."""
+        for rail in rails:
+            rail.before = None
+
+    def _blows(self) -> bool:
+        self._count += 1
+        if self._count >= self._at:
+            self.blown.set()
+        return self.blown.is_set()
+
+    def _unheard(self, found: asyncio.Future[Any]) -> asyncio.Future[Any]:
+        never: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        # Until it is done the database is not closed.
+        found.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        return never
+
+    async def _step(self) -> None:
+        if self._blows():
+            await asyncio.Event().wait()
+
+
 class Counter:
     """The rooms that take money in, put together, and an agent named alice."""
 
-    def __init__(self, db: Database, rails: Rails, boot: str) -> None:
+    def __init__(self, db: Database, rails: Rails, boot: str, *, idle_seconds: float) -> None:
         clock = LoopClock()
         self.vault = Vault(db, boot_id=boot)
         self.treasury = Treasury(db, boot_id=boot)
@@ -148,6 +244,20 @@ class Counter:
             clock,
             ids=lambda kind: f"{kind}{boot}{next(ids)}",
             nudge=self.incoming.nudge,
+        )
+        self.sender = Sender(self.vault, self.treasury, self.requests, rails, office, cipher, clock, rules=RULES)
+        bills = Bills(self.teller, self.requests, rails, self.vault, L402(bytes(32)), clock)
+        self.singles = Singles(
+            rails,
+            self.requests,
+            self.treasury,
+            self.teller,
+            bills,
+            self.sender,
+            cipher,
+            clock,
+            alone=True,
+            idle_seconds=idle_seconds,
         )
         self.flow = DepositFlow(self.teller, rails, self.requests, self.treasury, history, keys)
 
@@ -179,18 +289,31 @@ class Counter:
 
 
 @asynccontextmanager
-async def counter(folder: Path, *rails: Till, boot: str = "b1", runs: bool = True) -> AsyncIterator[Counter]:
-    """arbstr takes money in until the end of the block."""
+async def counter(
+    folder: Path,
+    *rails: Till,
+    boot: str = "b1",
+    runs: bool = True,
+    fuse: Fuse | None = None,
+    idle_seconds: float = 60.0,
+) -> AsyncIterator[Counter]:
+    """arbstr takes money in until the end of the block, or until the fuse has blown."""
     db = Database.open("sqlite:///arbstr.db", data_dir=folder, clock=LoopClock(), schemas=[schema()])
-    made = Counter(db, Rails(rails), boot)
-    work = asyncio.create_task(made.incoming.run()) if runs else None
+    if fuse is not None:
+        fuse.guard(db, *rails)
+    made = Counter(db, Rails(rails), boot, idle_seconds=idle_seconds)
+    works = (made.incoming.run, made.sender.run, made.singles.run) if runs else ()
+    tasks = [asyncio.create_task(work()) for work in works]
     try:
         yield made
-        assert (await made.vault.verify()).first_bad is None
+        if fuse is None:
+            assert (await made.vault.verify()).first_bad is None
     finally:
-        if work is not None:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if fuse is not None:
+            fuse.mend(*rails)
         await db.close()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from arbstr_core import config, plugins, storage
-from arbstr_core.accounts import Accounts, Internal, KnownOperators, Operators
+from arbstr_core.accounts import Accounts, Internal, KnownOperators, Operators, Others
 from arbstr_core.api import Clock, Command
 from arbstr_core.cli._data import open_database, operator_token
 from arbstr_core.cli._flows import control_flows, door_token
@@ -179,7 +179,7 @@ def _put_together(
     accounts = _accounts(vault, moving) if vault else None
     known = known_operators(settings, database)
     rooms = _call_rooms(settings, clock, trade, vault, moving, box.cipher)
-    calls = CallFlow(rooms, accounts, log)
+    calls = CallFlow(rooms, accounts, log, Others(trade.objects("arbstr_authenticators")))
     flows = control_flows(
         settings,
         clock,
@@ -271,6 +271,7 @@ def _call_rooms(
         cipher=cipher,
         lease=Lease(clock, seconds=money.lease_seconds) if money is not None and money.shared else None,
         bills=None if moving is None else moving.bills,
+        singles=None if moving is None else moving.singles,
         settle_alarm=Alarm(settings.vault.settle_seconds),
         drain_seconds=settings.dispatch.drain_seconds,
     )

@@ -22,6 +22,7 @@ from arbstr_core.flow import (
     Preparing,
     Reconcile,
     Sender,
+    Singles,
     Sweeping,
     Teller,
     TopUp,
@@ -62,6 +63,7 @@ class Moving:
     teller: Teller
     l402: L402
     bills: Bills
+    singles: Singles
 
 
 def treasury_of(
@@ -105,6 +107,7 @@ def treasury_of(
     sender.tell(topup.ended)
     teller = Teller(rails, requests, cipher, clock, ids=ids, nudge=incoming.nudge if serving else None)
     l402 = L402(cipher.derived(L402.PURPOSE))
+    bills = Bills(teller, requests, rails, vault, l402, clock)
     return Moving(
         rails=rails,
         requests=requests,
@@ -119,7 +122,8 @@ def treasury_of(
         cipher=cipher,
         teller=teller,
         l402=l402,
-        bills=Bills(teller, requests, rails, vault, l402, clock),
+        bills=bills,
+        singles=Singles(rails, requests, treasury, teller, bills, sender, cipher, clock, alone=not vault.shared),
     )
 
 

@@ -9,12 +9,14 @@ from arbstr_core.flow._incoming import Incoming
 from arbstr_core.flow._keys import Keys, switched_on
 from arbstr_core.flow._lease import Lease
 from arbstr_core.flow._office import Office
+from arbstr_core.flow._paid_exchange import PaidExchange
 from arbstr_core.flow._prepared import Ask, Preparing
 from arbstr_core.flow._records import Asked, Records
 from arbstr_core.flow._retries import Answer, keep_forgetting
 from arbstr_core.flow._rooms import CallRooms
 from arbstr_core.flow._sealer import keep_sealing
 from arbstr_core.flow._sender import Sender, SenderRules
+from arbstr_core.flow._singles import Singles, change_of
 from arbstr_core.flow._sweeping import Sweeping
 from arbstr_core.flow._teller import Teller
 from arbstr_core.flow._waiting import Alarm
@@ -63,6 +65,7 @@ __all__ = [
     "Office",
     "OperatorsFlow",
     "OverviewFlow",
+    "PaidExchange",
     "PayoutFlow",
     "PayoutRooms",
     "Preparing",
@@ -71,6 +74,7 @@ __all__ = [
     "Report",
     "Sender",
     "SenderRules",
+    "Singles",
     "SolvencyFlow",
     "StatsFlow",
     "Sweeping",
@@ -83,6 +87,7 @@ __all__ = [
     "WalletFlow",
     "Window",
     "audit_signer",
+    "change_of",
     "keep_forgetting",
     "keep_sealing",
     "patience",

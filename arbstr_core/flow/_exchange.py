@@ -89,7 +89,7 @@ class Exchange:
         rooms, call = self._rooms, self.call
         candidates = None
         while candidates is None:
-            self._plan = rooms.planned(call, self._caller)
+            self._plan = await self._planned()
             candidates = await self._held(self._plan.candidates)
         if isinstance(candidates, Answer):
             self._answer = (200, "replayed")
@@ -104,6 +104,9 @@ class Exchange:
         self._first_byte_at = rooms.clock.monotonic()
         self._ending = Ending.CLIENT_GONE
         return None
+
+    async def _planned(self) -> Plan:
+        return self._rooms.planned(self.call, self._caller)
 
     @property
     def serves(self) -> bool:
@@ -385,15 +388,7 @@ class Exchange:
         return summary(self._opened, self._meter, self._bill, times, **facts)
 
     def _receipt(self, quote: Quote | None, usage: Usage) -> bytes:
-        now = self._rooms.clock.monotonic()
-        return write_receipt(
-            call=self.call,
-            plan=self._plan,
-            quote=quote,
-            usage=usage,
-            bill=self._bill,
-            attempts=self._attempts,
-            ending=self._ending,
-            first_byte_ms=int((self._first_byte_at - self._began) * 1000) if self._first_byte_at else None,
-            total_ms=int((now - self._began) * 1000),
-        )
+        known: dict[str, Any] = {"call": self.call, "plan": self._plan, "bill": self._bill, "attempts": self._attempts}
+        now, first = self._rooms.clock.monotonic() - self._began, self._first_byte_at - self._began
+        known["first_byte_ms"] = int(first * 1000) if self._first_byte_at else None
+        return write_receipt(quote=quote, usage=usage, ending=self._ending, total_ms=int(now * 1000), **known)

@@ -15,6 +15,7 @@ from arbstr_core.flow._bills import Bills
 from arbstr_core.flow._caps import in_msat
 from arbstr_core.flow._lease import Lease
 from arbstr_core.flow._refusal import refusal
+from arbstr_core.flow._singles import Singles
 from arbstr_core.flow._waiting import Alarm
 from arbstr_core.flow.approval import Approvals
 from arbstr_core.journal import Experience
@@ -57,6 +58,8 @@ class CallRooms:
     """what this process must keep to serve; None where no other process may take its place"""
     bills: Bills | None = None
     """what makes a 402 that can be paid; None: the operator alone can fund an agent"""
+    singles: Singles | None = None
+    """what takes calls that come with the ecash that pays for them; None: nobody does"""
     retry_seconds: float = 0.25
     """how long to wait before an end that the database refused is tried again; twice as long each time"""
     most_retry_seconds: float = 5.0

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
-from arbstr_core.api import Clock, RailCapability, WalletRail
+from arbstr_core.api import Clock, RailCapability, TokenFacts, WalletRail
 from arbstr_core.flow._incoming import TOKEN_PURPOSE
 from arbstr_core.rails import Rails, appraise, asking
 from arbstr_core.storage import Cipher
@@ -17,7 +18,7 @@ from arbstr_core.vault import NewRequest, Purpose, RequestKind, RequestRecord, R
 
 EXPIRES_SECONDS = 3600
 _ID = "dep_"
-_APPRAISE_SECONDS = 20.0
+APPRAISE_SECONDS = 20.0
 _ANSWER_SECONDS = 15.0
 _LOOK_SECONDS = (0.005, 0.1)
 """how soon it is looked whether there is an answer: the first time, and the longest"""
@@ -75,45 +76,58 @@ class Teller:
         self._told()
         return opened
 
-    async def redeem(
-        self, realm: str, token: str, *, agent: str | None, purpose: Purpose | None = None, subject: str = ""
-    ) -> RequestRecord:
-        """Redeem a token, and wait for what comes of it. Raises BadRequest where it never will be ours, Conflict where
-        it was handed in before by somebody else."""
+    async def redeem(self, realm: str, token: str, *, agent: str | None) -> RequestRecord:
+        """Redeem a token for an agent, or for the operator, and wait for what comes of it. Raises BadRequest where it
+        never will be ours, Conflict where it was handed in before by somebody else."""
         self._serving()
-        rail, facts = await appraise(
-            self._rails.within(realm, RailCapability.ECASH), token.strip(), seconds=_APPRAISE_SECONDS
-        )
-        id = self._ids(_ID)
-        new = NewRequest(
+        token = token.strip()
+        able = self._rails.within(realm, RailCapability.ECASH)
+        rail, facts = await appraise(able, token, seconds=APPRAISE_SECONDS)
+        purpose = Purpose.CAPITAL if agent is None else Purpose.DEPOSIT
+        new = self._token(rail, facts, token, purpose, self._ids(_ID), agent=agent)
+        try:
+            opened = await self._requests.open(new)
+        except Conflict:
+            before = await self._requests.by_reference(facts.reference, rail.name)
+            # Whoever hands it in again was not told what came of it the first time.
+            if before is None or (before.agent, before.purpose) != (agent, purpose):
+                raise
+            opened = before
+        return await self._redeemed(opened)
+
+    async def redeem_for_call(
+        self, rail: WalletRail, facts: TokenFacts, token: str, id: str, key: str
+    ) -> RequestRecord:
+        """Redeem a token that pays a single call, `key`. Raises Conflict where it was handed in before."""
+        self._serving()
+        new = self._token(rail, facts, token, Purpose.CALL, id, subject=key, memo=facts.mint)
+        opened = await self._requests.open(new)
+        if opened.sealed != new.sealed:
+            raise Conflict(f"the token was handed in before, as {opened.id}")
+        return await self._redeemed(opened)
+
+    def _token(
+        self, rail: WalletRail, facts: TokenFacts, token: str, purpose: Purpose, id: str, **more: Any
+    ) -> NewRequest:
+        return NewRequest(
             id=id,
             kind=RequestKind.TOKEN,
-            purpose=purpose or (Purpose.CAPITAL if agent is None else Purpose.DEPOSIT),
-            realm=realm,
+            purpose=purpose,
+            realm=rail.network.value,
             rail=rail.name,
-            agent=agent,
-            subject=subject,
             amount_msat=facts.amount_msat,
             fee_msat=facts.fee_msat,
             reference=facts.reference,
-            sealed=self._cipher.seal(token.strip().encode(), f"{TOKEN_PURPOSE}{id}"),
+            sealed=self._cipher.seal(token.encode(), f"{TOKEN_PURPOSE}{id}"),
+            **more,
         )
-        found = await self._handed_in(rail, new)
+
+    async def _redeemed(self, opened: RequestRecord) -> RequestRecord:
         self._told()
-        found = await self.answered(found)
+        found = await self.answered(opened)
         if found.state is RequestState.REFUSED:
             raise BadRequest(f"The token is not taken: {found.reason}", param="token")
         return found
-
-    async def _handed_in(self, rail: WalletRail, new: NewRequest) -> RequestRecord:
-        try:
-            return await self._requests.open(new)
-        except Conflict:
-            before = await self._requests.by_reference(new.reference or "", rail.name)
-            # Whoever hands it in again was not told what came of it the first time.
-            if before is None or (before.agent, before.purpose) != (new.agent, new.purpose) or new.subject:
-                raise
-            return before
 
     async def answered(self, request: RequestRecord, *, seconds: float = _ANSWER_SECONDS) -> RequestRecord:
         """The request once the treasury has answered it; as it stands, where that takes longer."""

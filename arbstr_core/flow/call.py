@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from arbstr_core.accounts import Accounts
+from arbstr_core.accounts import Accounts, Others
+from arbstr_core.api import PaidByToken
 from arbstr_core.dispatch import OfferState
 from arbstr_core.flow._exchange import Exchange
+from arbstr_core.flow._paid_exchange import PaidExchange
 from arbstr_core.flow._refusal import lease_lost, vault_unavailable
 from arbstr_core.flow._remedies import Ask, Outcome, Quotes, Remedies
 from arbstr_core.flow._retries import Retries
 from arbstr_core.flow._rooms import CallRooms, CallSummary
 from arbstr_core.journal import CallRow, Journal
 from arbstr_core.market import Market, Snapshot
-from arbstr_core.types import Caller, CallRefused, ChatCall, Offer, Plan, ShuttingDown, StorageError
+from arbstr_core.types import (
+    Caller,
+    CallRefused,
+    ChatCall,
+    NotFound,
+    Offer,
+    Plan,
+    ShuttingDown,
+    StorageError,
+    Unauthorized,
+)
 from arbstr_core.vault import LiveHolds, Refused
 
 _ANYONE = Caller()
 
 
 class CallFlow:
-    """Begins calls, and knows those that have not ended. `accounts` is None where the vault is switched off."""
+    """Begins calls, and knows those that have not ended. `accounts` is None where the vault is switched off; `others`
+    knows callers without an agent's token."""
 
-    def __init__(self, rooms: CallRooms, accounts: Accounts | None, journal: Journal) -> None:
+    def __init__(
+        self, rooms: CallRooms, accounts: Accounts | None, journal: Journal, others: Others | None = None
+    ) -> None:
         self._rooms = rooms
         self._accounts = accounts
+        self._others = others or Others()
         self._journal = journal
         self._open: dict[Exchange, Caller] = {}
         self._stopping = False
@@ -61,12 +78,16 @@ class CallFlow:
         except StorageError as broken:
             raise vault_unavailable(broken) from broken
 
-    async def caller(self, authorization: str) -> Caller:
-        """Who is calling, by an agent's token, or by an L402 credential: that opens calls, and nothing else of the
-        account."""
+    async def caller(self, authorization: str, headers: Mapping[str, str]) -> Caller | PaidByToken:
+        """Who is calling: by an agent's token, by an L402 credential, or by what else is known of callers. Those open
+        calls, and nothing else of an account. Raises BadRequest for two credentials."""
         if self._accounts is None:
             return _ANYONE
         try:
+            if self._others:
+                other = await self._others.identify(authorization, headers)
+                if other is not None:
+                    return other
             paying = await self._accounts.paying(authorization)
             if paying is None:
                 return await self._accounts.identify(authorization)
@@ -76,14 +97,33 @@ class CallFlow:
         except StorageError as broken:
             raise vault_unavailable(broken) from broken
 
-    def begin(self, call: ChatCall, caller: Caller) -> Exchange:
+    @property
+    def credentials(self) -> frozenset[str]:
+        """The headers beside the usual ones that say who is calling."""
+        return self._others.headers
+
+    async def claim(self, key: str) -> dict[str, Any]:
+        """What became of the token that a call was paid with, by the token's SHA-256. Raises NotFound."""
+        if self._rooms.singles is None:
+            raise NotFound("No call is paid by token here")
+        return await self._rooms.singles.claim(key)
+
+    def begin(self, call: ChatCall, caller: Caller | PaidByToken) -> Exchange:
         """A new exchange; the caller of this must close it. Raises ShuttingDown, or BadRequest."""
         if self._stopping:
             raise ShuttingDown("arbstr is shutting down; try again in a moment")
         lease = self._rooms.lease
         if lease is not None and not lease.serves(lease.term):
             raise lease_lost()
-        exchange = Exchange(self._rooms, self._rooms.understood(call), caller, self._closed, self._retries)
+        call = self._rooms.understood(call)
+        if isinstance(caller, PaidByToken):
+            if self._rooms.singles is None:
+                raise Unauthorized("No call is paid by token here: no rail is enabled that takes ecash")
+            single = self._rooms.singles.single(caller)
+            caller = single.caller
+            exchange: Exchange = PaidExchange(self._rooms, call, single, self._closed)
+        else:
+            exchange = Exchange(self._rooms, call, caller, self._closed, self._retries)
         self._open[exchange] = caller
         return exchange
 

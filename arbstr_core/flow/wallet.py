@@ -105,6 +105,10 @@ class WalletFlow:
             raise NotFound(f"There is no receipt {request_id!r} of yours. It is the x-request-id of an answer")
         return documents.receipt(found.id, found.agent, found.state, found.held_msat, found.charged_msat, found.body)
 
+    async def claim(self, key: str) -> Json:
+        """What became of the token that a call was paid with, and the change of it. Raises NotFound."""
+        return await self._calls.claim(key)
+
     async def count_input(self, caller: Caller, call: ChatCall) -> int:
         """The tokens of input of `call`. Raises what it would be refused with."""
         return await self._calls.count_input(call, caller)

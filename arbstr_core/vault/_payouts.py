@@ -121,7 +121,7 @@ class OpenPayment(VaultOperation[str]):
         self._new = new
         self._working_ppm = working_ppm
         if new.kind is PaymentKind.CHANGE:
-            self.agents = (_single_calls.agent_of(new.owner),)
+            self.agents = (_single_calls.single_agent(new.owner),)
         elif new.kind is PaymentKind.SELLER:
             self.accounts = (_events.seller(new.owner)[0],)
 

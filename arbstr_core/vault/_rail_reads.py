@@ -27,6 +27,7 @@ from arbstr_core.vault._rail_values import (
 )
 
 _SENT = [state.value for state in PaymentState if state.sent]
+_CAME_TO_NOTHING = [state.value for state in PaymentState if state.final and state is not PaymentState.SUCCEEDED]
 _ASSET = "asset:"
 _OWED = {"agent": "agents", "seller": "sellers", "temp": "calls", "suspense": "suspense", "equity": "equity"}
 
@@ -260,15 +261,20 @@ def balance_of_single(connection: sa.Connection, key: str) -> tuple[int, int] | 
 
 
 def singles_to_end(connection: sa.Connection, before_ms: int, most: int) -> list[tuple[str, str, int]]:
-    """(key, realm, msat) of single calls begun before then that have money left, and no change made of it."""
+    """(key, realm, msat) of single calls begun before then that have money left, and no change made of it, or being
+    made."""
     account, agent, paid = t.ACCOUNT.c, t.AGENT.c, r.PAYMENT.c
     key = sa.func.substr(account.name, len("temp:") + 1)
-    changed = sa.exists().where(paid.owner == key, paid.kind == PaymentKind.CHANGE.value)
+    of_call = sa.and_(paid.owner == key, paid.kind == PaymentKind.CHANGE.value)
+    failed = paid.state.in_(_CAME_TO_NOTHING)
+    changed = sa.exists().where(of_call, ~failed)
+    # Its account is closed with the first change that is begun.
+    again = sa.exists().where(of_call, failed)
     query = (
         sa.select(key, account.realm, account.posted_msat)
         .select_from(t.ACCOUNT.join(t.AGENT, agent.account_id == account.id))
         .where(account.kind == "temp", account.posted_msat > 0, account.held_msat == 0)
-        .where(agent.created_ms <= before_ms, agent.enabled == 1, ~changed)
+        .where(agent.created_ms <= before_ms, (agent.enabled == 1) | again, ~changed)
         .limit(most)
     )
     return [(row[0], row[1], int(row[2])) for row in connection.execute(query)]

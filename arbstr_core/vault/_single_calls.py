@@ -35,7 +35,7 @@ _OLD = Statement(
 )
 
 
-def agent_of(key: str) -> str:
+def single_agent(key: str) -> str:
     """The id of the agent that stands for whoever pays single call `key`."""
     return f"{_PREFIX}{key}"
 
@@ -44,7 +44,7 @@ def open_single(book: Book, key: str, realm: str, msat: int) -> None:
     """An account for a single call, which may spend `msat` and no more."""
     name, kind = _events.temp(key)
     account = book.open_account(name, realm, kind)
-    node = Node(agent_of(key), None, realm, account.id, 1, 1, None, None, None, None, None)
+    node = Node(single_agent(key), None, realm, account.id, 1, 1, None, None, None, None, None)
     add_agent(book, node, name, _ACTOR)
     write_limits(book, node, Limits(max_charge_msat=msat, daily_msat=msat), _ACTOR)
 

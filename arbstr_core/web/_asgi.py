@@ -26,16 +26,17 @@ _READ = frozenset(
 )
 
 
-def header_map(scope: Message) -> dict[str, str]:
-    """The request headers that arbstr reads: a few, and all named x-arbstr-*; of several with one name the last.
+def header_map(scope: Message, more: frozenset[str] = frozenset()) -> dict[str, str]:
+    """The request headers that arbstr reads: a few, all named x-arbstr-*, and `more`, which say who asks; of several
+    with one name the last.
 
     Raises BadRequest for two of those that say who asks: a proxy before us may have believed the other one.
     """
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
-        if name in _READ or name.startswith(b"x-arbstr-"):
+        if name in _READ or name.startswith(b"x-arbstr-") or (more and name.decode("latin-1") in more):
             key = name.decode("latin-1")
-            if key in _CREDENTIALS and key in found:
+            if (key in _CREDENTIALS or key in more) and key in found:
                 raise BadRequest(f"The request carries two {key} headers; send one")
             found[key] = value.decode("latin-1")
     return found

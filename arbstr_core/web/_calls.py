@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from arbstr_core.flow import CallFlow, Exchange
+from arbstr_core.flow import CallFlow, Exchange, PaidExchange, change_of
 from arbstr_core.types import Caller, CallRefused, Endpoint
 from arbstr_core.web._asgi import HANG_UP, Message, Receive, Send, credential, header_map, respond
 from arbstr_core.web._body import ClientGone, read_body
@@ -22,6 +22,9 @@ from arbstr_core.web._watch import Watches
 from arbstr_core.wire import codec_of, read_call
 
 _log = logging.getLogger("arbstr.web")
+
+_MOST_OF_A_HEADER = 6_000
+"""Many clients and proxies take no more than 8 KiB of headers in all."""
 
 _MOST_AT_ONCE = 1_000_000
 """A larger body is read in a thread, part by part, so that nobody else waits for all of it."""
@@ -63,16 +66,20 @@ class CallDoor:
         caller: Caller | None = None
         model = ""
         try:
-            headers = header_map(scope)
+            headers = header_map(scope, self._flow.credentials)
             if "x-request-id" in headers:
                 said["x-client-request-id"] = headers["x-request-id"]
-            caller = await self._flow.caller(credential(headers))
+            known = await self._flow.caller(credential(headers), headers)
+            if isinstance(known, Caller):
+                caller = known
+            else:
+                said["x-arbstr-change"] = change_of(known)
             key, tries = read_retry(headers)
             body = await read_body(headers, receive, self._max_body_bytes, "[server] max_body_bytes")
             asked = (body, call_id, endpoint, hints_of(headers), time.time_ns() // 1_000_000, key, tries)
             call = read_call(*asked) if len(body) <= _MOST_AT_ONCE else await asyncio.to_thread(read_call, *asked)
             model = call.model
-            exchange = self._flow.begin(call, caller)
+            exchange = self._flow.begin(call, known)
         except ClientGone:
             return
         except CallRefused as refused:
@@ -94,13 +101,14 @@ class CallDoor:
             try:
                 found = await exchange.open()
                 if found is None:
-                    await self._reply(exchange, line)
+                    await self._reply(exchange, line, said)
                 else:
                     await line.start(found.replayed(), None if exchange.call.stream else len(found.body))
                     await line.say(found.body, last=True)
             except CallRefused as refused:
                 watch.stop()
                 await exchange.refused(answer(refused)[0], type(refused).__name__)
+                await _give_change(exchange, said)
                 await line.refuse(refused)
         except asyncio.CancelledError:
             # Cancelled by our own watch: the client is gone, and this is its end. Or by a server that stops, which
@@ -112,15 +120,24 @@ class CallDoor:
             self.watches.end(watch)
             await exchange.close()
 
-    async def _reply(self, exchange: Exchange, line: Line) -> None:
+    async def _reply(self, exchange: Exchange, line: Line, said: dict[str, str]) -> None:
         if exchange.call.stream:
             await line.start(exchange.headers(), None)
             async for chunk, last in exchange.events():
                 await line.say(chunk, last=last)
         else:
             body = await exchange.body()
+            await _give_change(exchange, said)
             await line.start(exchange.headers(), len(body))
             await line.say(body, last=True)
+
+
+async def _give_change(exchange: Exchange, said: dict[str, str]) -> None:
+    """Where the call was paid with a token, its change is in the answer's header, if it is small enough for one."""
+    if isinstance(exchange, PaidExchange):
+        change = await exchange.change()
+        if change and len(change) <= _MOST_OF_A_HEADER:
+            said[exchange.header] = change
 
 
 async def _apologise(send: Send, call_id: str, endpoint: Endpoint) -> None:

@@ -338,6 +338,17 @@ class ReleasedDocument(BaseModel):
     remaining_balance_msats: int
 
 
+class ChangeDocument(BaseModel):
+    """What became of a token that paid for a call."""
+
+    state: str = Field(description="redeeming, running, waiting, ready, nothing or refused")
+    token: str | None = Field(description="the change, once it is ready; whoever redeems it first has it")
+    amount_msat: int = Field(description="what the change is worth")
+    paid_msat: int = Field(description="what the token was worth, its fee gone")
+    left_msat: int = Field(description="what is left of it beside the change")
+    reason: str = Field(description="why a token was refused")
+
+
 class ReadyDocument(BaseModel):
     """Calls are served."""
 

@@ -30,6 +30,8 @@ Seconds = Annotated[int, Field(ge=1, le=31_536_000, strict=True)]
 Millis = Annotated[int, Field(ge=0, le=_MOST_MS, strict=True)]
 Id = Annotated[str, Path(min_length=1, max_length=256), AfterValidator(printable)]
 
+Digest = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+
 Wanted = Annotated[str | None, Query(min_length=1, max_length=256), AfterValidator(lambda v: v and printable(v))]
 Time = Annotated[int | None, Query(ge=0, le=_MOST_MS)]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]

@@ -35,7 +35,8 @@ class ModelsDoor:
         head = scope["method"] == "HEAD"
         said = [("x-request-id", self._ids())]
         try:
-            await self._flow.caller(credential(header_map(scope)))
+            given = header_map(scope, self._flow.credentials)
+            await self._flow.caller(credential(given), given)
             body = self._list() if wanted is None else self._one(wanted)
         except CallRefused as refused:
             status, headers, body = answer(refused)

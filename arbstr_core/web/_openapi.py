@@ -51,7 +51,8 @@ _KEYS = {
     "metrics": {"type": "http", "scheme": "bearer", "description": "what [server] metrics_token refers to"},
     "internal": {"type": "apiKey", "in": "header", "name": "X-Internal-Token"},
 }
-_LOGIN = ("post", "/admin/session")
+_OPEN = {("post", "/admin/session"), ("get", "/v1/change/{digest}")}
+"""Ways that need no credential of those"""
 _DOORS = {
     "/admin": "operator",
     "/metrics": "metrics",
@@ -90,7 +91,7 @@ def _whole(schema: Json) -> Json:
     for path, ways in schema["paths"].items():
         door = next((key for prefix, key in _DOORS.items() if path.startswith(prefix)), "")
         for method, way in ways.items() if door else ():
-            if (method, path) != _LOGIN:
+            if (method, path) not in _OPEN:
                 way["security"] = [{key: []} for key in (door, *_OTHER_KEYS.get(door, ()))]
     return schema
 

@@ -16,8 +16,8 @@ from arbstr_core.accounts import Operators
 from arbstr_core.flow import HouseFlow, StatsFlow, WalletFlow
 from arbstr_core.types import Caller, Endpoint, Unauthorized
 from arbstr_core.web._asgi import credential, header_map
-from arbstr_core.web._documents import ReceiptDocument
-from arbstr_core.web._fields import Id
+from arbstr_core.web._documents import ChangeDocument, ReceiptDocument
+from arbstr_core.web._fields import Digest, Id
 from arbstr_core.web._market_documents import PlanDocument
 from arbstr_core.web._request import hints_of
 from arbstr_core.web._stats_documents import (
@@ -84,6 +84,12 @@ def call_routes(router: APIRouter, wallet: WalletFlow, ids: Callable[[], str]) -
         `x-request-id`; a stream's receipt is there once the stream has ended."""
         caller = await wallet.identify(credential(header_map(request.scope)))
         return await wallet.receipt(caller, request_id)
+
+    @router.get("/v1/change/{digest}", tags=["openai"], response_model=ChangeDocument)
+    async def change(digest: Digest) -> Json:
+        """What became of the token that a call was paid with in `X-Cashu`, and the change. `digest` is the SHA-256 of
+        the token's text, hex; whoever knows it had the token."""
+        return await wallet.claim(digest)
 
     @router.post("/v1/messages/count_tokens", tags=["openai"], response_model=CountDocument, openapi_extra=_MESSAGES)
     async def count(request: Request) -> Json:

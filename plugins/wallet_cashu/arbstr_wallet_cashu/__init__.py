@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from arbstr_core.api import Command, Manifest, Tools, WalletRail, hookimpl
+from arbstr_core.api import Authenticator, Command, EcashHeader, Manifest, Tools, WalletRail, hookimpl
 from arbstr_wallet_cashu._commands import commands
 from arbstr_wallet_cashu._config import STEM, Config
 from arbstr_wallet_cashu._rail import CashuRail
@@ -18,6 +18,12 @@ MANIFEST = Manifest(name=STEM, api=(1, 0), config=Config)
 def arbstr_wallet_rails(config: Config, tools: Tools) -> Iterable[WalletRail]:
     """One rail, over all mints of the configuration."""
     return [CashuRail(config, tools)]
+
+
+@hookimpl
+def arbstr_authenticators() -> Iterable[Authenticator]:
+    """Single calls paid with a token in `X-Cashu` (NUT-24)."""
+    return [EcashHeader(STEM, "cashuA", "cashuB")]
 
 
 @hookimpl
