@@ -32,7 +32,7 @@ class Book:
         return found
 
 
-def test_tokens_are_long_random_and_kept_as_a_hash() -> None:
+def test_t28_tokens_are_long_random_and_kept_as_a_hash() -> None:
     tokens = {new_token() for _ in range(100)}
     assert len(tokens) == 100
     assert all(token.startswith("arb_") and len(token) >= 47 for token in tokens)

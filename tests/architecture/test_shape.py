@@ -148,7 +148,7 @@ def _raises_again(handler: ast.ExceptHandler) -> bool:
     return last.exc is None or (isinstance(cause, ast.Name) and cause.id == handler.name)
 
 
-def test_no_handler_on_a_money_path_swallows() -> None:
+def test_t15_no_handler_on_a_money_path_swallows() -> None:
     found = {
         f"{short(path)}:{line}"
         for path in KERNEL

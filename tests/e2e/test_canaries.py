@@ -168,7 +168,7 @@ async def lived(setup: Setup, upstream: Upstream, found: Found) -> dict[str, str
 
 
 @pytest.mark.parametrize("format", ["text", "json"])
-def test_no_secret_is_written_or_shown(tmp_path: Path, format: str) -> None:
+def test_t27_no_secret_is_written_or_shown(tmp_path: Path, format: str) -> None:
     found = Found()
     with Upstream() as upstream, collecting() as collector:
         setup = place(tmp_path, upstream, format)

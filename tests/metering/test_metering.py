@@ -69,7 +69,7 @@ def test_a_bill_is_within_the_hold(
     msgspec.json.encode(used)
 
 
-def test_a_charge_is_the_usage_at_the_price_rounded_up_once() -> None:
+def test_t25_a_charge_is_the_usage_at_the_price_rounded_up_once() -> None:
     quote = a_quote(price=MsatPrice(input=300, cached_input=100, output=900, request=7))
     usage = Usage(input_tokens=10, cached_input_tokens=4, output_tokens=3)
     made = bill(quote, usage, CallFacts(), held_msat=10**6, text_bytes=50, stops=1)

@@ -128,7 +128,7 @@ def test_whose_an_address_is(url: str, trusted: bool) -> None:
         "http://user@10.0.0.7:1/",
     ],
 )
-def test_what_is_refused_by_its_url(url: str) -> None:
+def test_t29_what_is_refused_by_its_url(url: str) -> None:
     with pytest.raises(AddressRefused):
         guard(**TABLE).trusts(url)
 
@@ -173,7 +173,7 @@ async def by_control(url: str) -> Any:
 
 @pytest.mark.parametrize("send", [by_upstream, by_control])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"])
-def test_a_public_address_that_leads_here_is_refused(send: Sending, host: str) -> None:
+def test_t29_a_public_address_that_leads_here_is_refused(send: Sending, host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setblocking(False)
         url = f"https://{host}:{listening.getsockname()[1]}/v1/chat/completions"

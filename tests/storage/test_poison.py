@@ -83,7 +83,7 @@ def test_what_an_operation_raises(either, error):
 
 @pytest.mark.parametrize("number", TOO_LARGE)
 @pytest.mark.parametrize("how", ["inserted", "named", "asked"])
-def test_numbers_that_are_too_large(either, how, number):
+def test_t26_numbers_that_are_too_large(either, how, number):
     works = {
         "inserted": insert(500, "good", number),
         "named": lambda tx: tx.bulk(TOUCH, [(1000, number)]),

@@ -23,7 +23,7 @@ def told(bench, story, **more):
     story_of(bench, story, fund=10_000, **more)
 
 
-def test_an_invoice_is_credited_once_whoever_tells_of_it(any_bench):
+def test_t11_an_invoice_is_credited_once_whoever_tells_of_it(any_bench):
     """T11: the event three times, a poll beside it, at once."""
 
     async def story(vault):
@@ -126,7 +126,7 @@ def test_a_deposit_of_an_agent_is_not_anothers(any_bench):
     told(any_bench, story)
 
 
-def test_a_token_is_handed_in_once(any_bench):
+def test_t21_a_token_is_handed_in_once(any_bench):
     """T21: the same coins under two names."""
 
     async def story(vault):
@@ -145,7 +145,7 @@ def test_a_token_is_handed_in_once(any_bench):
     told(any_bench, story)
 
 
-def test_one_invoice_too_many_is_refused(any_bench):
+def test_t30_one_invoice_too_many_is_refused(any_bench):
     """T30: three open ones of an agent."""
 
     async def story(vault):

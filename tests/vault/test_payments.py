@@ -97,7 +97,7 @@ def test_what_is_not_granted_is_no_payment(any_bench):
     told(any_bench, story)
 
 
-def test_one_destination_is_paid_once_until_it_has_failed(any_bench):
+def test_t4_t16_one_destination_is_paid_once_until_it_has_failed(any_bench):
     """T4 and T16: one reference, two payouts."""
 
     async def story(vault):

@@ -34,7 +34,7 @@ async def came(rail, count: int) -> list[Deposit]:
 
 
 @pytest.mark.parametrize("fee", ["free", "dear"])
-def test_deposits_and_payouts_balance(both: tuple[Nutshell, Nutshell], fee: str) -> None:
+def test_t25_deposits_and_payouts_balance(both: tuple[Nutshell, Nutshell], fee: str) -> None:
     """By mint quote and by token in, by token and by melt out: each msat is accounted for."""
     mint, other = both if fee == "free" else both[::-1]
 

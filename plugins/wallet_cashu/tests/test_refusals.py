@@ -123,7 +123,7 @@ def test_tokens_that_are_not_taken(both: tuple[Nutshell, Nutshell]) -> None:
     asyncio.run(story())
 
 
-def test_a_foreign_mint_is_never_asked(free: Nutshell) -> None:
+def test_t23_a_foreign_mint_is_never_asked(free: Nutshell) -> None:
     async def story() -> None:
         async with wallet(free) as mine, wallet(free) as hers:
             await hers.fund(100)
@@ -147,7 +147,7 @@ def test_a_token_smaller_than_its_fee(dear: Nutshell) -> None:
     asyncio.run(story())
 
 
-def test_twenty_at_once_redeem_one_token(free: Nutshell) -> None:
+def test_t21_twenty_at_once_redeem_one_token(free: Nutshell) -> None:
     async def story() -> None:
         async with wallet(free) as mine, wallet(free) as hers:
             await hers.fund(100)
@@ -278,7 +278,7 @@ def test_a_mint_that_signs_something_else(free: Nutshell, lie: str) -> None:
     asyncio.run(story())
 
 
-def test_a_mint_that_lies_about_prices(both: tuple[Nutshell, Nutshell]) -> None:
+def test_t24_a_mint_that_lies_about_prices(both: tuple[Nutshell, Nutshell]) -> None:
     """A quote for another amount than the invoice's, a reserve above the limit, an invoice for another amount: no."""
     free, dear = both
 
@@ -319,7 +319,7 @@ def test_a_mint_that_lies_about_prices(both: tuple[Nutshell, Nutshell]) -> None:
     asyncio.run(story())
 
 
-def test_a_mint_that_says_unpaid_while_it_pays(both: tuple[Nutshell, Nutshell]) -> None:
+def test_t22_a_mint_that_says_unpaid_while_it_pays(both: tuple[Nutshell, Nutshell]) -> None:
     """The reply is lost, and the quote says UNPAID though the coins are gone: nothing has failed until it is known."""
     free, dear = both
 
@@ -365,7 +365,7 @@ def test_limits_are_the_mints_too(free: Nutshell) -> None:
     asyncio.run(story())
 
 
-def test_keysets_that_are_not_what_they_say(free: Nutshell) -> None:
+def test_t23_keysets_that_are_not_what_they_say(free: Nutshell) -> None:
     """A key that was exchanged, or a keyset of another mint: not taken; another mint altogether: nothing is done."""
 
     async def story() -> None:
