@@ -9,7 +9,7 @@ ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: install clients run test lint bench campaign wheels topology screenshots surface stubs
+.PHONY: install clients run test lint bench campaign wheels topology docs screenshots surface stubs
 
 install: $(INSTALLED)
 
@@ -54,6 +54,10 @@ topology: install
 # The pictures of docs/dashboard.md, taken anew.
 screenshots: install
 	@$(BIN)/python scripts/screenshots.py
+
+# The manual as a site, in site/; a dead link ends it.
+docs: install
+	@$(BIN)/python scripts/manual.py
 
 # Writes down the plugin API as it is now; a test compares.
 surface: install
