@@ -15,6 +15,14 @@ from arbstr_core.types import ConnectFailed, Endpoint, KeyHeader, NotSupported, 
 ANTHROPIC_VERSION = "2023-06-01"
 
 
+class AnsweredWith(ProviderError):
+    """A list of models was asked for, and something else came."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class Living:
     """An object with a life: made by a hook, started, closed. Both do nothing unless overridden."""
 
@@ -50,6 +58,10 @@ class Provider(Living, ABC):
         """What is wrong with parts of it (a node, a list that it reads), by name, in a sentence each: for the operator,
         in `arbstr offers`. From memory; none unless overridden."""
         return {}
+
+    async def check(self) -> None:
+        """Ask whether it can be reached and takes our key, for the operator; what is wrong is raised as an ArbstrError
+        that says what to do. No call waits for this. Nothing is asked unless overridden."""
 
     async def count_input(self, call: Outbound, offer: Offer) -> int:
         """The input tokens that `call` will be billed for, exactly; asked only where `offer.exact_tokenizer` is true.
@@ -88,6 +100,20 @@ class OpenAIProvider(Provider):
         """Where the key goes in a call to `endpoint`; the same everywhere, unless overridden."""
         return self.key_header
 
+    async def check(self) -> None:
+        """GET its list of models. One that has no list, and says so, is there all the same."""
+        try:
+            await self.listed_rows()
+        except AnsweredWith as said:
+            if said.status in (401, 403):
+                raise ProviderError(f"{said}: it does not accept our key; correct the key of its row") from None
+            if said.status >= 500 or said.status == 429:
+                raise ProviderError(f"{said}: it has troubles of its own; wait, or take its row out") from None
+        except ConnectFailed as failed:
+            raise ConnectFailed(f"{failed}: start it, or correct the url of its row") from None
+        except ProviderError:
+            return  # it answers, if not with a list
+
     async def listed_models(self) -> list[str]:
         """The ids that `GET {url}/models` lists; raises ProviderError where it does not answer with a list."""
         return [row["id"] for row in await self.listed_rows()]
@@ -109,7 +135,7 @@ class OpenAIProvider(Provider):
             said = "" if secret else str(failed)
             raise ConnectFailed(f"{where} failed: {said or type(failed).__name__}") from None
         if answer.status_code != 200:
-            raise ProviderError(f"{where} answered {answer.status_code}")
+            raise AnsweredWith(f"{where} answered {answer.status_code}", answer.status_code)
         try:
             return [row for row in answer.json()["data"] if isinstance(row["id"], str)]
         except (ValueError, KeyError, TypeError):

@@ -33,14 +33,14 @@ def examine_config(path: Path) -> Verdict:
         plugins.load(settings.arbstr.plugins, settings.plugins, config.decode)
     except ConfigError as bad:
         return Verdict(problems + list(bad.problems))
-    secrets = _secrets(settings)
+    secrets = missing_secrets(settings)
     if problems:
         return Verdict(problems + secrets)
     made = asyncio.run(_made(settings))
     return Verdict([*secrets, *(each for each in made.problems if each not in secrets)], made.notices)
 
 
-def _secrets(settings: Settings) -> list[Problem]:
+def missing_secrets(settings: Settings) -> list[Problem]:
     """What `serve` looks for and does not find, beside what plugins say of theirs."""
     found: list[Problem] = []
     for look in (database_password, _door_tokens, _webhook):

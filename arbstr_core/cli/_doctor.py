@@ -8,29 +8,50 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from arbstr_core import storage
-from arbstr_core.cli._data import token_path
+from arbstr_core.cli import _machine as machine
+from arbstr_core.cli._check import missing_secrets
+from arbstr_core.cli._data import database_password, token_path
 from arbstr_core.cli._db import examine_database
 from arbstr_core.cli._house import plugin_rows
 from arbstr_core.cli._operator import Refused, operator_client
 from arbstr_core.config import Settings, load
 from arbstr_core.plugins import installed
-from arbstr_core.storage import Finding, database_path, mode_of
+from arbstr_core.storage import Finding, database_path, is_held, lock_base, mode_of
 from arbstr_core.types import ArbstrError, ConfigError
+
+_IN_THE_WAY = frozenset(
+    {"secrets", "plugin", "data_dir", "database", "version", "integrity", "references", "guards"}
+    | {"master.key", "audit.key"}
+)
+"""What nothing is started beside"""
 
 
 def examine(path: Path) -> list[Finding]:
-    """Look at the configuration at `path` and all it names. Never raises for what is merely wrong."""
+    """Look at the configuration at `path` and all it names. Never raises for what is merely wrong.
+
+    Where something is wrong that a start would trip over, or make worse, nothing is started.
+    """
     try:
         settings = load(path)
     except ConfigError as bad:
         wrong = [Finding(what="configuration", ok=False, detail=problem) for problem in bad.problems]
         return [*wrong, *_distributions()]
     found = [Finding(what="configuration", ok=True, detail=str(path))]
+    found += [Finding(what="secrets", ok=False, detail=problem) for problem in missing_secrets(settings)]
     found += _plugins(settings)
-    found += _files(settings)
+    found += _writable(settings)
     found += _database(settings)
-    if all(finding.ok for finding in found):
+    starts = not any(not each.ok and each.what.split()[0] in _IN_THE_WAY for each in found)
+    if is_held(lock_base(settings.database_url, settings.data_dir)):
+        starts = True  # it has started long ago
+    found += _files(settings)
+    found += machine.limits()
+    found += machine.ports(settings)
+    found += asyncio.run(machine.anchors(settings))
+    if starts:
         found += asyncio.run(_running(settings))
     return found
 
@@ -49,27 +70,41 @@ def _plugins(settings: Settings) -> Iterator[Finding]:
         yield Finding(what=f"plugin {row['name']}", ok=well, detail=detail)
 
 
+def _writable(settings: Settings) -> Iterator[Finding]:
+    folder = settings.data_dir
+    place = next(each for each in (folder, *folder.parents) if each.exists())
+    if not place.is_dir():
+        yield Finding(what="data_dir", ok=False, detail=f"{place} is no folder: name another in [arbstr] data_dir")
+    else:
+        well = os.access(place, os.W_OK)
+        detail = str(folder) if well else f"{place} cannot be written: change its owner"
+        yield Finding(what="data_dir", ok=well, detail=detail)
+
+
 def _files(settings: Settings) -> Iterator[Finding]:
     folder = settings.data_dir
-    place = folder if folder.exists() else folder.parent
-    writable = os.access(place, os.W_OK)
-    yield Finding(
-        what="data_dir", ok=writable, detail=str(folder) if writable else f"{place} cannot be written: change its owner"
-    )
     for file in (token_path(settings), folder / "master.key", folder / "audit.key"):
         if file.exists():
             yield mode_of(file)
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    """The database, where there is one already."""
-    if storage.is_postgresql(settings.database_url) or database_path(settings.database_url, settings.data_dir).exists():
-        try:
-            yield from examine_database(settings)
-        except ArbstrError as bad:
-            yield Finding(what="database", ok=False, detail=str(bad))
-    else:
+    """The database, where there is one already, its keys, and the clock by which it was written."""
+    postgresql = storage.is_postgresql(settings.database_url)
+    if not postgresql and not database_path(settings.database_url, settings.data_dir).exists():
         yield from storage.files(settings.database_url, settings.data_dir)
+        yield from machine.keys(settings, None)
+        yield from machine.clock(None, postgresql=False)
+        return
+    try:
+        found = examine_database(settings)
+        yield from found
+        with storage.looking(settings.database_url, settings.data_dir, database_password(settings)) as connection:
+            yield from machine.keys(settings, connection)
+            made = storage.is_made(connection)
+            yield from machine.clock(connection if made else None, postgresql=postgresql)
+    except (ArbstrError, SQLAlchemyError) as bad:
+        yield Finding(what="database", ok=False, detail=str(bad))
 
 
 async def _running(settings: Settings) -> list[Finding]:
@@ -79,9 +114,12 @@ async def _running(settings: Settings) -> list[Finding]:
             found = [Finding(what="server", ok=True, detail="running" if client.running else "not running")]
             found += [Finding(what="warning", ok=False, detail=text) for text in await client.get("/notices")]
             found += _offers(await client.get("/offers"))
+            found += _providers(await client.post("/providers/check"))
             found += _rails(await client.get("/rails"))
             if settings.vault.enabled:
                 found.append(_ledger(await client.get("/audit/verify")))
+                found += _frozen(await client.get("/solvency"))
+                found += _untold(await client.rows("/events", 1, undelivered=True))
             return found
     except (ArbstrError, Refused) as broken:
         return [Finding(what="start", ok=False, detail=line) for line in str(broken).splitlines()]
@@ -97,6 +135,24 @@ def _offers(document: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(what=f"provider {row['provider']}", ok=False, detail=row["reason"])
     for row in document["usd"]["failing"]:
         yield Finding(what=f"rate of {row['provider']}", ok=False, detail=row["reason"])
+
+
+def _providers(document: dict[str, Any]) -> Iterator[Finding]:
+    for row in document["failing"]:
+        yield Finding(what=f"provider {row['provider']}", ok=False, detail=row["reason"])
+
+
+def _frozen(document: dict[str, Any]) -> Iterator[Finding]:
+    for row in document["frozen"]:
+        detail = f"nothing leaves it: {row['reason']}; see `arbstr solvency`, then `arbstr thaw`"
+        yield Finding(what=f"frozen {row['scope']}", ok=False, detail=detail)
+
+
+def _untold(rows: list[dict[str, Any]]) -> Iterator[Finding]:
+    for row in rows:
+        if row["attempts"] > 1:
+            detail = f"an event does not arrive ({row['last_error']}): correct [webhooks] url, or what listens there"
+            yield Finding(what="webhook", ok=False, detail=detail)
 
 
 def _rails(document: dict[str, Any]) -> Iterator[Finding]:

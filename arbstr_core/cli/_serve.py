@@ -57,7 +57,7 @@ def control_app(house: House) -> Any:
         partial(planned_call, house),
         Present(
             plugins=lambda: plugin_rows(house.now.settings),
-            notices=lambda: house.now.notices.texts,
+            notices=lambda: [*house.now.notices.texts, *map(str, house.box.supervisor.failures)],
             reload=partial(_reload, house),
         ),
         partial(house.ids, "req_"),

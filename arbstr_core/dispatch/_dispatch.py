@@ -19,6 +19,7 @@ from arbstr_core.types import ArbstrError, Attempt, ChatCall, Offer, Outcome, Qu
 
 _log = logging.getLogger("arbstr.dispatch")
 
+_CHECK_SECONDS = 10.0
 _COUNT_SECONDS = 1.0
 """How long a provider may take to count the input of a call; its caller waits."""
 _TOKENS_A_SECOND = 10
@@ -139,6 +140,24 @@ class Dispatch:
         """How many times as long as a first byte a whole answer may take."""
         tokens = quote.output_limit * quote.choices
         return min(1 + tokens / (_TOKENS_A_SECOND * self._rules.first_byte_seconds), _MOST_TIMES)
+
+    async def check(self) -> dict[str, str]:
+        """Ask every provider whether it is there; why it is not, by its name."""
+        found = await asyncio.gather(*(self._checked(provider) for provider in self._providers.values()))
+        return {name: wrong for name, wrong in zip(self._providers, found, strict=True) if wrong is not None}
+
+    async def _checked(self, provider: Provider) -> str | None:
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                await provider.check()
+        except TimeoutError:
+            return f"it does not answer within {_CHECK_SECONDS:.0f} s: start it, or correct where it is"
+        except ArbstrError as wrong:
+            return str(wrong)
+        except Exception as bug:  # noqa: BLE001 - one whose plugin fails hides no other
+            _log.exception("%s could not be checked", provider.name)
+            return f"its plugin failed ({type(bug).__name__}): tell its author"
+        return None
 
     async def count_input(self, call: ChatCall, quote: Quote) -> int | None:
         """The input tokens of `call` by the provider's own tokenizer; None where it has none, or does not say in

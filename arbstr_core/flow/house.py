@@ -81,6 +81,11 @@ class HouseFlow:
             ]
         }
 
+    async def check_providers(self) -> Json:
+        """Ask every provider whether it is there and takes our key."""
+        failing = await self._calls.rooms.dispatch.check()
+        return {"failing": documents.failing(failing)}
+
     def close_breakers(self, provider: str) -> Json:
         """Ask a provider again that was mended. Raises NotFound, or Conflict where no server knows of breakers."""
         offers = self._offers().get(provider)

@@ -21,6 +21,9 @@ class TaskFailure(msgspec.Struct, frozen=True, kw_only=True):
     task: str
     error: str
 
+    def __str__(self) -> str:
+        return f"plugin {self.plugin}: its background task {self.task} has ended ({self.error}): reload, or restart"
+
 
 class PluginTasks:
     """api.Tasks for one plugin."""

@@ -8,7 +8,7 @@ from arbstr_core.storage._backup import (
     load_postgresql,
     put_in_place,
 )
-from arbstr_core.storage._cipher import Cipher, open_cipher
+from arbstr_core.storage._cipher import Cipher, open_cipher, wrong_master_key
 from arbstr_core.storage._database import Database, Upgraded, is_postgresql, lock_base, locked
 from arbstr_core.storage._ddl import Guard, append_only, create, fixed, kept, narrow, partial_index, wide
 from arbstr_core.storage._durable import make_secret
@@ -17,7 +17,7 @@ from arbstr_core.storage._link import ConstraintFailed, Link, NotCommitted
 from arbstr_core.storage._lock import Announcement, is_held, read_announcement
 from arbstr_core.storage._migrations import Migration, Schema
 from arbstr_core.storage._shape import unlike
-from arbstr_core.storage._signer import Signer, is_signed, key_id_of, open_signer
+from arbstr_core.storage._signer import Signer, is_signed, key_id_of, open_signer, wrong_audit_key
 from arbstr_core.storage._sqlite import database_path
 from arbstr_core.storage._statements import (
     BYTES,
@@ -96,4 +96,6 @@ __all__ = [
     "read_announcement",
     "unlike",
     "wide",
+    "wrong_audit_key",
+    "wrong_master_key",
 ]

@@ -84,6 +84,28 @@ async def open_cipher(db: Database, path: Path, *, create: bool = True) -> Ciphe
     return cipher
 
 
+def wrong_master_key(connection: sa.Connection | None, path: Path) -> str | None:
+    """What is wrong with the key in `path` for the database behind `connection` (None: there is none yet), and what to
+    do; None where nothing is."""
+    try:
+        key = _read_key(path)
+    except StorageError as unreadable:
+        return str(unreadable)
+    check = None
+    if connection is not None and sa.inspect(connection).has_table(CIPHER_CHECK.name):
+        check = connection.execute(sa.select(CIPHER_CHECK)).first()
+    if check is None:
+        return None
+    if key is None:
+        return f"{path} is missing and the database is sealed with master key {check[0]}: put the file back"
+    mine = Cipher(key).key_id
+    return (
+        None
+        if mine == check[0]
+        else f"{path} is master key {mine}, and the database is sealed with {check[0]}: put that back"
+    )
+
+
 def _read_key(path: Path) -> bytes | None:
     try:
         text = path.read_text("ascii")

@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
+import sqlalchemy as sa
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -64,6 +65,26 @@ def open_signer(path: Path, signing: str | None = None) -> Signer:
             f"{path} is audit key {signer.key_id}, and this database is signed with {signing}: {_REMEDY}"
         )
     return signer
+
+
+def wrong_audit_key(connection: sa.Connection | None, path: Path) -> str | None:
+    """What is wrong with the key in `path` for the database behind `connection` (None: there is none yet), and what to
+    do; None where nothing is."""
+    try:
+        seed = _read(path)
+    except StorageError as unreadable:
+        return str(unreadable)
+    public = None
+    if connection is not None and sa.inspect(connection).has_table("audit_key"):
+        public = connection.exec_driver_sql("SELECT public_key FROM audit_key ORDER BY n DESC LIMIT 1").scalar()
+    if public is None:
+        return None
+    signing = key_id_of(bytes(public))
+    if seed is None:
+        return f"{path} is missing, and this database is signed with audit key {signing}: {_REMEDY}"
+    mine = Signer(seed).key_id
+    same = mine == signing
+    return None if same else f"{path} is audit key {mine}, and this database is signed with {signing}: {_REMEDY}"
 
 
 def _read(path: Path) -> bytes | None:

@@ -13,6 +13,7 @@ from arbstr_core.flow import AdminFlow, HouseFlow
 from arbstr_core.types import BadRequest, ChatCall, Endpoint
 from arbstr_core.web._fields import Id
 from arbstr_core.web._market_documents import (
+    CheckDocument,
     CommandDocument,
     OffersDocument,
     PlanDocument,
@@ -65,6 +66,11 @@ def market_routes(router: APIRouter, house: HouseFlow, admin: AdminFlow, plan_ca
     async def providers() -> Json:
         """Every provider, its breakers, and how it has done."""
         return house.providers()
+
+    @router.post("/providers/check", tags=["market"], response_model=CheckDocument)
+    async def check() -> Json:
+        """Ask every provider whether it is there and takes our key."""
+        return await house.check_providers()
 
     @router.post("/providers/{provider}/close", tags=["market"], response_model=ProviderDocument)
     async def close(provider: Id) -> Json:

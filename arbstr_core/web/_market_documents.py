@@ -121,6 +121,12 @@ class OffersDocument(BaseModel):
     usd: RateDocument
 
 
+class CheckDocument(BaseModel):
+    """Who is not there, of all providers."""
+
+    failing: list[FailingDocument]
+
+
 class OfferStateDocument(BaseModel):
     """Whether an offer can be asked now, and how it has done lately."""
 

@@ -208,7 +208,7 @@ def test_t6_what_is_no_amount_is_refused_at_every_door(tmp_path: Path) -> None:
 
 
 BODILESS = {
-    *("checkpoints", "reload", "close", "disable", "enable", "revoke", "rotate", "grant", "deny"),
+    *("check", "checkpoints", "reload", "close", "disable", "enable", "revoke", "rotate", "grant", "deny"),
     *("approve", "cancel", "reclaim"),
 }
 WRONG_FILTERS = [
