@@ -12,7 +12,17 @@ import typer
 import uvloop
 
 from arbstr_core import config as configuration
-from arbstr_core.cli import _agents, _approvals, _audit, _db, _deposits, _operator_commands, _payments, _plugins
+from arbstr_core.cli import (
+    _agents,
+    _approvals,
+    _audit,
+    _db,
+    _deposits,
+    _operator_commands,
+    _payments,
+    _plugins,
+    _sellers,
+)
 from arbstr_core.cli._check import examine_config
 from arbstr_core.cli._context import AsJson, ConfigFile, ask, command, config_path, settings_of
 from arbstr_core.cli._doctor import examine
@@ -40,6 +50,7 @@ app.add_typer(_agents.app, name="agent")
 app.add_typer(_approvals.app, name="approval")
 app.add_typer(_deposits.app, name="deposit")
 app.add_typer(_payments.app, name="payment")
+app.add_typer(_sellers.app, name="seller")
 app.add_typer(_plugins.app, name="plugin")
 app.add_typer(_operator_commands.app, name="operator")
 app.add_typer(_db.app, name="db")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from arbstr_core.accounts import Accounts
 from arbstr_core.api import Clock, Command
-from arbstr_core.cli._money import Money, Moving, deposit_flow, payout_flow
+from arbstr_core.cli._money import Money, Moving, deposit_flow, payout_flow, seller_flow
 from arbstr_core.cli._operators import default_limits
 from arbstr_core.config import Settings, resolve_secret
 from arbstr_core.flow import (
@@ -74,6 +74,7 @@ def control_flows(
         audit=None if vault is None or signer is None else audit_flow(settings, vault, signer, clock),
         operators=operators,
         payouts=payout_flow(settings, vault, moving, clock, ids),
+        sellers=seller_flow(settings, moving, clock, ids),
         overview=OverviewFlow(calls, Series(database), treasury, rails, clock),
         metrics=MetricsFlow(calls, counts, journal, database, history, rails, clock, version=version("arbstr-core")),
         solvency=SolvencyFlow(vault, treasury, rails, reconcile, ids),

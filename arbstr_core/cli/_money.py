@@ -21,6 +21,8 @@ from arbstr_core.flow import (
     PayoutRooms,
     Preparing,
     Reconcile,
+    SellerFlow,
+    SellerRooms,
     Sender,
     Singles,
     Sweeping,
@@ -138,15 +140,13 @@ def payout_flow(
     """What the doors ask of money that goes out."""
     if vault is None or moving is None:
         return PayoutFlow(None)
-    rules = Rules(ecash_below_msat=settings.payouts.ecash_below.msat)
-    addresses = Addresses(moving.public)
     return PayoutFlow(
         PayoutRooms(
             vault=vault,
             treasury=moving.treasury,
             requests=moving.requests,
             history=moving.history,
-            preparing=Preparing(moving.rails, moving.requests, addresses, clock, rules),
+            preparing=_preparing(settings, moving, clock),
             sender=moving.sender,
             cipher=moving.cipher,
             clock=clock,
@@ -155,3 +155,27 @@ def payout_flow(
             reclaimed=moving.incoming.nudge,
         )
     )
+
+
+def seller_flow(settings: Settings, moving: Moving | None, clock: Clock, ids: Callable[[str], str]) -> SellerFlow:
+    """What the doors ask of sellers, and what pays them."""
+    if moving is None:
+        return SellerFlow(None)
+    return SellerFlow(
+        SellerRooms(
+            treasury=moving.treasury,
+            requests=moving.requests,
+            preparing=_preparing(settings, moving, clock),
+            rails=moving.rails,
+            sender=moving.sender,
+            office=moving.office,
+            cipher=moving.cipher,
+            clock=clock,
+            ids=ids,
+        )
+    )
+
+
+def _preparing(settings: Settings, moving: Moving, clock: Clock) -> Preparing:
+    rules = Rules(ecash_below_msat=settings.payouts.ecash_below.msat)
+    return Preparing(moving.rails, moving.requests, Addresses(moving.public), clock, rules)

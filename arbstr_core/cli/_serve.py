@@ -322,6 +322,7 @@ async def _background(house: House, doors: Doors) -> AsyncIterator[None]:
         works["nodes"] = house.moving.topup.run()
         works["payments"] = house.moving.sender.run()
         works["change"] = house.moving.singles.run()
+        works["sellers"] = house.flows.sellers.run()
         works["reconcile"] = house.moving.reconcile.run()
     if house.notifier:
         works["webhook"] = house.notifier.run()

@@ -33,6 +33,7 @@ from arbstr_core.flow.operators import OperatorsFlow
 from arbstr_core.flow.overview import OverviewFlow
 from arbstr_core.flow.payout import PayoutFlow, PayoutRooms
 from arbstr_core.flow.reconcile import Reconcile
+from arbstr_core.flow.sellers import SellerFlow, SellerRooms
 from arbstr_core.flow.solvency import SolvencyFlow
 from arbstr_core.flow.stats import StatsFlow, Window
 from arbstr_core.flow.topup import TopUp, TopUpRules
@@ -72,6 +73,8 @@ __all__ = [
     "Reconcile",
     "Records",
     "Report",
+    "SellerFlow",
+    "SellerRooms",
     "Sender",
     "SenderRules",
     "Singles",

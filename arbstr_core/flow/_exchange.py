@@ -16,7 +16,7 @@ from arbstr_core.flow._refusal import lease_lost, vault_unavailable, withheld
 from arbstr_core.flow._remedies import Outcome, Remedies, fit
 from arbstr_core.flow._retries import Again, Answer, Retries, may_come_again
 from arbstr_core.flow._rooms import CallRooms, CallSummary
-from arbstr_core.flow._spare import Spare
+from arbstr_core.flow._spare import Spare, share_of
 from arbstr_core.flow._voice import Voice
 from arbstr_core.flow._waiting import Alarm, Leash, drain, over, read_out, wake, woken
 from arbstr_core.flow.approval import decision
@@ -371,6 +371,7 @@ class Exchange:
             charge_msat=self._bill.charge_msat,
             costs=self._spare.with_served(quote, self._bill.cost_msat),
             receipt=self._receipt(quote, usage),
+            seller=share_of(quote, self._bill),
             replay=self._kept(),
         )
 

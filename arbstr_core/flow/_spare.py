@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from arbstr_core.flow._prepaid import account_of
-from arbstr_core.metering import Meter
+from arbstr_core.metering import Bill, Meter
 from arbstr_core.types import Msat, Outcome, Quote
-from arbstr_core.vault import ProviderCost, Settlement
+from arbstr_core.vault import ProviderCost, SellerShare, Settlement
 
 _LET_GO = frozenset({Outcome.TIMED_OUT, Outcome.OUTRUN})
 _MAY_BE_BILLED = _LET_GO | {Outcome.CUT, Outcome.BAD_REPLY}
@@ -43,10 +43,10 @@ class Spare:
         return quote.cost_price.cost(input_tokens=tokens, output_tokens=0)
 
     def with_served(self, quote: Quote, cost_msat: Msat) -> tuple[ProviderCost, ...]:
-        """What all attempts cost us, with the one that served."""
-        if not cost_msat:
-            return tuple(self.costs)
+        """What all attempts cost us, with the one that served. A seller bills nothing: he has a share of the charge."""
         offer = quote.offer
+        if not cost_msat or offer.seller is not None:
+            return tuple(self.costs)
         node = None if offer.prepaid is None else account_of(offer.provider, offer.node)
         return (*self.costs, ProviderCost(provider=offer.provider, cost_msat=cost_msat, served=True, node=node))
 
@@ -55,3 +55,10 @@ class Spare:
         if not self.costs:
             return None
         return Settlement(id=hold_id, charge_msat=0, costs=tuple(self.costs), receipt=receipt)
+
+
+def share_of(quote: Quote, bill: Bill) -> SellerShare | None:
+    """What the seller whose offer served gets of the charge: his price, as far as the agent pays it; the rest is the
+    operator's margin. None where nobody sells it, or nothing was charged."""
+    seller, share = quote.offer.seller, min(bill.cost_msat, bill.charge_msat)
+    return SellerShare(seller=seller, msat=share) if seller is not None and share else None

@@ -28,6 +28,7 @@ from arbstr_core.flow import (
     OperatorsFlow,
     OverviewFlow,
     PayoutFlow,
+    SellerFlow,
     SolvencyFlow,
     StatsFlow,
     WalletFlow,
@@ -48,6 +49,7 @@ from arbstr_core.web._internal import billing_routes
 from arbstr_core.web._metrics import metrics_routes
 from arbstr_core.web._openapi import ERRORS, describe
 from arbstr_core.web._payouts import payment_routes, payout_routes
+from arbstr_core.web._sellers import seller_routes
 from arbstr_core.web._v1 import call_routes, plan_routes, stats_routes
 from arbstr_core.web._wallet import account_routes, key_routes
 
@@ -66,6 +68,7 @@ class ControlFlows:
     house: HouseFlow
     wallet: WalletFlow
     payouts: PayoutFlow
+    sellers: SellerFlow
     billing: BillingFlow
     solvency: SolvencyFlow
     stats: StatsFlow
@@ -135,6 +138,7 @@ def _operators(
     limit_routes(router, flows.admin)
     approval_routes(router, flows.admin)
     payment_routes(router, flows.payouts)
+    seller_routes(router, flows.sellers)
     record_routes(router, flows.admin)
     overview_routes(router, flows.overview)
     proof_routes(router, flows.admin, flows.audit)

@@ -209,7 +209,7 @@ def test_t6_what_is_no_amount_is_refused_at_every_door(tmp_path: Path) -> None:
 
 BODILESS = {
     *("check", "checkpoints", "reload", "close", "disable", "enable", "revoke", "rotate", "grant", "deny"),
-    *("approve", "cancel", "reclaim"),
+    *("approve", "cancel", "reclaim", "pay"),
 }
 WRONG_FILTERS = [
     ("/admin/ledger?limit=0", "limit"),

@@ -286,7 +286,7 @@ def test_the_command_line_lists_shows_and_lets(tmp_path):
 
         assert id in await command("payment", "list", "--state", "created")
         assert "approval" in await command("payment", "show", id)
-        assert "reserved" in (said := await command("payment", "approve", id)) or "succeeded" in said
+        assert id in await command("payment", "approve", id)
         ended = await until(lambda: _ended(payer, id))
         assert ended["state"] == "succeeded"
 

@@ -87,10 +87,12 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     max_concurrent: int | None = None
     list_prices: bool = False
     rail_fee: Ppm = Ppm(0)
+    seller: str | None = None
 
     def __post_init__(self) -> None:
         _check_url(self.url)
         _check_sizes(self)
+        _check_seller(self.seller)
         problems = list(_price_problems(self))
         if problems:
             raise ValueError("; ".join(problems))
@@ -105,6 +107,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         for name in self.instances:
             if not _INSTANCE_NAME.match(name):
                 raise ValueError(f"instances: {name[:60]!r} is no name; use letters, digits, - and _")
+
+
+def _check_seller(name: str | None) -> None:
+    if name is not None and not re.fullmatch(r"(?!\s)[^/]{1,100}(?<!\s)", name):
+        raise ValueError(f"seller is {name[:60]!r}; it is a name of 1 to 100 characters, without / or blanks around it")
 
 
 def _check_url(url: str) -> None:

@@ -112,6 +112,7 @@ class EndpointProvider(OpenAIProvider):
             hidden_reasoning=_first(row.hidden_reasoning, default.hidden_reasoning),
             cancel_free=_first(row.cancel_free, default.cancel_free),
             max_concurrent=default.max_concurrent,
+            seller=default.seller,
         )
 
     def _list_price(self, upstream: str) -> UsdPrice | None:
