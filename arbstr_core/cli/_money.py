@@ -28,6 +28,7 @@ from arbstr_core.flow import (
     Sweeping,
     Teller,
     TopUp,
+    TopUpRules,
 )
 from arbstr_core.net import Guard, control_client
 from arbstr_core.rails import Addresses, Rails, Rules
@@ -96,16 +97,15 @@ def treasury_of(
     )
     sender = Sender(vault, treasury, requests, rails, office, cipher, clock)
     incoming = Incoming(rails, requests, treasury, history, office, cipher, clock)
-    bringing = Bringing(
+    steps = Bringing(
         *(treasury, requests, rails, office, cipher, clock),
         ids=ids,
         wake=sender.wake,
         nudge=incoming.nudge,
         working_ppm=settings.vault.working_capital.ppm,
     )
-    sweeping = Sweeping(vault, treasury, requests, rails, cipher, ids=ids, nudge=incoming.nudge)
-    prepaid = [provider for provider in providers if isinstance(provider, Prepaid)]
-    topup = TopUp(prepaid, vault, treasury, office, clock, bringing=bringing, sweeping=sweeping)
+    back = Sweeping(vault, treasury, requests, rails, cipher, ids=ids, nudge=incoming.nudge)
+    topup = _topup(settings, providers, vault, treasury, office, clock, steps, back)
     sender.tell(topup.ended)
     teller = Teller(rails, requests, cipher, clock, ids=ids, nudge=incoming.nudge if serving else None)
     l402 = L402(cipher.derived(L402.PURPOSE))
@@ -127,6 +127,21 @@ def treasury_of(
         bills=bills,
         singles=Singles(rails, requests, treasury, teller, bills, sender, cipher, clock, alone=not vault.shared),
     )
+
+
+def _topup(
+    settings: Settings,
+    providers: Sequence[Provider],
+    vault: Vault,
+    treasury: Treasury,
+    office: Office,
+    clock: Clock,
+    bringing: Bringing,
+    sweeping: Sweeping,
+) -> TopUp:
+    prepaid = [provider for provider in providers if isinstance(provider, Prepaid)]
+    rules = TopUpRules(check_seconds=min(settings.vault.check_seconds, TopUpRules().check_seconds))
+    return TopUp(prepaid, vault, treasury, office, clock, bringing=bringing, sweeping=sweeping, rules=rules)
 
 
 def deposit_flow(moving: Moving, keys: Keys) -> DepositFlow:

@@ -62,18 +62,23 @@ class Sweeping:
             if problem:
                 return problem
             request = await self._requests.find(key)
-            assert request is not None, f"{key} was written a moment ago"
-        if request.state is RequestState.ASKED:
-            self._nudge()
-            return ""
-        if request.state is not RequestState.PAID:
-            account, realm = account_of(provider.name, funds.node), provider.network.value
-            lost = TokenDisputed(node=account, msat=request.amount_msat)
-            await self._vault.post(lost, realm=realm, key=f"disputed:{key}")
-        return await self._let_go(provider, funds.node, key)
+        elif request.state is not RequestState.ASKED:
+            if request.state is not RequestState.PAID:
+                await self._dispute(provider, funds.node, key, request.amount_msat)
+            return await self._let_go(provider, funds.node, key)
+        if request is None:
+            return await self._let_go(provider, funds.node, key)
+        self._nudge()
+        return ""
+
+    async def _dispute(self, provider: Prepaid, node: str, key: str, msat: int) -> None:
+        """The node gave a token that is worth nothing."""
+        lost = TokenDisputed(node=account_of(provider.name, node), msat=msat)
+        await self._vault.post(lost, realm=provider.network.value, key=f"disputed:{key}")
 
     async def _book(self, provider: Prepaid, node: str, key: str, swept: Swept) -> str:
-        """The money is on its way to us: by the ledger first, and then as a request to redeem its token."""
+        """The money is on its way to us: by the ledger first, and then as a request to redeem its token; or it is a
+        claim, where the node has given that token before."""
         realm, account = provider.network.value, account_of(provider.name, node)
         try:
             rail, facts = await appraise(
@@ -90,7 +95,10 @@ class Sweeping:
         # Booked before, and not told to the rail: then what is there is less by now, and it is another event.
         with contextlib.suppress(Conflict):
             await self._vault.post(event, realm=realm, key=f"swept:{key}")
-        await self._requests.open(self._request(key, realm, account, rail, facts, swept.token))
+        try:
+            await self._requests.open(self._request(key, realm, account, rail, facts, swept.token))
+        except Conflict:
+            await self._dispute(provider, node, key, worth)
         return ""
 
     def _request(

@@ -15,7 +15,7 @@ from functools import partial
 
 import msgspec
 
-from arbstr_core.api import Clock, NodeFunds, Prepaid
+from arbstr_core.api import Clock, NodeClaim, NodeFunds, Prepaid
 from arbstr_core.flow._bringing import Bringing
 from arbstr_core.flow._office import Office
 from arbstr_core.flow._prepaid import account_of
@@ -32,7 +32,7 @@ class TopUpRules(msgspec.Struct, frozen=True, kw_only=True):
 
     round_seconds: float = 1.0
     check_seconds: float = 15.0
-    """how often balances at rest are compared with the ledger; what differs twice in a row by the same is booked"""
+    """how often balances at rest are compared with the ledger; what differs is booked where neither has moved since"""
     funds_seconds: float = 5.0
     first_wait_seconds: float = 1.0
     longest_wait_seconds: float = 60.0
@@ -66,7 +66,7 @@ class TopUp:
         self._waits: dict[str, tuple[float, float]] = {}
         self._problems: dict[str, str] = {}
         self._claimed: set[str] = set()
-        self._differs: dict[str, int] = {}
+        self._seen: dict[str, tuple[int, int]] = {}
         self._checked = clock.monotonic()
         self._woken = asyncio.Event()
 
@@ -109,7 +109,8 @@ class TopUp:
         for provider in self._providers:
             for funds in await self._funds(provider):
                 account = account_of(provider.name, funds.node)
-                if account not in self._busy and self._clock.monotonic() >= self._waits.get(account, (0.0, 0.0))[0]:
+                waits = self._clock.monotonic() < self._waits.get(account, (0.0, 0.0))[0]
+                if account not in self._busy and not waits and self._has_work(account, funds):
                     task = asyncio.create_task(self._step(provider, funds), name=account)
                     self._busy[account] = task
                     task.add_done_callback(partial(self._done, account))
@@ -126,6 +127,12 @@ class TopUp:
             return ()
         self._problems.pop(provider.name, None)
         return found
+
+    def _has_work(self, account: str, funds: NodeFunds) -> bool:
+        moves = funds.wanted_msat > funds.balance_msat or funds.funding or funds.sweeping or funds.drain
+        if not moves:
+            self._problems.pop(account, None)
+        return bool(moves) or any(_key_of(account, claim) not in self._claimed for claim in funds.claims)
 
     async def _step(self, provider: Prepaid, funds: NodeFunds) -> None:
         account = account_of(provider.name, funds.node)
@@ -171,7 +178,7 @@ class TopUp:
         """What a node owes us and does not give is a claim from now on, as far as the ledger has it there."""
         account = account_of(provider.name, funds.node)
         for claim in funds.claims:
-            key = f"claim:{account}:{claim.id}"
+            key = _key_of(account, claim)
             if key in self._claimed:
                 continue
             there = await self._there(provider, account)
@@ -186,8 +193,8 @@ class TopUp:
         return 0 if owed is None else owed.assets.get(f"prepaid:{account}", 0)
 
     async def check(self) -> int:
-        """Compare what nodes say of balances at rest with the ledger, and book what differs as it did the last time;
-        how many those were."""
+        """Compare what nodes say of balances with the ledger, and book what differs where neither has moved since the
+        last time: then no end of a call is on its way. How many those were."""
         self._checked = self._clock.monotonic()
         if await self._office.turn() is None:
             return 0
@@ -200,13 +207,17 @@ class TopUp:
         return booked
 
     async def _compare(self, provider: Prepaid, account: str, balance: int) -> bool:
-        differs = balance - await self._there(provider, account)
-        before, self._differs[account] = self._differs.get(account, 0), differs
-        if not differs or differs != before:
+        there = await self._there(provider, account)
+        before, self._seen[account] = self._seen.get(account), (balance, there)
+        if balance == there or before != (balance, there):
             return False
+        differs = balance - there
         event = NodeVariance(node=account, missing_msat=max(0, -differs), found_msat=max(0, differs))
-        key = f"variance:{account}:{self._clock.now_ms()}"
+        key = f"variance:{account}:{self._clock.now_ms()}:{balance}"
         _log.warning("%s: by the node %d msat are there, which is %+d to the ledger", account, balance, differs)
         await self._vault.post(event, realm=provider.network.value, key=key)
-        self._differs[account] = 0
         return True
+
+
+def _key_of(account: str, claim: NodeClaim) -> str:
+    return f"claim:{account}:{claim.id}"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from pathlib import Path
 
 import pytest
 from arbstr_wallet_cashu._nutshell import Nutshell, Options
 from house import run, until_true
 from mints import Mints
+from routstr.http import Request
 from routstr.market import trading
-from routstr.node import SAT, Node
+from routstr.node import SAT, Model, Node
 
 
 @pytest.fixture(scope="module")
@@ -39,5 +42,93 @@ def test_a_call_brings_its_money_and_idleness_takes_it_back(tmp_path: Path, mint
             ledger = await market.settled()
             assert ledger["cost:dust"] + ledger.get(market.prepaid(node), 0) < SAT
             assert (await market.command("nodes"))[0]["balance_msat"] == node.held
+
+    run(story())
+
+
+STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
+CALLS_GO_WRONG = ("", "", "", "lost", "cut", "500", "429", "nousage")
+MONEY_GOES_WRONG = ("", "", "lost", "503")
+
+
+class Troubles:
+    """What goes wrong with each request to a node, by dice."""
+
+    def __init__(self, seed: int) -> None:
+        self._dice = random.Random(seed)
+        self.on = True
+        self.count = 0
+
+    def __call__(self, request: Request) -> str:
+        if not self.on or request.method == "GET":
+            return ""
+        found = self._dice.choice(CALLS_GO_WRONG if "chat" in request.path else MONEY_GOES_WRONG)
+        self.count += bool(found)
+        return found
+
+
+async def with_faults(folder: Path, mint: Nutshell, calls: int, seed: int) -> None:
+    """So many calls at a node where things go wrong all the time; at rest everything is accounted for."""
+    node, troubles, dice = Node(), Troubles(seed), random.Random(seed)
+    node.fault = troubles
+    async with trading(folder, mint, node, more='topup = "20 sat"\ncap = "60 sat"') as market:
+        agent = await market.agent()
+
+        async def one(number: int) -> None:
+            more = STREAMED if dice.random() < 0.5 else {}
+            answer = await market.served.call(agent, max_tokens=dice.randint(1, 200), **more)
+            assert answer.status_code in (200, 429, 502, 503), answer.text
+            if number % 25 == 24:
+                await market.command("sweep")
+
+        for at in range(0, calls, 5):
+            await asyncio.gather(*(one(number) for number in range(at, min(calls, at + 5))))
+        troubles.on = False
+        ledger = await market.settled()
+        assert troubles.count > calls // 3
+        assert ledger["cost:provider"] > 0
+        await market.command("sweep")
+        await until_true(lambda: node.held < 3 * SAT, 60)
+        await market.settled()
+
+
+def test_calls_with_faults(tmp_path: Path, mint: Nutshell) -> None:
+    """Some tens; a campaign makes a thousand."""
+    run(with_faults(tmp_path, mint, 60, seed=1))
+
+
+@pytest.mark.campaign
+def test_a_thousand_calls_with_faults(tmp_path: Path, mint: Nutshell) -> None:
+    run(with_faults(tmp_path, mint, 1_000, seed=2))
+
+
+def test_the_cheapest_honest_one_wins(tmp_path: Path, mint: Nutshell) -> None:
+    """Of five: the cheapest counts twice, the next one fails half of the time, the third one is bought from."""
+
+    async def story() -> None:
+        nodes = [Node(Model(completion=0.00042 * times)) for times in (1.0, 1.05, 1.1, 1.4, 2.0)]
+        liar, shaky = nodes[:2]
+        liar.lies = 2.0
+        shaky.fault = lambda request: "500" if "chat" in request.path and len(shaky.requests) % 2 else ""
+        async with trading(tmp_path, mint, *nodes, more='topup = "20 sat"\noverpriced = 10.0') as market:
+            agent = await market.agent()
+
+            async def served(calls: int) -> dict[str, int]:
+                before = [len(node.calls()) for node in nodes]
+                for _ in range(calls):
+                    answer = await market.served.call(agent, max_tokens=60, text="Say " + "hello and again " * 20)
+                    assert answer.status_code in (200, 502, 503), answer.text
+                names = ("liar", "shaky", "honest", "dear", "dearest")
+                return {name: len(node.calls()) - was for name, node, was in zip(names, nodes, before, strict=True)}
+
+            await served(60)
+            await until_true(lambda: liar.held < SAT, 60)
+            late = await served(20)
+            assert late["liar"] == 0
+            assert late["honest"] + late["shaky"] >= 18, late
+            assert late["dearest"] == 0
+            failing = (await market.served.admin.get("/admin/offers")).json()
+            assert any("times the" in row["reason"] for row in failing["out"]), failing["out"]
+            await market.settled()
 
     run(story())

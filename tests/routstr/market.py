@@ -26,6 +26,11 @@ def setup(folder: Path, mint: Nutshell, *nodes: Node, more: str = "", tables: st
         f"""
 [market]
 refresh_seconds = 1
+[vault]
+check_seconds = 1
+[dispatch.breaker]
+open_seconds = 0.5
+most_open_seconds = 1
 [plugins.wallet_cashu]
 network = "regtest"
 invoices = "mainnet"
@@ -110,7 +115,11 @@ class Market:
             agrees = ours == at_nodes and not moving and ledger.get("asset:wallet_cashu", 0) == purse
             return ledger if agrees else None
 
-        ledger = await until(right, 60)
+        try:
+            ledger = await until(right, 60)
+        except AssertionError:
+            shown = [{node.name: (node.held, node.spent)} for node in self.nodes]
+            raise AssertionError(f"{self.ledger()}, {await self.purse()}, {shown}") from None
         held = sum([await purse.held() for purse in self.purses])
         assert outstanding(self.mint) - self.before == held + await self.purse() // SAT
         costs = sum(msat for name, msat in ledger.items() if name.startswith("cost:"))

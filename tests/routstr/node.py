@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -141,6 +141,10 @@ class Node:
             return _upstream_says(int(fault))
         answer = await self._route(request, fault)
         answer.lost = answer.lost or fault == "lost"
+        if answer.lost and answer.events is not None:
+            # A node reads its own upstream to the end, and bills that, whoever listens.
+            async for _ in answer.events:
+                pass
         return answer
 
     async def _route(self, request: Request, fault: Fault) -> Answer:
@@ -244,7 +248,7 @@ class Node:
 
     async def _issue(self, sats: int) -> str:
         assert self.rail is not None, "it has a wallet"
-        reference = f"refund-{len(self.requests)}"
+        reference = f"refund-{self.name}-{len(self.requests)}"
         target = TokenTarget(reference=reference, amount_msat=Msat(sats * SAT), network=self.rail.network)
         quoted = await self.rail.quote(target, target.amount_msat)
         paid = await self.rail.pay(target, target.amount_msat, fee_limit=quoted.fee_limit_msat, key=reference)
@@ -334,7 +338,7 @@ class Node:
         words: list[str],
         usage: dict[str, Any] | None,
         cost: int,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """As a node streams: who leaves in the middle is billed in full all the same."""
         try:
             for at, word in enumerate(words):

@@ -29,7 +29,7 @@ from arbstr_core.plugins import LoopClock
 from arbstr_core.testing import FakeClock, KitTools, MemoryStore, an_outbound, configure, kit_tools
 from routstr.node import SAT, Node
 
-_NO_TLS = ssl.create_default_context()
+NO_TLS = ssl.create_default_context()
 
 
 class Still(FakeClock):
@@ -117,7 +117,7 @@ async def buying(
     async with AsyncExitStack() as stack:
         pools = await stack.enter_async_context(UpstreamPools(connect_seconds=5))
         upstream = pools.client(Guard(frozenset(origins_in(urls))))
-        http = httpx.AsyncClient(trust_env=False, timeout=20, verify=_NO_TLS)
+        http = httpx.AsyncClient(trust_env=False, timeout=20, verify=NO_TLS)
         tools = kit_tools(upstream=upstream.send, http=http, clock=Still(), store=store or MemoryStore())
         stack.push_async_callback(tools.aclose)
         provider = RoutstrProvider(config, tools)

@@ -118,6 +118,7 @@ class Moving:
     async def _end(self, node: Node, record: FundRecord, key: str) -> None:
         if record.credited_msat is not None:
             node.record.balance_msat += record.credited_msat
+            node.record.used_ms = self._tools.clock.now_ms()
             node.thirsty = False
             node.wish_msat = 0
             node.stale = True

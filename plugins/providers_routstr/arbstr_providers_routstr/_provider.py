@@ -320,12 +320,16 @@ class RoutstrProvider(Prepaid):
     async def _keep(self) -> None:
         """Ask for balances that are not certain, and write down what changed; for ever."""
         while True:
-            for node in tuple(self.nodes.values()):
-                if node.stale and node.record.key and not node.open_calls and not node.sweeping:
-                    await self.refresh(node)
-                if node.unsaved:
-                    await node.save()
+            await self.tend()
             await self.tools.clock.sleep(_KEEP_SECONDS)
+
+    async def tend(self) -> None:
+        """The same, once."""
+        for node in tuple(self.nodes.values()):
+            if node.stale and node.record.key and not node.open_calls and not node.sweeping:
+                await self.refresh(node)
+            if node.unsaved:
+                await node.save()
 
     async def refresh(self, node: Node) -> None:
         """Ask a node what is there. What it took that no call can have used breaks its word."""
