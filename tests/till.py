@@ -68,7 +68,7 @@ class Till(WalletRail):
         self._largest = largest
         self.issued: dict[str, Paid | Failed] = {}
         """what became of payments, by key"""
-        self.pays: list[Payment] = []
+        self.says: list[Payment] = []
         """what the next payments say in the place of what became of them"""
         self.fee = 0
         """what making a token takes at most, and half of it in the end"""
@@ -129,7 +129,7 @@ class Till(WalletRail):
 
     async def pay(self, target: PaymentTarget, amount: Msat, *, fee_limit: Msat, key: str) -> Payment:
         await self._call(f"pay {key}")
-        said = self.pays.pop(0) if self.pays else None
+        said = self.says.pop(0) if self.says else None
         if key not in self.issued:
             token = f"tok-{amount}-{target.reference}"
             paid = Paid(fee_msat=Msat(self.fee // 2), evidence="the till's book", token=token)

@@ -17,6 +17,7 @@ class Others:
     def __init__(self, authenticators: Sequence[Authenticator] = ()) -> None:
         self._authenticators = tuple(authenticators)
         self.headers = frozenset(each.header for each in authenticators)
+        self.raw = frozenset(name.encode() for name in self.headers)
 
     def __bool__(self) -> bool:
         return bool(self._authenticators)

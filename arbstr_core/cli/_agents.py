@@ -88,6 +88,25 @@ def fund(
 
 @app.command()
 @command
+def transfer(
+    payer: Annotated[str, typer.Argument(help="Whose money it is, by id or name.", metavar="FROM")],
+    payee: Annotated[str, typer.Argument(help="Whose it will be, by id or name.", metavar="TO")],
+    amount: Amount,
+    key: Annotated[str | None, typer.Option(help="The same key again transfers nothing more.")] = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> None:
+    """Move money from one agent to another, whatever their limits."""
+    asked = {"from": payer, "to": payee, "amount_msat": amount}
+    done = ask(config, lambda client: client.post("/transfers", asked, key=key))
+    if json:
+        as_json(done)
+    else:
+        say(f"{done['to']} has {sat(done['amount_msat'])} more, {done['from']} as much less: {done['id']}")
+
+
+@app.command()
+@command
 def disable(agent: Agent, config: ConfigFile = None, json: AsJson = False) -> None:
     """Refuse an agent's calls from now on."""
     _print(ask(config, lambda client: client.post(f"/agents/{part(agent, 'an agent')}/disable")), json)

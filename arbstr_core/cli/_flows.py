@@ -27,6 +27,7 @@ from arbstr_core.flow import (
     SolvencyFlow,
     StatsFlow,
     SyslogAnchor,
+    TransferFlow,
     UrlAnchor,
     WalletFlow,
 )
@@ -34,7 +35,7 @@ from arbstr_core.journal import Counts, Journal, RequestLog, Series
 from arbstr_core.rails import Rails
 from arbstr_core.storage import Database, Signer
 from arbstr_core.types import ConfigError, Problem, Secret, SecretRef
-from arbstr_core.vault import History, Vault
+from arbstr_core.vault import BODY_DIGEST_KEY, History, Vault
 from arbstr_core.web import ControlFlows
 
 _SHORTEST = 32
@@ -58,7 +59,7 @@ def control_flows(
     serving: bool,
 ) -> ControlFlows:
     """All of them. `moving` and `accounts` are None where the vault is switched off."""
-    history = keys = records = deposits = None
+    history = keys = records = deposits = transfers = None
     vault, signer, treasury = money.vault, money.signer, money.treasury
     reconcile = moving.reconcile if moving is not None and serving else None
     if vault is not None and accounts is not None:
@@ -67,6 +68,7 @@ def control_flows(
         records = Records(history)
         if moving is not None:
             deposits = deposit_flow(moving, keys)
+            transfers = TransferFlow(vault, keys, ids=ids, body_key=moving.cipher.derived(BODY_DIGEST_KEY))
     return ControlFlows(
         admin=AdminFlow(vault, keys, records, rails),
         house=HouseFlow(calls, rails, commands, serving=serving),
@@ -79,6 +81,7 @@ def control_flows(
         metrics=MetricsFlow(calls, counts, journal, database, history, rails, clock, version=version("arbstr-core")),
         solvency=SolvencyFlow(vault, treasury, rails, reconcile, ids),
         deposits=deposits,
+        transfers=transfers,
         stats=StatsFlow(calls, RequestLog(database), history, clock),
         billing=BillingFlow(vault, history, accounts, clock, reservation_seconds=settings.vault.reservation_seconds),
     )

@@ -57,9 +57,10 @@ class OperatorClient:
                 break
         return found
 
-    async def post(self, path: str, body: Any = None) -> Any:
-        """What `POST /admin{path}` answers."""
-        return _read(await self._http.post(f"/admin{path}", json={} if body is None else body))
+    async def post(self, path: str, body: Any = None, *, key: str | None = None) -> Any:
+        """What `POST /admin{path}` answers; the same again under `key` is done once."""
+        headers = {} if key is None else {"idempotency-key": key}
+        return _read(await self._http.post(f"/admin{path}", json={} if body is None else body, headers=headers))
 
     async def put(self, path: str, body: Any) -> Any:
         """What `PUT /admin{path}` answers."""

@@ -37,6 +37,7 @@ from arbstr_core.flow.sellers import SellerFlow, SellerRooms
 from arbstr_core.flow.solvency import SolvencyFlow
 from arbstr_core.flow.stats import StatsFlow, Window
 from arbstr_core.flow.topup import TopUp, TopUpRules
+from arbstr_core.flow.transfer import TransferFlow
 from arbstr_core.flow.wallet import WalletFlow
 
 __all__ = [
@@ -85,6 +86,7 @@ __all__ = [
     "Teller",
     "TopUp",
     "TopUpRules",
+    "TransferFlow",
     "Turn",
     "UrlAnchor",
     "WalletFlow",

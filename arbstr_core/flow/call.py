@@ -98,9 +98,9 @@ class CallFlow:
             raise vault_unavailable(broken) from broken
 
     @property
-    def credentials(self) -> frozenset[str]:
-        """The headers beside the usual ones that say who is calling."""
-        return self._others.headers
+    def credentials(self) -> frozenset[bytes]:
+        """The headers beside the usual ones that say who is calling, as a request has them."""
+        return self._others.raw
 
     async def claim(self, key: str) -> dict[str, Any]:
         """What became of the token that a call was paid with, by the token's SHA-256. Raises NotFound."""

@@ -7,7 +7,7 @@ from arbstr_core.vault._body import BODY_DIGEST_KEY, body_digest
 from arbstr_core.vault._checkpoints import Checkpoint, Mark
 from arbstr_core.vault._credits import Place
 from arbstr_core.vault._ending import FailedEnd, PaidEnd
-from arbstr_core.vault._events import Capital, LeftUnasked, RailCost, transfer_kinds
+from arbstr_core.vault._events import AgentTransfer, Capital, LeftUnasked, RailCost, transfer_kinds
 from arbstr_core.vault._gauges import Gauges
 from arbstr_core.vault._guarded import unguarded
 from arbstr_core.vault._history import History
@@ -72,6 +72,7 @@ __all__ = [
     "BODY_DIGEST_KEY",
     "HOLD_KINDS",
     "AgentRecord",
+    "AgentTransfer",
     "ApprovalNeeded",
     "ApprovalRecord",
     "ApprovalState",

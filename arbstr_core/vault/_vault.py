@@ -22,12 +22,14 @@ from arbstr_core.vault._holds import OpenHold, Release, Settle
 from arbstr_core.vault._jobs import Job, LoseJob, TakeJob
 from arbstr_core.vault._orphans import Correct, SweepOrphans
 from arbstr_core.vault._posting import Post
+from arbstr_core.vault._rail_values import Known
 from arbstr_core.vault._records import ApprovalRecord, ApprovalState, OutboxRecord
 from arbstr_core.vault._reservations import EndOldReservations
 from arbstr_core.vault._restored import MarkRestored, restored_ms
 from arbstr_core.vault._seal import FULL, Seal
 from arbstr_core.vault._statements import Statement, statement
 from arbstr_core.vault._terms import PAYOUT
+from arbstr_core.vault._transfers import PayAgent
 from arbstr_core.vault._values import (
     AgentRecord,
     ApprovalNeeded,
@@ -85,6 +87,10 @@ class Vault:
     async def post(self, event: Event, *, realm: str, key: str) -> int:
         """Post what happened to money, once for each `key`; the number of the transfer. Raises InsufficientFunds."""
         return await self._db.submit(Post(self._chart, event, realm=realm, key=key))
+
+    async def pay_agent(self, request: HoldRequest, payee: str) -> Granted | Refused | Claimed | ApprovalNeeded | Known:
+        """One agent pays another, at once and within its limits for payouts. Raises NotFound, BadRequest, Conflict."""
+        return await self._db.submit(PayAgent(self._chart, request, payee, self._boot_id))
 
     async def replay(self, hold_id: str) -> bytes | None:
         """The sealed answer of a call that ended in the last ten minutes, where it was kept."""

@@ -26,7 +26,7 @@ _READ = frozenset(
 )
 
 
-def header_map(scope: Message, more: frozenset[str] = frozenset()) -> dict[str, str]:
+def header_map(scope: Message, more: frozenset[bytes] = frozenset()) -> dict[str, str]:
     """The request headers that arbstr reads: a few, all named x-arbstr-*, and `more`, which say who asks; of several
     with one name the last.
 
@@ -34,9 +34,9 @@ def header_map(scope: Message, more: frozenset[str] = frozenset()) -> dict[str, 
     """
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
-        if name in _READ or name.startswith(b"x-arbstr-") or (more and name.decode("latin-1") in more):
+        if name in _READ or name.startswith(b"x-arbstr-") or name in more:
             key = name.decode("latin-1")
-            if (key in _CREDENTIALS or key in more) and key in found:
+            if (key in _CREDENTIALS or name in more) and key in found:
                 raise BadRequest(f"The request carries two {key} headers; send one")
             found[key] = value.decode("latin-1")
     return found

@@ -31,6 +31,7 @@ from arbstr_core.flow import (
     SellerFlow,
     SolvencyFlow,
     StatsFlow,
+    TransferFlow,
     WalletFlow,
 )
 from arbstr_core.types import CallRefused, InsufficientFunds, StorageError, VaultUnavailable
@@ -50,6 +51,7 @@ from arbstr_core.web._metrics import metrics_routes
 from arbstr_core.web._openapi import ERRORS, describe
 from arbstr_core.web._payouts import payment_routes, payout_routes
 from arbstr_core.web._sellers import seller_routes
+from arbstr_core.web._transfers import own_transfers, transfer_routes
 from arbstr_core.web._v1 import call_routes, plan_routes, stats_routes
 from arbstr_core.web._wallet import account_routes, key_routes
 
@@ -79,6 +81,8 @@ class ControlFlows:
     """None where the vault is switched off"""
     deposits: DepositFlow | None
     """the same"""
+    transfers: TransferFlow | None
+    """the same"""
 
 
 def control_plane(
@@ -99,6 +103,7 @@ def control_plane(
     account_routes(wallet, flows.wallet, ids)
     key_routes(wallet, flows.wallet)
     deposit_routes(wallet, flows.deposits)
+    own_transfers(wallet, flows.transfers)
     payout_routes(wallet, flows.payouts)
     first = APIRouter(responses=ERRORS)
     call_routes(first, flows.wallet, ids)
@@ -144,6 +149,7 @@ def _operators(
     proof_routes(router, flows.admin, flows.audit)
     solvency_routes(router, flows.solvency)
     incoming_routes(router, flows.deposits)
+    transfer_routes(router, flows.transfers)
     market_routes(router, flows.house, flows.admin, plan_call)
     plugin_routes(router, flows.house, present)
     reload_routes(router, present)

@@ -11,7 +11,7 @@ from arbstr_core.flow import DepositFlow, switched_on
 from arbstr_core.types import BadRequest
 from arbstr_core.web._admin_operators import Who
 from arbstr_core.web._documents import Page
-from arbstr_core.web._fields import Id, PageAsked, PaidMsat, Text, Wanted
+from arbstr_core.web._fields import Id, Key, PageAsked, PaidMsat, Text, Wanted
 from arbstr_core.web._wallet import Me
 
 Json = dict[str, Any]
@@ -28,7 +28,6 @@ class NewDeposit(BaseModel):
     rail: Text | None = Field(None, description="which rail makes the invoice; else the first that can")
     memo: Annotated[str, Field(max_length=200)] = Field("", description="what the payer reads")
     expires_seconds: Annotated[int, Field(ge=60, le=86_400, strict=True)] = 3600
-    key: Text | None = Field(None, description="the same again is the same invoice")
 
 
 class NewDepositFor(NewDeposit):
@@ -93,23 +92,23 @@ class AssignedDocument(BaseModel):
     transfer: int
 
 
-def _invoice(new: NewDeposit) -> Json | None:
+def _invoice(new: NewDeposit, key: str | None) -> Json | None:
     """How an invoice is wanted, None where a token is handed in. Raises BadRequest for neither, or both."""
     if (new.amount_msat is None) == (new.token is None):
         raise BadRequest("Say amount_msat, for an invoice, or hand in a token; one of them", param="amount_msat")
     if new.token is not None:
         return None
-    names = ("amount_msat", "rail", "memo", "expires_seconds", "key")
-    return {name: getattr(new, name) for name in names}
+    names = ("amount_msat", "rail", "memo", "expires_seconds")
+    return {"key": key, **{name: getattr(new, name) for name in names}}
 
 
 def deposit_routes(router: APIRouter, maybe: DepositFlow | None) -> None:
     """The agent's."""
 
     @router.post("/deposits", status_code=201, tags=["deposits"], response_model=DepositRequestDocument)
-    async def create_deposit(me: Me, new: NewDeposit) -> Json:
+    async def create_deposit(me: Me, new: NewDeposit, idempotency_key: Key = None) -> Json:
         """Ask for an invoice by which somebody pays money into the account; or hand in a token, which is redeemed."""
-        flow, wanted = switched_on(maybe), _invoice(new)
+        flow, wanted = switched_on(maybe), _invoice(new, idempotency_key)
         return await flow.hand_in(me, new.token or "") if wanted is None else await flow.ask(me, **wanted)
 
     @router.get("/deposits", tags=["deposits"], response_model=Page[DepositRequestDocument])
@@ -127,9 +126,9 @@ def incoming_routes(router: APIRouter, maybe: DepositFlow | None) -> None:
     """The operator's."""
 
     @router.post("/deposits", status_code=201, tags=["deposits"], response_model=DepositRequestDocument)
-    async def create_deposit_for(new: NewDepositFor) -> Json:
+    async def create_deposit_for(new: NewDepositFor, idempotency_key: Key = None) -> Json:
         """Ask for an invoice, or hand in a token, for an agent; without one for the operator's capital."""
-        flow, wanted = switched_on(maybe), _invoice(new)
+        flow, wanted = switched_on(maybe), _invoice(new, idempotency_key)
         if wanted is None:
             return await flow.hand_in_for(new.agent, new.realm, new.token or "")
         return await flow.ask_for(new.agent, new.realm, **wanted)

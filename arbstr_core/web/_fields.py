@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from arbstr_core.flow import Asked
@@ -30,6 +30,9 @@ Seconds = Annotated[int, Field(ge=1, le=31_536_000, strict=True)]
 Millis = Annotated[int, Field(ge=0, le=_MOST_MS, strict=True)]
 Id = Annotated[str, Path(min_length=1, max_length=256), AfterValidator(printable)]
 
+Key = Annotated[
+    str | None, Header(min_length=1, max_length=200, description="what is asked for again under it is the same")
+]
 Digest = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 
 Wanted = Annotated[str | None, Query(min_length=1, max_length=256), AfterValidator(lambda v: v and printable(v))]

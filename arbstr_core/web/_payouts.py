@@ -10,13 +10,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from arbstr_core.flow import Ask, PayoutFlow, patience
 from arbstr_core.web._admin_operators import Who
 from arbstr_core.web._documents import Page
-from arbstr_core.web._fields import HistoryAsked, Id, Msat, PageAsked, PaidMsat, Text, Wanted, printable
+from arbstr_core.web._fields import HistoryAsked, Id, Key, Msat, PageAsked, PaidMsat, Text, Wanted, printable
 from arbstr_core.web._wallet import Me
 
 Json = dict[str, Any]
 
 Destination = Annotated[str, Field(min_length=1, max_length=8_192), AfterValidator(printable)]
-Key = Annotated[str | None, Header(min_length=1, max_length=200, description="the same again is the same payout")]
 Prefer = Annotated[str, Header(description="`wait=N`: answer once it has ended, or after so many seconds")]
 
 

@@ -127,7 +127,7 @@ def test_change_that_its_rail_did_not_make_is_made_again(tmp_path: Path) -> None
     """With evidence that it failed; while that is not known, nothing else is begun."""
 
     async def story(desk: Counter, till: Till) -> None:
-        till.pays = [Failed(reason="the mint rotates its keys", evidence="it says so"), Unknown(reason="no answer")]
+        till.says = [Failed(reason="the mint rotates its keys", evidence="it says so"), Unknown(reason="no answer")]
         change = await called(desk)
         assert change.startswith("tok-43000-")
         assert len(till.issued) == 2
