@@ -58,6 +58,11 @@ class Incoming:
         if not self.ended:
             self._connection.abort()
 
+    @property
+    def drained(self) -> bool:
+        """True once all of it is here, and read."""
+        return self.ended and not self._parts
+
     async def _news(self) -> None:
         if self._broken is not None:
             raise self._broken
@@ -100,6 +105,9 @@ class Connection(asyncio.Protocol):
         self.loop = asyncio.get_running_loop()
         self._free = free
         self._lost = lost
+        self._parts: list[bytes] = []
+        # A stream has a part for each event: what comes in one packet is gathered, and handed on together.
+        self.on_body = self._parts.append
         self._parser = httptools.HttpResponseParser(self)
         self._incoming: Incoming | None = None
         self._headers: dict[str, str] = {}
@@ -171,7 +179,10 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as bad:
+            self._hand_on()
             self._fail(f"what came is no HTTP: {bad or type(bad).__name__}")
+        if self._parts:
+            self._hand_on()
         if not incoming.status and self._head_bytes > _MOST_HEAD_BYTES:
             self._fail(f"the head is larger than {_MOST_HEAD_BYTES} bytes")
 
@@ -198,6 +209,16 @@ class Connection(asyncio.Protocol):
         if full is not None and not full.done():
             full.set_result(None)
 
+    def _hand_on(self) -> None:
+        """What has come of the body, to whoever reads it; nobody does where there is no response."""
+        parts, incoming = self._parts, self._incoming
+        if parts and incoming is not None:
+            full = incoming.add(parts[0] if len(parts) == 1 else b"".join(parts))
+            if full and not self._held_up:
+                self._held_up = True
+                self._transport.pause_reading()
+        parts.clear()
+
     def _fail(self, why: str) -> None:
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
@@ -223,17 +244,12 @@ class Connection(asyncio.Protocol):
             self._incoming.begin(status, self._headers)
             self.resume_writing()
 
-    def on_body(self, body: bytes) -> None:
-        """A part of the body."""
-        if self._incoming is not None and self._incoming.add(body) and not self._held_up:
-            self._held_up = True
-            self._transport.pause_reading()
-
     def on_message_complete(self) -> None:
         """The response is whole."""
         incoming = self._incoming
         if incoming is None or not incoming.status:
             return
+        self._hand_on()
         self.read_on(incoming)
         self._incoming = None
         incoming.end()

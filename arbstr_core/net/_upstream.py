@@ -114,14 +114,17 @@ class _HttpReply(Reply):
         return body
 
     async def _whole(self, limit: int) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        while piece := await self._piece():
-            size += len(piece)
-            if size > limit:
-                raise ReplyCut(f"the reply is larger than {limit} bytes")
-            parts.append(piece)
-        return b"".join(parts)
+        incoming, parts, size = self._incoming, [], 0
+        try:
+            while not incoming.drained:
+                piece = await incoming.read()
+                size += len(piece)
+                if size > limit:
+                    raise ReplyCut(f"the reply is larger than {limit} bytes")
+                parts.append(piece)
+        except Broken as broken:
+            raise self._broke_off(broken) from broken
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         while piece := await self._piece():
@@ -131,7 +134,10 @@ class _HttpReply(Reply):
         try:
             return await self._incoming.read()
         except Broken as broken:
-            raise ReplyCut(f"{self._url} broke off: {broken}") from broken
+            raise self._broke_off(broken) from broken
+
+    def _broke_off(self, broken: Broken) -> ReplyCut:
+        return ReplyCut(f"{self._url} broke off: {broken}")
 
     async def aclose(self) -> None:
         """A reply read to its end has given its connection back already; any other takes the connection with it."""
