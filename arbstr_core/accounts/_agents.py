@@ -12,6 +12,8 @@ from arbstr_core.accounts._l402 import L402, SCHEMES
 from arbstr_core.types import AgentDisabled, Caller, Unauthorized
 
 _PREFIX = "arb_"
+_BEARER = f"Bearer {_PREFIX}"
+_SCHEME = len("Bearer ")
 _KEPT = 10_000
 """How many callers are remembered; the map starts anew beyond that."""
 
@@ -48,6 +50,13 @@ class Accounts:
         self._fresh_seconds = fresh_seconds
         self._monotonic = monotonic
         self._known: dict[bytes, tuple[Caller, float]] = {}
+
+    def known(self, authorization: str) -> Caller | None:
+        """The caller of a request, where there is nothing to ask or to refuse; else `identify` says more."""
+        if not authorization.startswith(_BEARER):
+            return None
+        found = self._known.get(token_hash(authorization[_SCHEME:]))
+        return found[0] if found and found[0].enabled and self._monotonic() < found[1] else None
 
     async def identify(self, authorization: str) -> Caller:
         """The caller of a request. Raises Unauthorized or AgentDisabled."""

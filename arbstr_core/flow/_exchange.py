@@ -152,12 +152,13 @@ class Exchange:
             raise ShuttingDown("arbstr is shutting down; try again in a moment")
         seen = sent(quotes, self._meter.counted_input())
         claim = None if self._again is None else self._again.claim
-        self._hold = vault.hold(
+        hold = self._hold = vault.hold(
             hold_request(self.call, self._caller, quotes, seen_msat=seen, body_digest=self._digest, claim=claim)
         )
-        await over(self._hold)
+        if not hold.done():
+            await over(hold)
         try:
-            return self._hold.result()
+            return hold.result()
         except StorageError as broken:
             raise vault_unavailable(broken) from broken
 

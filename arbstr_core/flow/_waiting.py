@@ -71,25 +71,24 @@ class Alarm:
             loop.call_at(due[0][0], self._ring, loop)
 
 
-async def over(future: asyncio.Future[Any]) -> None:
-    """Wait until `future` is done, whatever came of it; a cancellation leaves it alone, as `asyncio.shield` does."""
-    if not future.done():
-        # A future knows its loop; to ask for the running one is a call into the kernel, on Python 3.11.
-        waiter: asyncio.Future[None] = future.get_loop().create_future()
-        future.add_done_callback(lambda _: wake(waiter))
-        await waiter
+def over(future: asyncio.Future[Any]) -> asyncio.Future[None]:
+    """Is done once `future` is, whatever came of it; a cancellation leaves that alone, as `asyncio.shield` does."""
+    # A future knows its loop; to ask for the running one is a call into the kernel, on Python 3.11.
+    waiter: asyncio.Future[None] = future.get_loop().create_future()
+    future.add_done_callback(lambda _: wake(waiter))
+    return waiter
 
 
-async def woken(
+def woken(
     waiters: list[asyncio.Future[None]], loop: asyncio.AbstractEventLoop, alarm: Alarm | None = None
-) -> None:
-    """Wait on `loop` until `wake` is called for what is in `waiters`, or `alarm` rings. Each that waits has its own:
-    whoever is cancelled cancels that, and not what all wait for."""
+) -> asyncio.Future[None]:
+    """Is done once `wake` is called for what is in `waiters`, or `alarm` rings. Each that waits has its own: whoever is
+    cancelled cancels that, and not what all wait for."""
     waiter: asyncio.Future[None] = loop.create_future()
     waiters.append(waiter)
     if alarm is not None:
         alarm.watch(waiter, loop)
-    await waiter
+    return waiter
 
 
 def wake(waiter: asyncio.Future[None]) -> None:

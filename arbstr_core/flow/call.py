@@ -83,6 +83,9 @@ class CallFlow:
         calls, and nothing else of an account. Raises BadRequest for two credentials."""
         if self._accounts is None:
             return _ANYONE
+        known = self._accounts.known(authorization)
+        if known is not None:
+            return known
         try:
             if self._others:
                 other = await self._others.identify(authorization, headers)

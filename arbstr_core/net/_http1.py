@@ -63,11 +63,11 @@ class Incoming:
         """True once all of it is here, and read."""
         return self.ended and not self._parts
 
-    async def _news(self) -> None:
+    def _news(self) -> asyncio.Future[None]:
         if self._broken is not None:
             raise self._broken
-        self._waiter = self._connection.loop.create_future()
-        await self._waiter
+        waiter = self._waiter = self._connection.loop.create_future()
+        return waiter
 
     # -- what the connection says -----------------------------------------------------------------------------------
 

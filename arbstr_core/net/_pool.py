@@ -61,14 +61,18 @@ class Pool:
         self._sweep: asyncio.TimerHandle | None = None
         self._names = Names()
 
-    async def connection(self, target: Target) -> Connection:
-        """One that is free, the one used last, or a new one. Raises OSError or AddressRefused."""
+    def idle(self, target: Target) -> Connection | None:
+        """One that is free, the one used last."""
         idle = self._idle.get(target)
         while idle:
             _, connection = idle.pop()
             if connection.usable:
                 return connection
-        return await self._connect(target)
+        return None
+
+    async def connection(self, target: Target) -> Connection:
+        """One that is free, or a new one. Raises OSError or AddressRefused."""
+        return self.idle(target) or await self._connect(target)
 
     def close(self) -> None:
         """Close all of them."""

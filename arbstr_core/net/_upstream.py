@@ -59,7 +59,7 @@ class GuardedUpstream:
         pool, target = self._choose(url)
         head = _head(target, outbound)
         try:
-            connection = await pool.connection(target)
+            connection = pool.idle(target) or await pool.connection(target)
             incoming = await connection.exchange(head, outbound.body)
         except (Broken, OSError, ValueError) as broken:
             raise ConnectFailed(f"{url}: {broken or type(broken).__name__}") from broken

@@ -218,7 +218,8 @@ class _Said:
         self.decided_by: str | None = None
 
     def add(self, policy: str, verdict: Verdict) -> None:
-        self.reasons += verdict.reasons
+        if verdict.reasons:
+            self.reasons += verdict.reasons
         if verdict.notes:
             self.notes[policy] = verdict.notes
         if verdict.strategy is not None and self.strategy is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from arbstr_core.types import BadRequest, BodyTooLarge, UnsupportedMedia
 from arbstr_core.web._asgi import Receive
@@ -14,7 +14,7 @@ class ClientGone(Exception):
     """The client went away before its request was whole."""
 
 
-async def read_body(headers: Mapping[str, str], receive: Receive, most: int, bound: str) -> bytes:
+def read_body(headers: Mapping[str, str], receive: Receive, most: int, bound: str) -> Awaitable[bytes]:
     """The body, at most `most` bytes as it comes and as it is unpacked; `bound` is what sets that, for the message.
     `headers` are those of `header_map`.
 
@@ -22,7 +22,11 @@ async def read_body(headers: Mapping[str, str], receive: Receive, most: int, bou
     """
     encoding = headers.get("content-encoding")
     if encoding is None:
-        return await _whole(headers, receive, most, bound)
+        return _whole(headers, receive, most, bound)
+    return _unpacked(encoding, headers, receive, most, bound)
+
+
+async def _unpacked(encoding: str, headers: Mapping[str, str], receive: Receive, most: int, bound: str) -> bytes:
     try:
         packed = encodings(encoding)
     except UnknownEncoding as unknown:

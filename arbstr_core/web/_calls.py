@@ -91,8 +91,7 @@ class CallDoor:
     async def _serve(
         self, exchange: Exchange, receive: Receive, send: Send, said: dict[str, str], hang_up: Callable[[], None] | None
     ) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "a request is served by a task"
+        task = self.watches.task()
         watch = self.watches.begin(receive, task, exchange.leave, hang_up)
         line = Line(exchange.call, send, said, watch)
         if exchange.call.stream and self._keep_alive is not None:

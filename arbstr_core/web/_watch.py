@@ -106,6 +106,17 @@ class Watches:
         self._stall_seconds = stall_seconds
         self._keep_alive_seconds = keep_alive_seconds
         self._watches: set[Watch] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def task(self) -> asyncio.Task[Any]:
+        """The task that runs, which serves a client."""
+        loop = self._loop
+        if loop is None or not loop.is_running():
+            # Asking for it is a call into the kernel, on Python 3.11.
+            loop = self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        assert task is not None, "a request is served by a task"
+        return task
 
     def begin(
         self, receive: Receive, task: asyncio.Task[Any], leave: Leave, hang_up: Callable[[], None] | None = None

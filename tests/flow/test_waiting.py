@@ -12,12 +12,11 @@ def test_an_alarm_wakes_who_still_waits_and_nobody_else() -> None:
     async def story() -> None:
         loop, alarm = asyncio.get_running_loop(), Alarm(0.01)
         waiters: list[asyncio.Future[None]] = []
-        early = asyncio.create_task(woken(waiters, loop, alarm))
-        await asyncio.sleep(0)
+        early = woken(waiters, loop, alarm)
         wake(waiters[0])
         await early
-        late = [asyncio.create_task(woken(waiters, loop, alarm)) for _ in range(3)]
-        patient = asyncio.create_task(woken(waiters, loop))
+        late = [woken(waiters, loop, alarm) for _ in range(3)]
+        patient = woken(waiters, loop)
         await asyncio.gather(*late)
         assert not patient.done()
         # It rings again for those that come when nobody waited.
@@ -32,8 +31,7 @@ def test_who_is_cancelled_leaves_the_others_waiting() -> None:
     async def story() -> None:
         loop, alarm = asyncio.get_running_loop(), Alarm(0.01)
         waiters: list[asyncio.Future[None]] = []
-        gone, stays = (asyncio.create_task(woken(waiters, loop, alarm)) for _ in range(2))
-        await asyncio.sleep(0)
+        gone, stays = (woken(waiters, loop, alarm) for _ in range(2))
         gone.cancel()
         await stays
         assert gone.cancelled()
