@@ -83,7 +83,8 @@ class CallFlow:
         calls, and nothing else of an account. Raises BadRequest for two credentials."""
         if self._accounts is None:
             return _ANYONE
-        known = self._accounts.known(authorization)
+        # Where there are others, a second credential may come with it.
+        known = None if self._others else self._accounts.known(authorization)
         if known is not None:
             return known
         try:

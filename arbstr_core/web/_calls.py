@@ -126,7 +126,8 @@ class CallDoor:
                 await line.say(chunk, last=last)
         else:
             body = await exchange.body()
-            await _give_change(exchange, said)
+            if isinstance(exchange, PaidExchange):
+                await _give_change(exchange, said)
             await line.start(exchange.headers(), len(body))
             await line.say(body, last=True)
 

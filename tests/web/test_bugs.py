@@ -14,7 +14,9 @@ from arbstr_core.web import CallDoor
 class Broken:
     """A flow that has a bug."""
 
-    async def identify(self, authorization: str) -> Any:
+    credentials: frozenset[str] = frozenset()
+
+    async def caller(self, *_: Any) -> Any:
         raise ZeroDivisionError("a secret")
 
 
