@@ -31,6 +31,8 @@ from postgres import programs as postgres_programs
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 SECONDS = 120
+PAUSE = 1.0
+"""between two checks of a service: each is a program of its own"""
 LEFT_OUT = frozenset({"bitcoind", "miner"})
 """the chain"""
 
@@ -125,7 +127,7 @@ class Service:
         while not self._is(condition):
             if time.monotonic() > limit or (self._ended() is not None and condition == "service_healthy"):
                 raise Unwell(f"{self.name} is not well: {self._last_check}\n{self.log.read_text()}")
-            time.sleep(0.2)
+            time.sleep(PAUSE)
 
     def _is(self, condition: str) -> bool:
         if condition == "service_completed_successfully":
@@ -168,6 +170,7 @@ class Postgres(Service):
 
     def start(self) -> None:
         cluster = self._topology.cluster
+        assert cluster is not None, "it was made with this service"
         cluster.start()
         (script,) = [place for target, place in self._places.items() if "initdb.d" in target]
         self._copy(DEPLOY / "postgres" / "arbstr.sh", Path(script))
@@ -179,28 +182,31 @@ class Postgres(Service):
         assert done.returncode == 0, done.stderr
 
     def stop(self) -> None:
-        if self._topology.cluster.pid is not None:
-            self._topology.cluster.stop()
+        cluster = self._topology.cluster
+        if cluster is not None and cluster.pid is not None:
+            cluster.stop()
 
 
 class Topology:
-    """All services of the profile `regtest`."""
+    """All services of a profile."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, profile: str) -> None:
         self.folder = folder
-        self.cluster = Cluster()
-        self.port, self.cluster.port, lnd, mint = free_ports(4)
+        self.port, postgres, lnd, mint = free_ports(4)
         variables = environment(DEPLOY / ".env.example", folder) | {
             "POSTGRES_HOST": "127.0.0.1",
-            "POSTGRES_PORT": str(self.cluster.port),
+            "POSTGRES_PORT": str(postgres),
             "LND_HOST": "127.0.0.1",
             "LND_PORT": str(lnd),
             "MINT_PORT": str(mint),
             "MINT_URL": f"http://127.0.0.1:{mint}",
         }
+        found = composed(variables, profile)
         programs.put_into(folder / "bin")
-        self._nutshell = install(HOME)
-        found = composed(variables, "regtest")
+        self._nutshell = install(HOME) if "mint" in found else folder
+        self.cluster = Cluster() if "postgres" in found else None
+        if self.cluster is not None:
+            self.cluster.port = postgres
         self.services = {
             name: (Postgres if name == "postgres" else Service)(name, said, self)
             for name, said in found.items()
@@ -232,13 +238,14 @@ class Topology:
         """End them, the last first."""
         for service in reversed(self.services.values()):
             service.stop()
-        self.cluster.remove()
+        if self.cluster is not None:
+            self.cluster.remove()
 
 
 @contextlib.contextmanager
-def topology(folder: Path) -> Iterator[Topology]:
-    """Everything, until the end of the block."""
-    made = Topology(folder)
+def topology(folder: Path, profile: str) -> Iterator[Topology]:
+    """What runs in `profile`, until the end of the block."""
+    made = Topology(folder, profile)
     try:
         made.up()
         yield made
@@ -250,7 +257,7 @@ def main() -> None:
     """For a person: start everything, say where it is, and wait for Ctrl-C."""
     folder = Path(tempfile.mkdtemp(prefix="arbstr-topology-"))
     try:
-        with topology(folder) as made:
+        with topology(folder, "regtest") as made:
             token = made.folder / "volumes" / "arbstr" / "admin.token"
             print(
                 f"All is well. deploy/smoke --url {made.url} --token-file {token}\nLogs are in {folder}. Ctrl-C stops."
