@@ -222,12 +222,12 @@ class Fuse:
 class Counter:
     """The rooms that take money in, put together, and an agent named alice."""
 
-    def __init__(self, db: Database, rails: Rails, boot: str, *, idle_seconds: float) -> None:
+    def __init__(self, db: Database, rails: Rails, boot: str, *, idle_seconds: float, alone: bool) -> None:
         clock = LoopClock()
         self.vault = Vault(db, boot_id=boot)
         self.treasury = Treasury(db, boot_id=boot)
         self.requests = Requests(db)
-        office = Office(self.vault, self.treasury, clock, alone=True)
+        self.office = office = Office(self.vault, self.treasury, clock, alone=alone)
         cipher = Cipher(bytes(range(32)))
         history = History(db)
         self.incoming = Incoming(rails, self.requests, self.treasury, history, office, cipher, clock, wait_seconds=0.01)
@@ -256,7 +256,7 @@ class Counter:
             self.sender,
             cipher,
             clock,
-            alone=True,
+            alone=alone,
             idle_seconds=idle_seconds,
         )
         self.flow = DepositFlow(self.teller, rails, self.requests, self.treasury, history, keys)
@@ -296,12 +296,13 @@ async def counter(
     runs: bool = True,
     fuse: Fuse | None = None,
     idle_seconds: float = 60.0,
+    url: str = "sqlite:///arbstr.db",
 ) -> AsyncIterator[Counter]:
-    """arbstr takes money in until the end of the block, or until the fuse has blown."""
-    db = Database.open("sqlite:///arbstr.db", data_dir=folder, clock=LoopClock(), schemas=[schema()])
+    """arbstr takes money in until the end of the block, or until the fuse has blown; on PostgreSQL beside others."""
+    db = Database.open(url, data_dir=folder, clock=LoopClock(), schemas=[schema()])
     if fuse is not None:
         fuse.guard(db, *rails)
-    made = Counter(db, Rails(rails), boot, idle_seconds=idle_seconds)
+    made = Counter(db, Rails(rails), boot, idle_seconds=idle_seconds, alone=url.startswith("sqlite"))
     works = (made.incoming.run, made.sender.run, made.singles.run) if runs else ()
     tasks = [asyncio.create_task(work()) for work in works]
     try:
@@ -312,7 +313,9 @@ async def counter(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if fuse is not None:
+        if fuse is None:
+            await made.office.leave()
+        else:
             fuse.mend(*rails)
         await db.close()
 

@@ -15,6 +15,8 @@ from arbstr_core.vault import Job, LostTurn, Treasury, Turn, Vault
 
 _log = logging.getLogger("arbstr.flow")
 
+_log = logging.getLogger("arbstr.flow")
+
 _SECONDS = 30.0
 
 

@@ -64,6 +64,7 @@ _IDLE_SECONDS = 60.0
 """nobody is at work any more on what pays a call, after so long without a hold"""
 _SWEEP_SECONDS = 15.0
 _DUST_MS = 90 * 86_400_000
+_DUST_SECONDS = 3600.0
 _MOST_TRIES = 100
 """how often change is made again that its rail did not make"""
 
@@ -96,6 +97,7 @@ class Singles:
         self._began_ms = clock.now_ms() if alone else 0
         self._idle_ms = int(idle_seconds * 1000)
         self._dust: set[str] = set()
+        self._dusted = -_DUST_SECONDS
         self._over: list[str] = []
         self._woken = asyncio.Event()
 
@@ -250,7 +252,9 @@ class Singles:
         for key, _, _ in await self._treasury.singles_to_end(idle):
             if key not in self._dust:
                 await self.open_change(key)
-        await self._treasury.keep_dust(_DUST_MS)
+        if self.clock.monotonic() >= self._dusted + _DUST_SECONDS:
+            self._dusted = self.clock.monotonic()
+            await self._treasury.keep_dust(_DUST_MS)
 
 
 class Single:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
+import pytest
 from arbstr_wallet_cashu._nutshell import Options
-from house import Served, run, serving, until, write
+from arbstr_wallet_simulated._texts import preimage_of, read_invoice
+from house import Served, chat, instance, run, serving, until, write
 from lightning.apart import a_node_apart
-from mints import Mints, outstanding
+from mints import Lossy, Mints, outstanding
 from purses import SAT, wallet
+from upstream import Upstream
 
 from arbstr_core.api import read_bolt11
 from arbstr_core.testing import LoopClock
@@ -24,10 +28,10 @@ class Teller:
 
     def __init__(self, served: Served, agent: dict[str, Any]) -> None:
         self._http = served.http
-        self._headers = {"authorization": f"Bearer {agent['token']}"}
+        self.headers = {"authorization": f"Bearer {agent['token']}"}
 
     async def puts(self, *, status: int = 201, **fields: Any) -> Any:
-        answer = await self._http.post("/wallet/deposits", json=fields, headers=self._headers)
+        answer = await self._http.post("/wallet/deposits", json=fields, headers=self.headers)
         assert answer.status_code == status, answer.text
         return answer.json()
 
@@ -35,13 +39,13 @@ class Teller:
         """The deposit, once it is paid."""
 
         async def paid() -> dict[str, Any] | None:
-            found = (await self._http.get(f"/wallet/deposits/{id}", headers=self._headers)).json()
+            found = (await self._http.get(f"/wallet/deposits/{id}", headers=self.headers)).json()
             return found if found["state"] == "paid" else None
 
         return await until(paid, 60)
 
     async def has(self) -> int:
-        found = (await self._http.get("/wallet/balance", headers=self._headers)).json()
+        found = (await self._http.get("/wallet/balance", headers=self.headers)).json()
         return int(found["posted_msat"])
 
 
@@ -96,6 +100,80 @@ def test_the_simulated_world_pays_in(tmp_path: Path) -> None:
 
 async def _equal(teller: Teller, msat: int) -> bool:
     return await teller.has() == msat
+
+
+def test_t6_what_is_no_amount_is_refused_and_nothing_written_down(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with serving(write(tmp_path, SIMULATED)) as served:
+            teller = Teller(served, await served.agent(fund=0))
+            for amount in (0, -1, True, 1.5, "1e3", "21", 2**63, 2_100_000_000_000_000_001, None):
+                said = await teller.puts(amount_msat=amount, status=400)
+                assert said["error"]["param"] == "amount_msat", amount
+            assert served.setup.rows("SELECT count(*) FROM request") == [(0,)]
+
+    run(story())
+
+
+def test_t27_no_token_is_kept_readable_or_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither what was handed in nor what was made, nor what a challenge is answered with."""
+    caplog.set_level(logging.DEBUG, logger="arbstr")
+    secrets: list[str] = []
+
+    async def story() -> None:
+        with Upstream() as upstream:
+            async with serving(write(tmp_path, SIMULATED + instance("x", upstream.url))) as served:
+                teller = Teller(served, await served.agent(fund=0))
+
+                async def world(name: str, **given: str) -> Any:
+                    return (await served.admin.post(f"/admin/plugins/wallet_simulated/{name}", json=given)).json()
+
+                async def asks(**headers: str) -> Any:
+                    body = chat(max_tokens=100)
+                    return await served.http.post("/v1/chat/completions", json=body, headers=headers)
+
+                refused = await asks(**teller.headers)
+                macaroon, invoice = refused.headers["www-authenticate"].split('"')[1:4:2]
+                preimage = preimage_of(read_invoice(invoice).nonce)
+                await world("settle-invoice", invoice=invoice)
+                assert (await asks(authorization=f"L402 {macaroon}:{preimage}")).status_code == 200
+                handed, spent = [(await world("make-token", amount="50sat"))["token"] for _ in range(2)]
+                await teller.puts(token=handed)
+                paid = await asks(**{"x-cashu": spent})
+                assert (await asks(**{"x-cashu": spent})).status_code == 409
+                assert (await asks(authorization=f"L402 {macaroon}:{'0' * 64}")).status_code == 401
+                secrets.extend((handed, spent, paid.headers["x-cashu"], macaroon, preimage))
+                metrics = (await served.admin.get("/metrics")).text
+                said = [(await served.admin.get(f"/admin/{path}")).text for path in ("deposits", "audit", "ledger")]
+                for secret in secrets:
+                    assert not any(secret in text for text in (metrics, *said))
+
+    run(story())
+    kept = b"".join(file.read_bytes() for file in (tmp_path / "data").glob("arbstr.db*"))
+    logged = [record.getMessage() for record in caplog.records if record.name.startswith("arbstr")]
+    for secret in secrets:
+        assert not any(secret in line for line in logged)
+        assert secret.encode() not in kept
+
+
+def test_t29_a_tokens_mint_is_not_asked_unless_the_operator_named_it(tmp_path: Path, mints: Mints) -> None:
+    (mint, foreign) = mints.start(fee=Options(fee_ppk=100), free=Options())
+
+    async def story() -> None:
+        rows = '[plugins.wallet_cashu]\nnetwork = "regtest"\ninvoices = "mainnet"\npoll_ms = 50\n'
+        rows += f'[plugins.wallet_cashu.mints.home]\nurl = "{mint.url}"\n'
+        with Lossy(foreign) as elsewhere:
+            async with (
+                serving(write(tmp_path, rows, plugins=("policy_price", "wallet_cashu"))) as served,
+                wallet(elsewhere) as stranger,
+            ):
+                await stranger.fund(20)
+                token = await stranger.token(8)
+                seen = len(elsewhere.calls)
+                said = await Teller(served, await served.agent(fund=0)).puts(token=token, status=400)
+                assert elsewhere.url in said["error"]["message"]
+                assert len(elsewhere.calls) == seen
+
+    run(story())
 
 
 def test_ecash_pays_in_at_a_real_mint(tmp_path: Path, mints: Mints) -> None:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from arbstr_wallet_cashu._nutshell import Nutshell, Options
 from house import PLUGINS, Process, Served, Setup, chat, instance, process, run, serving, until, until_true, write
-from mints import Mints, outstanding
+from mints import Lossy, Mints, outstanding
 from purses import SAT, wallet, worth
 from upstream import Act, Upstream
 
@@ -48,12 +48,22 @@ def digest(token: str) -> str:
 
 
 @asynccontextmanager
-async def at_mint(folder: Path, mint: Nutshell, upstream: Upstream) -> AsyncIterator[tuple[Served, Stranger]]:
+async def at_mint(folder: Path, mint: Nutshell | Lossy, upstream: Upstream) -> AsyncIterator[tuple[Served, Stranger]]:
     rows = '[plugins.wallet_cashu]\nnetwork = "regtest"\ninvoices = "mainnet"\npoll_ms = 50\n'
     rows += f'[plugins.wallet_cashu.mints.home]\nurl = "{mint.url}"\n'
     setup = write(folder, rows + instance("x", upstream.url), plugins=(*PLUGINS[:-1], "wallet_cashu"))
     async with serving(setup) as served:
         yield served, Stranger(served.http)
+
+
+async def settled(served: Served) -> None:
+    """Wait until the purse has what the ledger says."""
+
+    async def same() -> bool:
+        said = (await served.admin.post("/admin/plugins/wallet_cashu/balance", json={})).json()
+        return bool(said["spendable_msat"] == await asset(served))
+
+    await until(same, 60)
 
 
 async def asset(served: Served) -> int:
@@ -97,6 +107,41 @@ def test_a_call_is_paid_at_a_real_mint_and_its_change_is_spent_there(tmp_path: P
                 await served.verified()
             assert outstanding(mint) - before == has // SAT + held
             assert has % SAT == 0
+
+    run(story())
+
+
+@pytest.mark.parametrize("stride", [3, pytest.param(1, marks=pytest.mark.campaign)])
+def test_calls_of_the_mint_lose_their_answers(tmp_path: Path, mints: Mints, stride: int) -> None:
+    """Of redeeming and of making change: one after the other is carried out, and nobody hears of it. No sat is lost or
+    made."""
+    (mint,) = mints.start(fee=Options(fee_ppk=100))
+
+    async def story() -> None:
+        with Upstream() as upstream, Lossy(mint) as lossy:
+            before = outstanding(mint)
+            async with at_mint(tmp_path, lossy, upstream) as (served, stranger), wallet(lossy) as payer:
+                await payer.fund(500)
+                calls = 0
+                for lost in range(0, 100, stride):
+                    token = await payer.token(32)
+                    lossy.lose(lost)
+                    seen = len(lossy.calls)
+                    answer = await stranger.asks(token)
+                    assert answer.status_code in (200, 503), answer.text
+                    found = await stranger.claims(token)
+                    calls = len(lossy.calls) - seen
+                    lossy.keep()
+                    assert found["state"] == "ready"
+                    await payer.rail.receive(found["token"], key=f"change-{lost}")
+                    if lost >= calls:
+                        break
+                assert calls >= 2, "the token is swapped, and so is what change is made of"
+                held = await payer.held()
+                await settled(served)
+                has = await asset(served)
+                await served.verified()
+            assert outstanding(mint) - before == has // SAT + held
 
     run(story())
 
@@ -248,7 +293,7 @@ async def _killed(setup: Setup, upstream: Upstream, *, stream: bool) -> tuple[st
             return token, await Stranger(http).claims(token)
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("stream", [True, pytest.param(False, marks=pytest.mark.campaign)])
 def test_a_call_whose_process_is_killed_gives_its_change_back(tmp_path: Path, stream: bool) -> None:
     """At the next start: the hold is ended as every orphan, and change is made of the rest."""
 

@@ -40,6 +40,32 @@ def test_t11_an_invoice_paid_again_and_told_again_is_credited_once(tmp_path: Pat
     asyncio.run(story())
 
 
+def test_t11_two_processes_credit_once_and_the_other_goes_on(tmp_path: Path, postgres_url: str) -> None:
+    """The one that has no job writes requests, and the other answers them; once that has left, it takes over."""
+
+    async def story() -> None:
+        till = Till()
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+        async with counter(tmp_path / "b", till, boot="b", url=postgres_url) as second:
+            async with counter(tmp_path / "a", till, boot="a", url=postgres_url) as first:
+                alice = await first.agent()
+                for desk in (first, second):
+                    asked = await desk.flow.ask(alice, 5_000)
+                    assert asked["state"] == "open"
+                    for _ in range(3):
+                        till.pays(asked["invoice"])
+                await asyncio.gather(*(desk.flow.hand_in(alice, "tok-900") for desk in (first, second) * 5))
+                await first.has("alice", 10_900)
+            asked = await second.flow.ask(alice, 100)
+            till.pays(asked["invoice"])
+            await second.has("alice", 11_000)
+            rows = (await second.flow.deposits("alice", Asked(), nobodys=False))["data"]
+            assert sorted(row["amount_msat"] for row in rows) == [100, 900, 5_000, 5_000]
+
+    asyncio.run(story())
+
+
 def test_a_stream_that_breaks_is_read_on_from_what_was_credited(tmp_path: Path) -> None:
     async def story(desk: Counter, till: Till) -> None:
         alice = await desk.agent()
