@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,7 +26,7 @@ from typing import Any
 import yaml
 from arbstr_wallet_cashu._nutshell import install
 from lightning import programs
-from mints import HOME, free_ports
+from mints import HOME
 from postgres import Cluster
 from postgres import programs as postgres_programs
 
@@ -35,6 +37,18 @@ PAUSE = 1.0
 """between two checks of a service: each is a program of its own"""
 LEFT_OUT = frozenset({"bitcoind", "miner"})
 """the chain"""
+
+
+def quiet_ports(count: int) -> list[int]:
+    """Free ports that no system hands out by itself: they are listened on up to a minute later, and until then other
+    tests may open thousands of connections."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(15_000, 30_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found += [port] if port not in found else []
+    return found
 
 
 def environment(example: Path, folder: Path) -> dict[str, str]:
@@ -192,7 +206,7 @@ class Topology:
 
     def __init__(self, folder: Path, profile: str) -> None:
         self.folder = folder
-        self.port, postgres, lnd, mint = free_ports(4)
+        self.port, postgres, lnd, mint = quiet_ports(4)
         variables = environment(DEPLOY / ".env.example", folder) | {
             "POSTGRES_HOST": "127.0.0.1",
             "POSTGRES_PORT": str(postgres),
