@@ -201,6 +201,42 @@ def test_the_ledger_proves_itself(house: House, look: Open) -> None:
     expect(page.locator(f'.figures data[value="{owed}"]')).to_be_visible()
 
 
+def test_a_payout_is_let_and_a_realm_frozen(house: House, look: Open) -> None:
+    def outside(name: str, **said: str) -> dict[str, str]:
+        answer = house.admin.post(f"/admin/plugins/wallet_simulated/{name}", json=said).raise_for_status()
+        return dict(answer.json())
+
+    agent = house.agent("pays out")
+    own = {"authorization": f"Bearer {agent['token']}"}
+
+    def wallet(path: str, **said: object) -> dict[str, object]:
+        answer = httpx.post(f"{house.setup.url}/wallet/{path}", json=said, headers=own, trust_env=False)
+        return dict(answer.json())
+
+    wallet("payouts", to=outside("make-invoice", amount="7sat")["invoice"])
+    outside("settle-invoice", invoice=str(wallet("deposits", amount_msat=5_000)["invoice"]))
+    page = look("money")
+    out = row(page, "Payments", "pays out")
+    expect(out).to_contain_text("7 sat")
+    out.get_by_role("button", name="Approve").click()
+    expect(out).to_contain_text("succeeded")
+    expect(row(page, "Deposits", "pays out")).to_contain_text("5 sat")
+    page.get_by_role("button", name="Freeze what goes out").click()
+    page.get_by_role("dialog").get_by_label("Why").fill("a look at the rail")
+    page.get_by_role("dialog").get_by_role("button", name="Freeze").click()
+    expect(page.get_by_text("a look at the rail")).to_be_visible()
+    wallet("payouts", to=outside("make-invoice", amount="8sat")["invoice"])
+    page.get_by_role("link", name="Approvals").click()
+    page.get_by_role("button", name="Grant to pays out").click()
+    page.get_by_role("link", name="Money").click()
+    waiting = row(page, "Payments", "8 sat")
+    expect(waiting).to_contain_text("reserved")
+    page.get_by_role("button", name="Thaw").click()
+    page.get_by_role("dialog").get_by_label("Why").fill("all is well")
+    page.get_by_role("dialog").get_by_role("button", name="Thaw").click()
+    expect(waiting).to_contain_text("succeeded")
+
+
 def test_arbstr_that_goes_away_is_said_to_and_comes_back(house: House, look: Open) -> None:
     page = look("money")
     expect(page.get_by_role("table", name="Rails of sim")).to_be_visible()

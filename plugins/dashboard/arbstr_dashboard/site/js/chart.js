@@ -22,7 +22,7 @@ export function bars(signal, steps, lines, { label, dayLong = false }) {
     if (at === null || at === undefined) return refill(readout, lines.slice(0, COLOURS).map((line, n) => item(line.name, n)));
     const total = lines.reduce((sum, line) => sum + line.values[at], 0);
     const there = lines.map((line, n) => [line, n]).filter(([line]) => line.values[at]);
-    refill(readout, h("b", {}, stamp(steps[at], dayLong)), " ", amount(total, { strong: true }));
+    refill(readout, h("b", {}, stamp(steps[at], dayLong)), " ", h("b", {}, amount(total)));
     for (const [line, n] of there.slice(0, 5))
       readout.append(item([line.name, " ", amount(line.values[at], { unit: false })], n));
   };

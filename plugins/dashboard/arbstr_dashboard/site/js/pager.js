@@ -1,6 +1,7 @@
 // A list that is read a page at a time: the newest first, older ones below on demand.
 
-import { h, refill } from "./dom.js";
+import { h } from "./dom.js";
+import { isRead, redraw } from "./focus.js";
 import { get } from "./http.js";
 import { broken, button } from "./parts.js";
 
@@ -23,30 +24,28 @@ export function pager(signal, path, params, draw, { every = 5, limit = matchMedi
     place.setAttribute("aria-busy", "false");
     if (text === shown) return;
     shown = text;
-    const held = place.contains(document.activeElement);
     const more = cursor && button("Show older", older, { key: "older" });
-    refill(place, draw(rows), more && h("p", { class: "older" }, more));
-    if (held) place.querySelector("a, button")?.focus();
+    redraw(place, draw(rows), more && h("p", { class: "older" }, more));
   };
 
   const first = async () => {
     clearTimeout(timer);
     try {
-      if (pages < 2 && !document.hidden && !(pages && place.contains(document.activeElement))) {
-        const page = await get(path, { ...params, limit });
-        if (signal.aborted) return;
-        await prepare?.(page.data);
-        if (signal.aborted || pages > 1) return;
-        [rows, cursor, pages] = [page.data, page.next_cursor, 1];
-        put();
-      }
+      const page = await get(path, { ...params, limit });
+      if (signal.aborted) return;
+      await prepare?.(page.data);
+      if (signal.aborted) return;
+      [rows, cursor, pages] = [page.data, page.next_cursor, 1];
+      put();
     } catch (error) {
       if (signal.aborted) return;
       shown = "";
-      refill(place, broken(error, first));
+      place.setAttribute("aria-busy", "false");
+      redraw(place, broken(error, first));
     }
-    if (every) timer = setTimeout(first, every * 1000);
+    if (every) timer = setTimeout(tick, every * 1000);
   };
+  const tick = () => (document.hidden || pages > 1 || isRead(place) ? (timer = setTimeout(tick, 1000)) : first());
 
   const older = async () => {
     try {
@@ -61,7 +60,7 @@ export function pager(signal, path, params, draw, { every = 5, limit = matchMedi
       pages += 1;
       put();
     } catch (error) {
-      refill(place, broken(error, first));
+      redraw(place, broken(error, first));
     }
   };
 

@@ -1,8 +1,11 @@
 // A part of a page that is asked for, drawn, and kept up to date while it is looked at.
 
-import { h, refill } from "./dom.js";
+import { h } from "./dom.js";
+import { isRead, redraw } from "./focus.js";
 import { Refused } from "./http.js";
 import { broken } from "./parts.js";
+
+const REST = 8;
 
 /**
  * What `draw` makes of what `load` finds, asked for again every `every` seconds (0: never) until `signal` is aborted.
@@ -15,31 +18,27 @@ export function region(signal, load, draw, { every = 0, label = null } = {}) {
   let timer = 0;
   let turn = 0;
 
-  const put = (made) => {
-    const held = place.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
-    refill(place, made);
-    if (held) [...place.querySelectorAll("[data-key]")].find((each) => each.dataset.key === held)?.focus();
-  };
-
   const look = async () => {
     const mine = ++turn;
+    const began = performance.now();
     clearTimeout(timer);
     try {
       const found = await load();
       if (signal.aborted || mine !== turn) return;
       const text = JSON.stringify(found);
-      if (text !== shown) put(draw(found));
+      if (text !== shown) redraw(place, draw(found));
       shown = text;
     } catch (error) {
       if (signal.aborted || mine !== turn) return;
       if (!(error instanceof Refused)) console.error(error);
       shown = null;
-      put(broken(error, look));
+      redraw(place, broken(error, look));
     }
     place.setAttribute("aria-busy", "false");
-    if (every) timer = setTimeout(tick, every * 1000);
+    // What takes long to answer is asked for less often: an operator who looks on must not be what keeps arbstr busy.
+    if (every) timer = setTimeout(tick, Math.max(every * 1000, REST * (performance.now() - began)));
   };
-  const tick = () => (document.hidden ? (timer = setTimeout(tick, 1000)) : look());
+  const tick = () => (document.hidden || isRead(place) ? (timer = setTimeout(tick, 1000)) : look());
 
   place.again = () => {
     shown = null;

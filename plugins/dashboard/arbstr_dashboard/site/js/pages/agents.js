@@ -15,7 +15,7 @@ export const title = "Agents";
 
 export function draw(page) {
   if (page.path[1]) return drawAgent(page, page.path[1]);
-  const list = region(page.signal, () => all("/agents"), drawList, { every: 5 });
+  const list = region(page.signal, () => all("/agents"), drawList, { every: 8 });
   return [h("div", { class: "bar" }, button("New agent", () => create(list.again), { kind: "primary", mark: "plus" })), h("section", { class: "card" }, list)];
 }
 

@@ -3,6 +3,7 @@
 import { h } from "../dom.js";
 import { logIn } from "../http.js";
 import { forget } from "../names.js";
+import { forgetSavings } from "../savings.js";
 
 /** The form; `then(actor)` goes on. `said` is why it is shown again. */
 export function login(then, said = null) {
@@ -17,6 +18,7 @@ export function login(then, said = null) {
       if (!token.value.trim()) throw new Error("Paste a token");
       const actor = await logIn(token.value.trim());
       forget();
+      forgetSavings();
       then(actor);
     } catch (error) {
       wrong.textContent = error.message;

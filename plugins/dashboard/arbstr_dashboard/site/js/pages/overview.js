@@ -6,6 +6,7 @@ import { get } from "../http.js";
 import { agentLink } from "../names.js";
 import { region } from "../region.js";
 import { to } from "../router.js";
+import { savings } from "../savings.js";
 import { RANGES, spending, spendingChart, spendingTable } from "../spending.js";
 import { table } from "../table.js";
 import { count, share } from "../words.js";
@@ -44,8 +45,7 @@ export function draw({ signal }) {
 }
 
 async function loadFigures(range) {
-  const since_ms = Math.floor((Date.now() - RANGES[range].ms) / 60_000) * 60_000;
-  const [money, spent, saved] = await Promise.all([get("/money"), spending("model", range), get("/savings", { since_ms })]);
+  const [money, spent, saved] = await Promise.all([get("/money"), spending("model", range), savings(range)]);
   return { money: money.realms, spent: spent.total, saved };
 }
 

@@ -1,9 +1,9 @@
 // Spending and savings over time, by agent, model or provider.
 
 import { h } from "../dom.js";
-import { get } from "../http.js";
 import { amount, card, choice, empty, figure } from "../parts.js";
 import { region } from "../region.js";
+import { savings } from "../savings.js";
 import { BYS, RANGES, spending, spendingChart, spendingTable } from "../spending.js";
 import { count, share } from "../words.js";
 
@@ -30,8 +30,7 @@ export function draw({ signal }) {
 }
 
 async function load({ by, range }) {
-  const since_ms = Math.floor((Date.now() - RANGES[range].ms) / 60_000) * 60_000;
-  const [spent, saved] = await Promise.all([spending(by, range), get("/savings", { since_ms })]);
+  const [spent, saved] = await Promise.all([spending(by, range), savings(range)]);
   return { spent, saved };
 }
 

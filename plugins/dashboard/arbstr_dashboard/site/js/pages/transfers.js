@@ -15,7 +15,7 @@ const TONES = { succeeded: "good", failed: "bad", rejected: "bad", cancelled: "s
 
 /** Payments of every kind, the newest first. */
 export function payments(signal) {
-  const list = pager(signal, "/payments", {}, (rows) => drawPayments(rows, () => list.again()), { prepare: (rows) => learn(rows.map((row) => row.agent)) });
+  const list = pager(signal, "/payments", {}, (rows) => drawPayments(rows, () => list.again()), { every: 2, prepare: (rows) => learn(rows.map((row) => row.agent)) });
   return list;
 }
 
