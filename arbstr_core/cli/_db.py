@@ -15,6 +15,7 @@ import typer
 from arbstr_core import storage
 from arbstr_core.cli._context import AsJson, ConfigFile, command, settings_of
 from arbstr_core.cli._data import database_password, open_database, schemas
+from arbstr_core.cli._roles import PROXY, role_statements
 from arbstr_core.cli._show import as_json, say, table
 from arbstr_core.config import Settings
 from arbstr_core.plugins import LoopClock
@@ -101,6 +102,28 @@ def check(config: ConfigFile = None, json: AsJson = False) -> None:
         table(["", "what", ""], [["ok" if f.ok else "!!", f.what, f.detail] for f in found], empty="")
     if not all(each.ok for each in found):
         raise typer.Exit(1)
+
+
+@app.command()
+@command
+def roles(
+    proxy: Annotated[str, typer.Option(help="The role of processes that serve calls, and hold no wallet.")] = PROXY,
+    apply: Annotated[bool, typer.Option("--apply", help="Run the statements, as the role of [storage] url.")] = False,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> None:
+    """What gives a role of PostgreSQL what `arbstr serve --role proxy` needs and no more, as statements for psql."""
+    settings = settings_of(config)
+    statements = role_statements(settings.database_url, proxy)
+    if apply:
+        asyncio.run(open_database(settings, LoopClock()).close())
+        storage.run_together(settings.database_url, database_password(settings), statements)
+    if json:
+        as_json({"role": proxy, "applied": apply, "statements": list(statements)})
+    elif apply:
+        say(f"{proxy} may serve calls, and no more; give it a password (psql: \\password {proxy}) or another way in")
+    else:
+        say("\n".join(f"{each};" for each in statements))
 
 
 def examine_database(settings: Settings) -> list[Finding]:

@@ -71,6 +71,8 @@ _DROP = Statement(
     )
 )
 _COLUMNS = tuple(column.name for column in REQUESTS.columns)
+TABLES = (REQUESTS.name,)
+"""Those of this room, by name: whoever serves calls writes them"""
 
 
 def schema() -> Schema:

@@ -9,11 +9,11 @@ from arbstr_core.storage._backup import (
     put_in_place,
 )
 from arbstr_core.storage._cipher import Cipher, open_cipher, wrong_master_key
-from arbstr_core.storage._database import Database, Upgraded, is_postgresql, lock_base, locked
+from arbstr_core.storage._database import Database, Upgraded, is_postgresql, lock_base, locked, run_together
 from arbstr_core.storage._ddl import Guard, append_only, create, fixed, kept, narrow, partial_index, wide
 from arbstr_core.storage._durable import make_secret
 from arbstr_core.storage._inspect import Finding, files, inside, is_made, is_used, looking, mode_of
-from arbstr_core.storage._link import ConstraintFailed, Link, NotCommitted
+from arbstr_core.storage._link import ConstraintFailed, Link, NotAllowed, NotCommitted
 from arbstr_core.storage._lock import Announcement, is_held, read_announcement
 from arbstr_core.storage._migrations import Migration, Schema
 from arbstr_core.storage._shape import unlike
@@ -53,6 +53,7 @@ __all__ = [
     "Link",
     "Load",
     "Migration",
+    "NotAllowed",
     "NotCommitted",
     "Operation",
     "PluginStore",
@@ -94,6 +95,7 @@ __all__ = [
     "partial_index",
     "put_in_place",
     "read_announcement",
+    "run_together",
     "unlike",
     "wide",
     "wrong_audit_key",

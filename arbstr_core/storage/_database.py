@@ -162,6 +162,14 @@ def is_postgresql(url: str) -> bool:
     return url.partition("://")[0] in ("postgresql", "postgres")
 
 
+def run_together(url: str, password: Secret | None, statements: Sequence[str]) -> None:
+    """Run statements on PostgreSQL in one transaction, while nobody migrates. Raises StorageError."""
+    from arbstr_core.storage._postgresql import Server, migrating
+
+    with migrating(Server(url, password)) as connection:
+        connection.together(statements)
+
+
 def lock_base(url: str, data_dir: Path) -> Path:
     """What the lock file stands beside: the SQLite file; on PostgreSQL nothing but a name in `data_dir`."""
     return data_dir / "arbstr" if is_postgresql(url) else database_path(url, data_dir)

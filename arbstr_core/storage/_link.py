@@ -15,6 +15,10 @@ class ConstraintFailed(StorageError):
     """A constraint or trigger of the database refused a change: the code that asked for it is wrong."""
 
 
+class NotAllowed(StorageError):
+    """The role that this process logs in as has no right to do that."""
+
+
 class NotCommitted(StorageError):
     """A COMMIT failed, or nobody can tell whether it did; the same operations one by one would do no better."""
 

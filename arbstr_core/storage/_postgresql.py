@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrBinaryDumper
 
-from arbstr_core.storage._link import ConstraintFailed
+from arbstr_core.storage._link import ConstraintFailed, NotAllowed
 from arbstr_core.storage._statements import Dialect
 from arbstr_core.types import Secret, StorageError
 
@@ -143,6 +143,8 @@ def storage_error(name: str, error: BaseException) -> StorageError:
         return ConstraintFailed(f"{name} refused a change: {text}")
     if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
         return StorageError(f"{name} cannot be reached ({text}): start it, or correct [storage] url and password")
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return NotAllowed(f"{name}: {text}; that is the treasury's to do: `arbstr treasury`, or [storage] url")
     remedy = _REMEDIES.get((error.sqlstate or "")[:2] if isinstance(error, psycopg.Error) else "")
     return StorageError(f"{name}: {text}; {remedy or 'see the log of the database'}")
 

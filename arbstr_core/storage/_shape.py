@@ -23,6 +23,7 @@ Shape = Mapping[tuple[str, str], str]
 
 _SQLITE = "SELECT tbl_name, type || ' ' || name, coalesce(sql, '') FROM sqlite_schema"
 _TABLES = re.compile(r"\s*(CREATE TABLE|CREATE SEQUENCE|CREATE (UNIQUE )?INDEX|ALTER TABLE|DROP (TABLE|INDEX))\b", re.I)
+_POLICY = re.compile(r"\s*CREATE POLICY (\w+) ON (\w+)|\s*ALTER TABLE (\w+) ENABLE (ROW LEVEL SECURITY)", re.I)
 _TRIGGER = re.compile(r"\s*(CREATE|DROP) TRIGGER (\w+)\b.*? ON (\w+)", re.I | re.S)
 
 _PARTS = """SELECT c.relname, 'column ' || a.attname, concat_ws(' ', format_type(a.atttypid, a.atttypmod),
@@ -41,10 +42,7 @@ WHERE c.relnamespace = {0}"""
 # What comes on top of a table; of each, those that there may never be.
 _ON_TOP = """SELECT c.relname, 'rule ' || r.rulename || ' was added'
 FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE {0}
-UNION ALL SELECT c.relname, 'policy ' || p.polname || ' was added'
-FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid WHERE {0}
-UNION ALL SELECT c.relname, 'row level security is switched on' FROM pg_class c
-WHERE {0} AND (c.relrowsecurity OR c.relforcerowsecurity)
+UNION ALL SELECT c.relname, 'row level security is forced' FROM pg_class c WHERE {0} AND c.relforcerowsecurity
 UNION ALL SELECT c.relname, 'its rows are not written to the log (UNLOGGED)' FROM pg_class c
 WHERE {0} AND c.relpersistence <> 'p'
 UNION ALL SELECT c.relname, 'it has parents or children' FROM pg_class c
@@ -52,6 +50,8 @@ WHERE {0} AND EXISTS (SELECT 1 FROM pg_inherits h WHERE c.oid IN (h.inhrelid, h.
 UNION ALL SELECT c.relname, 'what holds its foreign keys is switched off' FROM pg_class c
 WHERE {0} AND EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgisinternal AND g.tgenabled <> 'O')
 ORDER BY 1, 2"""
+_POLICIES = """SELECT c.relname, p.polname FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid WHERE {0}
+UNION ALL SELECT c.relname, 'row level security' FROM pg_class c WHERE {0} AND c.relrowsecurity ORDER BY 1, 2"""
 _TRIGGERS = """SELECT c.relname, g.tgname FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
 WHERE NOT g.tgisinternal AND {0} ORDER BY 1, 2"""
 _OURS = "c.relnamespace = current_schema()::regnamespace AND c.relname IN ({0})"
@@ -142,6 +142,9 @@ def _on_top(connection: sa.Connection, schemas: Sequence[Schema], tables: set[st
     row = connection.exec_driver_sql(_ON_TOP.format(ours)).first()
     if row is not None:
         return f"table {row[0]}: {row[1]}"
+    wrong = _other_policies(connection, schemas, ours)
+    if wrong is not None:
+        return wrong
     known: set[tuple[str, str]] = set()
     for match in filter(None, map(_TRIGGER.match, _statements(schemas))):
         change = known.add if match[1].upper() == "CREATE" else known.discard
@@ -149,6 +152,20 @@ def _on_top(connection: sa.Connection, schemas: Sequence[Schema], tables: set[st
     for table, name in connection.exec_driver_sql(_TRIGGERS.format(ours)):
         if (table, name) not in known:
             return f"table {table}: trigger {name} was added"
+    return None
+
+
+def _other_policies(connection: sa.Connection, schemas: Sequence[Schema], ours: str) -> str | None:
+    """Policies that were added, or taken away: which rows a role sees that does not own them."""
+    made = {
+        (match[2] or match[3], match[1] or match[4].lower())
+        for match in filter(None, map(_POLICY.match, _statements(schemas)))
+    }
+    found = {(row[0], row[1]) for row in connection.exec_driver_sql(_POLICIES.format(ours))}
+    for table, name in sorted(found - made):
+        return f"table {table}: {name} is switched on" if " " in name else f"table {table}: policy {name} was added"
+    for table, name in sorted(made - found):
+        return f"table {table}: {name} is not there, or switched off"
     return None
 
 

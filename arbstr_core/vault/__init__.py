@@ -39,6 +39,7 @@ from arbstr_core.vault._rail_values import (
 )
 from arbstr_core.vault._records import ApprovalRecord, ApprovalState, EventName, OutboxRecord
 from arbstr_core.vault._reservations import BILLING, HOLD_KINDS
+from arbstr_core.vault._roles import bounded_privileges
 from arbstr_core.vault._single_calls import single_agent
 from arbstr_core.vault._statements import Statement
 from arbstr_core.vault._terms import check_limits
@@ -145,6 +146,7 @@ __all__ = [
     "Verification",
     "Waits",
     "body_digest",
+    "bounded_privileges",
     "check_limits",
     "schema",
     "single_agent",

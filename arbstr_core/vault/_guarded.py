@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from arbstr_core.storage import Dialect, Guard, Schema, unlike
+from arbstr_core.vault._bounds import Bound, bounds
 from arbstr_core.vault._migrations import guards
 
 _SQLITE = "SELECT sql FROM sqlite_schema WHERE type = 'trigger'"
 _POSTGRESQL = """SELECT g.tgname, g.tgenabled::text, pg_get_triggerdef(g.oid), p.prosrc, p.prosecdef, l.lanname,
-p.proconfig IS NULL FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
+p.proconfig FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
 JOIN pg_language l ON l.oid = p.prolang
 WHERE NOT g.tgisinternal AND c.relnamespace = current_schema()::regnamespace"""
 
@@ -33,15 +34,26 @@ def _first_guard(connection: sa.Connection) -> str | None:
             for guard in guards(Dialect.POSTGRESQL)
             if guard.made(Dialect.POSTGRESQL) and not _stands(guard, found)
         ]
+        gone += [bound.name for bound in bounds() if not _bounds(bound, found)]
     return f"guard {gone[0]} is not there, or was changed, or is switched off" if gone else None
+
+
+def _bounds(bound: Bound, found: dict[str, tuple[object, ...]]) -> bool:
+    row = found.get(bound.name)
+    return row is not None and bound.stands(row[1:2] + row[3:]) and _plain(str(row[2])) == _plain(bound.trigger())
+
+
+def _plain(definition: str) -> str:
+    """The same, without the marks that PostgreSQL puts around a condition."""
+    return _normal(definition).replace("(", "").replace(")", "")
 
 
 def _stands(guard: Guard, found: dict[str, tuple[object, ...]]) -> bool:
     row = found.get(guard.name)
     if row is None:
         return False
-    _, enabled, definition, body, definer, language, plain = row
-    stands = (body, definer, language, plain, enabled) == (guard.body(), False, "plpgsql", True, "O")
+    _, enabled, definition, body, definer, language, settings = row
+    stands = (body, definer, language, settings, enabled) == (guard.body(), False, "plpgsql", None, "O")
     return stands and _normal(str(definition)) == _normal(guard.postgresql())
 
 

@@ -182,7 +182,7 @@ class Settle(VaultOperation[Closed]):
 
     must = True
 
-    def __init__(self, chart: Chart, settlement: Settlement) -> None:
+    def __init__(self, chart: Chart, settlement: Settlement, *, corrects: bool = True) -> None:
         super().__init__(chart)
         if settlement.charge_msat < 0:
             raise ValueError(f"settlement of {settlement.id}: a charge or cost is negative")
@@ -195,6 +195,7 @@ class Settle(VaultOperation[Closed]):
         self.holds = (settlement.id,)
         self.accounts = _beside_the_agent(settlement)
         self._settlement = settlement
+        self._corrects = corrects
         self._receipt = settlement.receipt.decode()
         plain_text("a settlement", self._receipt)
 
@@ -203,7 +204,7 @@ class Settle(VaultOperation[Closed]):
         hold = known_hold(book, self._settlement.id)
         charge = self._settlement.charge_msat
         if hold.state != HoldState.HELD:
-            return ended_before(book, hold, charge, self._receipt, self._settlement.costs)
+            return ended_before(book, hold, charge, self._receipt, self._settlement.costs, corrects=self._corrects)
         if hold.kind == PAYOUT:
             raise ValueError(f"{hold.id} is held for a payout: it ends by what its rail says")
         entries = charge_entries(book, hold, charge, self._settlement.seller)
@@ -235,8 +236,9 @@ class Release(VaultOperation[Closed]):
 
     must = True
 
-    def __init__(self, chart: Chart, hold_id: str, receipt: bytes) -> None:
+    def __init__(self, chart: Chart, hold_id: str, receipt: bytes, *, corrects: bool = True) -> None:
         super().__init__(chart)
+        self._corrects = corrects
         self.holds = (hold_id,)
         self._receipt = receipt.decode()
         plain_text(f"the release of {hold_id}", self._receipt)
@@ -245,7 +247,7 @@ class Release(VaultOperation[Closed]):
         """Release, or give the outcome there is already."""
         hold = known_hold(book, self.holds[0])
         if hold.state != HoldState.HELD:
-            return ended_before(book, hold, 0, self._receipt)
+            return ended_before(book, hold, 0, self._receipt, corrects=self._corrects)
         if hold.kind == PAYOUT:
             raise ValueError(f"{hold.id} is held for a payout: it ends by what its rail says")
         book.end_hold(hold, "release", 0, (), self._receipt)
@@ -265,9 +267,11 @@ def closed(hold: Held, *, first: bool) -> Closed:
     return Closed(id=hold.id, state=HoldState(hold.state), charged_msat=hold.charged, first=first)
 
 
-def ended_before(book: Book, hold: Held, charge: int, receipt: str, costs: Sequence[ProviderCost] = ()) -> Closed:
-    """The outcome there is already. Where another had to guess it, what is known now corrects it."""
-    if not swept(book, hold):
+def ended_before(
+    book: Book, hold: Held, charge: int, receipt: str, costs: Sequence[ProviderCost] = (), *, corrects: bool = True
+) -> Closed:
+    """The outcome there is already. Where another had to guess it, what is known now corrects it, if it may."""
+    if not corrects or not swept(book, hold):
         return closed(hold, first=False)
     entries = _costs_entries(book, hold.realm, costs, charge)
     memo = msgspec.json.encode({"hold": hold.id, "charge_msat": charge, "receipt": msgspec.Raw(receipt.encode())})

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from arbstr_core.storage import Dialect, Guard, Migration, Schema, append_only, create, fixed, kept
 from arbstr_core.vault import _rail_tables as r
 from arbstr_core.vault import _tables as t
+from arbstr_core.vault._bounds import bounds
 from arbstr_core.vault._buckets import FORGOTTEN, KEPT_MS
 from arbstr_core.vault._operator_tables import LIVE_OPERATOR, OPERATOR, SESSION, operator_guards
 from arbstr_core.vault._rail_guards import rail_guards
@@ -95,7 +96,13 @@ def schema() -> Schema:
         sqlite=(*create(Dialect.SQLITE, OPERATOR, LIVE_OPERATOR, SESSION), *_put_up(Dialect.SQLITE, 5)),
         postgresql=(*create(Dialect.POSTGRESQL, OPERATOR, LIVE_OPERATOR, SESSION), *_put_up(Dialect.POSTGRESQL, 5)),
     )
-    return Schema(room="vault", migrations=(first, second, third, fourth, fifth))
+    sixth = Migration(
+        version=6,
+        name="bounds of processes that are not the treasury",
+        sqlite=(),
+        postgresql=tuple(statement for bound in bounds() for statement in bound.made()),
+    )
+    return Schema(room="vault", migrations=(first, second, third, fourth, fifth, sixth))
 
 
 def _put_up(dialect: Dialect, version: int = 1) -> tuple[str, ...]:

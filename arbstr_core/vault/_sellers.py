@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from arbstr_core.storage import Statement, bulk_insert
 from arbstr_core.types import MAX_MSAT, BadRequest
+from arbstr_core.vault import _events
 from arbstr_core.vault import _rail_tables as r
 from arbstr_core.vault._audit import canonical
 from arbstr_core.vault._book import Book, Chart, VaultOperation, plain_text
@@ -24,6 +25,11 @@ _WRITE = Statement(
     .values({r.SELLER.c[name]: sa.bindparam(f"new_{name}") for name in COLUMNS[2:]})
 )
 _MOST_SECONDS = 366 * 86_400
+
+
+def _account(seller: SellerRecord) -> tuple[str, str, str]:
+    name, kind = _events.seller(seller.name)
+    return name, seller.realm, kind
 
 
 class SetSeller(VaultOperation[None]):
@@ -46,6 +52,8 @@ class SetSeller(VaultOperation[None]):
         row = (seller.name, seller.realm, *terms)
         if book.tx.one(_FIND, {"seller": seller.name, "where": seller.realm}) is None:
             book.tx.bulk(_INSERT, [row])
+            # A process that is not the treasury credits those that there are, and opens none.
+            book.account(*_account(seller))
         else:
             values = {f"new_{name}": value for name, value in zip(COLUMNS[2:], terms, strict=True)}
             book.tx.run(_WRITE, {"seller": seller.name, "where": seller.realm, **values})

@@ -13,6 +13,7 @@ from arbstr_core.storage import Statement, constant
 from arbstr_core.types import Conflict
 from arbstr_core.vault import _approvals, _events, _jobs, _outbox, _payments, _restored
 from arbstr_core.vault import _rail_tables as r
+from arbstr_core.vault import _tables as t
 from arbstr_core.vault._book import Book, Chart, VaultOperation, plain_text
 from arbstr_core.vault._holds import known_hold
 from arbstr_core.vault._rail_values import Over, PaymentKind, PaymentRecord, PaymentState, Sent, Turn, Waits
@@ -37,6 +38,17 @@ _SENT_ON = Statement(
         r.PAYMENT.c.rail == sa.bindparam("rail"),
         r.PAYMENT.c.realm == sa.bindparam("realm"),
         r.PAYMENT.c.state.in_([constant(state) for state in ("dispatching", "in_flight", "unknown")]),
+    )
+)
+_SENT_OF = Statement(
+    sa.select(sa.func.coalesce(sa.func.sum(r.PAYMENT.c.amount_msat + r.PAYMENT.c.fee_held_msat), constant(0)))
+    .select_from(r.PAYMENT.join(t.HOLD, t.HOLD.c.id == r.PAYMENT.c.id))
+    .where(
+        r.PAYMENT.c.owner == sa.bindparam("owner"),
+        r.PAYMENT.c.agent_id == sa.bindparam("agent"),
+        r.PAYMENT.c.kind == constant(PaymentKind.PAYOUT.value),
+        r.PAYMENT.c.state.in_([constant(state) for state in ("dispatching", "in_flight", "unknown", "succeeded")]),
+        t.HOLD.c.window_start_ms == sa.bindparam("day"),
     )
 )
 _WALKED = Statement(
@@ -113,8 +125,11 @@ class Dispatch(_OfTreasury, VaultOperation[Sent | Waits | Over]):
         approval = None if hold.approval is None else _approvals.find(book, hold.approval)
         if approval is not None and approval.state != ApprovalState.GRANTED:
             raise AssertionError(f"payment {payment.id} is to be sent, and its approval is {approval.state}")
-        off = next((node.id for node in book.chain(payment.agent or "") if not node.enabled), None)
-        return None if off is None else f"{off} is disabled; enable it, or cancel the payout"
+        chain = book.chain(payment.agent or "")
+        off = next((node.id for node in chain if not node.enabled), None)
+        if off is not None:
+            return f"{off} is disabled; enable it, or cancel the payout"
+        return _too_fast(book, payment, hold.window, chain[0].daily or 0)
 
     def _illiquid(self, book: Book, payment: PaymentRecord) -> str | None:
         """By the ledger. Nothing leaves an account of ours for an invoice that is our own."""
@@ -127,6 +142,15 @@ class Dispatch(_OfTreasury, VaultOperation[Sent | Waits | Over]):
         if needed <= left:
             return None
         return f"{needed} msat are needed on {payment.rail}, and {max(0, left)} are free there by the ledger"
+
+
+def _too_fast(book: Book, payment: PaymentRecord, day: int, daily: int) -> str | None:
+    """By payments alone, which nobody else writes: windows of limits are written by whoever serves calls."""
+    row = book.tx.one(_SENT_OF, {"owner": payment.owner, "agent": payment.agent, "day": day})
+    sent = int(row[0]) if row else 0
+    if sent + payment.amount_msat + payment.fee_held_msat <= daily:
+        return None
+    return f"{payment.agent} was paid out {sent} msat of that day's {daily} already; raise its daily limit, or cancel"
 
 
 def _named(account: tuple[str, str], realm: str) -> tuple[str, str, str]:

@@ -55,15 +55,23 @@ _AT_ONCE = 100
 class Vault:
     """Money, durably. What returns a future has queued its write already; the future resolves when it is durable.
 
-    Writes raise Overloaded (not settles and releases), VaultUnavailable, or StorageError.
+    Writes raise Overloaded (not settles and releases), VaultUnavailable, or StorageError. `bounded`: it serves calls
+    and is not the treasury, so what was guessed at the end of a call is not for it to correct.
     """
 
     def __init__(
-        self, db: Database, *, boot_id: str, charge_orphans_in_full: bool = False, lease_seconds: float = 30
+        self,
+        db: Database,
+        *,
+        boot_id: str,
+        charge_orphans_in_full: bool = False,
+        lease_seconds: float = 30,
+        bounded: bool = False,
     ) -> None:
         self._db = db
         self._boot_id = boot_id
         self._full = charge_orphans_in_full
+        self._bounded = bounded
         self._lease_ms = int(lease_seconds * 1000)
         self._chart: Chart = {}
 
@@ -78,11 +86,11 @@ class Vault:
 
     def settle(self, settlement: Settlement) -> asyncio.Future[Closed]:
         """End a hold with a charge, which must not be above it. Ended before: the stored outcome."""
-        return self._db.submit(Settle(self._chart, settlement))
+        return self._db.submit(Settle(self._chart, settlement, corrects=not self._bounded))
 
     def release(self, hold_id: str, receipt: bytes) -> asyncio.Future[Closed]:
         """End a hold with no charge; `receipt` is JSON. Ended before: the stored outcome."""
-        return self._db.submit(Release(self._chart, hold_id, receipt))
+        return self._db.submit(Release(self._chart, hold_id, receipt, corrects=not self._bounded))
 
     async def post(self, event: Event, *, realm: str, key: str) -> int:
         """Post what happened to money, once for each `key`; the number of the transfer. Raises InsufficientFunds."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from house import Setup, process, write
 from postgres import Cluster, database
@@ -179,7 +180,7 @@ def test_check_looks_at_everything(place: Setup) -> None:
     found = {row["what"]: row for row in place.json("db", "check")}
     assert all(row["ok"] for row in found.values()), found
     assert {"disk", "version", "guards"} <= set(found)
-    assert found["version"]["detail"] == f"journal 2, storage 1, vault {len(schema().migrations)}"
+    assert found["version"]["detail"] == f"journal 2, storage 2, vault {len(schema().migrations)}"
     with process(place):
         assert all(row["ok"] for row in place.json("db", "check"))
 
@@ -257,3 +258,21 @@ def test_commands_do_without_what_only_serve_is_given(tmp_path: Path) -> None:
     place.arbstr("agent", "create", "one")
     assert place.json("agent", "list")[0]["name"] == "one"
     assert "env:NO_TOKEN is empty or not there" in refused(place, "serve")
+
+
+def test_roles_are_printed_and_made(postgres: Cluster, postgres_url: str, tmp_path: Path) -> None:
+    place = write(tmp_path, f'[storage]\nurl = "{postgres_url}"')
+    printed = place.arbstr("db", "roles", "--proxy", "arbstr_calls")
+    assert "GRANT UPDATE (state, hold_id) ON approval TO arbstr_calls;" in printed
+    assert "ON job" not in printed
+    for _ in range(2):
+        assert "may serve calls" in place.arbstr("db", "roles", "--proxy", "arbstr_calls", "--apply")
+    url = postgres_url.replace("postgres@", "arbstr_calls@")
+    with psycopg.connect(url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("SELECT * FROM operator")
+    assert "all in place" in place.arbstr("db", "check")
+    assert "no plain name" in refused(place, "db", "roles", "--proxy", "Robert'); --")
+
+
+def test_roles_are_postgresqls(sqlite: Setup) -> None:
+    assert "everything runs in `arbstr serve` there" in refused(sqlite, "db", "roles")
