@@ -99,6 +99,8 @@ class Node:
         self.old_costs = False
         """says what a call cost as older nodes do: a number of dollars"""
         self.answer = " ".join([WORD] * 20)
+        self.others: list[str] = []
+        """where other nodes are, by what it has heard"""
         self.requests: list[Request] = []
         self.open = asyncio.Event()
         self.open.set()
@@ -154,6 +156,8 @@ class Node:
                 return said({"name": "Node", "version": "0.4.5", "npub": "", "mints": [self.mint] if self.mint else []})
             case "GET", "/v1/models":
                 return said({"data": [model.row for model in self.models.values()]})
+            case "GET", "/v1/providers/" if self.others:
+                return said({"providers": [{"id": "x", "endpoint_url": url} for url in self.others]})
             case "POST", "/v1/balance/create":
                 return await self._create(str(request.json.get("initial_balance_token")), fault)
             case "POST", "/lightning/invoice":

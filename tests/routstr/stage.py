@@ -24,10 +24,10 @@ from arbstr_core.api import (
     Store,
     Swept,
 )
-from arbstr_core.net import Guard, UpstreamPools, origins_in
+from arbstr_core.net import Guard, UpstreamPools, control_client, origins_in
 from arbstr_core.plugins import LoopClock
 from arbstr_core.testing import FakeClock, KitTools, MemoryStore, an_outbound, configure, kit_tools
-from routstr.node import SAT, Node
+from routstr.node import SAT, Model, Node
 
 NO_TLS = ssl.create_default_context()
 
@@ -136,3 +136,20 @@ async def serving_nodes(*nodes: Node) -> AsyncIterator[Sequence[Node]]:
     finally:
         for node in nodes:
             await node.server.stop()
+
+
+def _public(request: httpx.Request) -> httpx.Response:
+    """The nodes of the public internet: they all sell one model."""
+    if request.url.path == "/v1/info":
+        return httpx.Response(200, json={"mints": []})
+    return httpx.Response(200, json={"data": [Model().row]})
+
+
+def tools_for(table: dict[str, Any], *, guarded: bool) -> KitTools:
+    """Real sockets to what is on this machine, and a public internet; or what the guard leaves of that."""
+    if guarded:
+        http = control_client(Guard(frozenset(origins_in(table))))
+    else:
+        mounts = {"https://": httpx.MockTransport(_public)}
+        http = httpx.AsyncClient(mounts=mounts, verify=NO_TLS, trust_env=False, timeout=20)
+    return kit_tools(http=http, clock=Still(), store=MemoryStore())

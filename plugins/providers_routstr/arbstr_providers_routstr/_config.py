@@ -27,6 +27,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     nodes: tuple[str, ...] = ()
     """where nodes answer, up to and without `/v1`"""
+    relays: tuple[str, ...] = ()
+    """Nostr relays that are asked which nodes there are, ws:// or wss://"""
+    ask_nodes: bool = False
+    """ask the nodes of the configuration which others they know"""
+    directory_seconds: Annotated[int, msgspec.Meta(ge=1)] = 900
+    """how often relays and nodes are asked which nodes there are"""
+    most_nodes: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
+    """of those that were found, the most that are looked at"""
     network: Network = Network.MAINNET
     """whose money the nodes take: the realm of the agents that their offers are sold to"""
     pay: tuple[Way, ...] = (Way.LIGHTNING, Way.ECASH)
@@ -54,6 +62,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         for url in self.nodes:
             _check_url(url)
+        for url in self.relays:
+            if urlsplit(url).scheme not in ("ws", "wss") or not urlsplit(url).hostname:
+                raise ValueError("relays has an entry that is no ws or wss address; write wss://relay.example")
         if len({node_name(url) for url in self.nodes}) != len(self.nodes):
             raise ValueError("nodes: two of them are the same; leave one out")
         if not self.pay:

@@ -22,6 +22,7 @@ _LOOK_SECONDS = 5.0
 _MOST_BYTES = 256 * 1024
 _MOST_LIST_BYTES = 4 * 1024 * 1024
 _MOST_SAID = 200
+_MOST_OTHERS = 200
 T = TypeVar("T")
 
 
@@ -84,6 +85,12 @@ class NodeApi:
         if not isinstance(rows, list):
             raise NodeSilent("its list of models is none")
         return rows
+
+    async def others(self) -> list[str]:
+        """Where other nodes are, as this one has heard."""
+        rows = _table(await self._ask("GET", "/v1/providers/", seconds=_LOOK_SECONDS)).get("providers")
+        found = [row.get("endpoint_url") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        return [url for url in found if isinstance(url, str)][:_MOST_OTHERS]
 
     async def held(self, key: str) -> Held:
         """What is there."""

@@ -31,6 +31,7 @@ from arbstr_core.api import (
 from arbstr_providers_routstr._calls import Asked, about, read
 from arbstr_providers_routstr._catalogue import Model, read_catalogue
 from arbstr_providers_routstr._config import STEM, Config, node_name, node_url
+from arbstr_providers_routstr._directory import Directory
 from arbstr_providers_routstr._moving import Moving
 from arbstr_providers_routstr._node import Node, overpriced
 from arbstr_providers_routstr._node_api import NodeRefused
@@ -56,6 +57,7 @@ class RoutstrProvider(Prepaid):
         self.config = config
         self.tools = tools
         self.moving = Moving(config, tools)
+        self.directory = Directory(config, tools)
         self.nodes: dict[str, Node] = {}
         self._loaded = asyncio.Lock()
         self._unknown_key: dict[str, int] = {}
@@ -77,7 +79,7 @@ class RoutstrProvider(Prepaid):
             if self.nodes:
                 return
             kept = await scan(self.tools.store, NODE, NodeRecord)
-            listed = {node_name(url): node_url(url) for url in self.config.nodes}
+            listed = {**await self.directory.load(), **{node_name(url): node_url(url) for url in self.config.nodes}}
             for name in sorted(kept.keys() | listed.keys()):
                 record = kept.get(name) or NodeRecord(url=listed[name])
                 record.url = listed.get(name, record.url)
@@ -89,6 +91,8 @@ class RoutstrProvider(Prepaid):
     async def offers(self) -> Sequence[Offer]:
         """What the nodes sell, by what they said last."""
         await self._load()
+        if self.directory.due and not self.directory.asked_ms:
+            await self._find()
         now_ms = self.tools.clock.now_ms()
         turns = asyncio.Semaphore(_AT_A_TIME)
         due = [
@@ -98,6 +102,16 @@ class RoutstrProvider(Prepaid):
         ]
         await asyncio.gather(*(self._look(node, turns) for node in due))
         return [self._offer(node, model) for node in self.nodes.values() for model in self._models(node)]
+
+    async def _find(self) -> None:
+        """Ask which nodes there are; those that are not among them any more are emptied."""
+        found = await self.directory.refresh()
+        own = {node_name(url) for url in self.config.nodes}
+        for name, url in found.items():
+            if name not in self.nodes:
+                self.nodes[name] = Node(name, NodeRecord(url=url), self.config, self.tools, listed=True)
+        for name, node in self.nodes.items():
+            node.listed = name in own or name in found
 
     async def _look(self, node: Node, turns: asyncio.Semaphore) -> None:
         """Read a node's list again; where it does not say, its last one stays, with its age."""
@@ -151,7 +165,8 @@ class RoutstrProvider(Prepaid):
 
     def remarks(self) -> Mapping[str, str]:
         """Which nodes do not answer, or have broken their word."""
-        said = {node.name: node.failing for node in self.nodes.values() if node.listed and node.failing}
+        said = dict(self.directory.remarks())
+        said |= {node.name: node.failing for node in self.nodes.values() if node.listed and node.failing}
         return said | {node.name: node.record.word.broken for node in self.nodes.values() if node.record.word.broken}
 
     # -- calls ----------------------------------------------------------------------------------------------------
@@ -325,6 +340,8 @@ class RoutstrProvider(Prepaid):
 
     async def tend(self) -> None:
         """The same, once."""
+        if self.directory.due:
+            await self._find()
         for node in tuple(self.nodes.values()):
             if node.stale and node.record.key and not node.open_calls and not node.sweeping:
                 await self.refresh(node)

@@ -15,6 +15,7 @@ from arbstr_core.api import NodeClaim, Store
 from arbstr_providers_routstr._word import Word
 
 NODE, FUND, SWEEP, WISH = "node:", "fund:", "sweep:", "wish:"
+DIRECTORY = "directory"
 T = TypeVar("T", bound=msgspec.Struct)
 
 
