@@ -58,6 +58,11 @@ class Keeper:
         """The server that answers now, if there is one."""
         return self._child
 
+    @property
+    def trouble(self) -> str:
+        """Why the last start came to nothing, while no other is under way."""
+        return self._why if self._state is State.RESTING else ""
+
     async def child(self) -> Child:
         """The server, started first where there is none; raises ConnectFailed with the reason it cannot be had."""
         if self._child is not None:

@@ -10,6 +10,7 @@ import msgspec
 
 from arbstr_core.api import (
     REFUSE,
+    ConnectFailed,
     Endpoint,
     Feature,
     Offer,
@@ -45,7 +46,8 @@ class LocalProvider(OpenAIProvider):
     def __init__(self, config: LocalConfig, tools: Tools, *, shelf: Shelf | None = None) -> None:
         super().__init__(STEM, "", tools)
         self._config = config
-        self.keeper = Keeper(tools, spec_of(config, tools.data_dir), shelf or Shelf(config.path, tools.data_dir))
+        self._shelf = shelf or Shelf(config.path, tools.data_dir)
+        self.keeper = Keeper(tools, spec_of(config, tools.data_dir), self._shelf)
 
     async def start(self) -> None:
         """Begin loading the model, without waiting for it."""
@@ -89,6 +91,12 @@ class LocalProvider(OpenAIProvider):
         # The server drops idle connections after 5 s; one reused in that moment would fail a call for nothing.
         once = msgspec.structs.replace(call, headers={**call.headers, "connection": "close"})
         return await self.tools.upstream.send(once.to(f"{child.url}/{call.endpoint}", child.key))
+
+    async def check(self) -> None:
+        """Whether the model's file is one, and why its server rests, if it does; none is started for this."""
+        self._shelf.find()
+        if self.keeper.trouble:
+            raise ConnectFailed(f"{self.keeper.trouble}: see `arbstr plugin run {STEM} status`")
 
     async def count_input(self, call: Outbound, offer: Offer) -> int:
         """Ask the model server: it renders the same template, and counts with the tokenizer it will use."""

@@ -59,10 +59,23 @@ def failure_of(tools_in: ToolsIn, folder: Path, config: LocalConfig) -> str:
             await provider.start()
             with pytest.raises(ConnectFailed) as failed:
                 await provider.keeper.child()
+            with pytest.raises(ConnectFailed) as told:
+                await provider.check()  # what `arbstr doctor` asks
+            assert str(failed.value) in str(told.value)
             await provider.aclose()
             return str(failed.value)
 
     return asyncio.run(story())
+
+
+def test_a_model_that_was_not_wanted_yet_is_no_trouble(tools_in: ToolsIn, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with tools_in(tmp_path) as tools:
+            provider = LocalProvider(LocalConfig(), tools)
+            await provider.check()
+            await provider.aclose()
+
+    asyncio.run(story())
 
 
 def test_a_missing_file_is_named(tools_in: ToolsIn, tmp_path: Path) -> None:
