@@ -49,7 +49,12 @@ class Cycle(RequestResponseCycle):
             self.chunked_encoding = False
             self.expected_content_length = head.length
         ours = [b"%b: %b\r\n" % each for each in self.default_headers]
-        self.transport.write(b"".join((_OK, *ours, head.raw, more, b"\r\n")))
+        whole = b"".join((_OK, *ours, head.raw, more, b"\r\n"))
+        if head.length is None:
+            self.transport.write(whole)
+        else:
+            # The body follows at once.
+            self.transport.begin(whole)  # type: ignore[attr-defined]
 
     def _part(self, body: bytes, *, last: bool) -> None:
         if self.chunked_encoding:

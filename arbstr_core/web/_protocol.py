@@ -185,6 +185,10 @@ class _HeadWaits(asyncio.Transport):
         self._loop = asyncio.get_running_loop()
         self._head = b""
 
+    def begin(self, head: bytes) -> None:
+        """Keep a head for the next write, which is sure to come."""
+        self._head = head
+
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Send `data`, after the head that waits for it."""
         head, self._head = self._head, b""
