@@ -14,6 +14,7 @@ const MORE = [
   ["expires_ms", when, "Nothing is spent from"],
   ["zone", text, "Whose day it is", "An IANA name, as Europe/Berlin; none: UTC"],
   ["alert_floor_msat", sats, "Tell me below"],
+  ["alert_cooldown_seconds", number, "Seconds until I am told again"],
   ["attempts_msat", sats, "Failed attempts an hour", "What they may cost you, the operator"],
   ["max_fee_msat", sats, "Largest fee of a payout"],
   ["payouts_unapproved_msat", sats, "Payouts without approval up to"],

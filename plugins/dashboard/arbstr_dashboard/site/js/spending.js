@@ -18,8 +18,22 @@ export const RANGES = {
 export const BYS = { model: "Model", agent: "Agent", provider: "Provider" };
 const STEP_MS = { minute: 60_000, hour: HOUR, day: 24 * HOUR };
 
-/** The spending of a range; it begins and ends with whole steps, so that its bars stand still. */
-export async function spending(by, range, only = {}) {
+const FRESH_MS = 3_000;
+const asked = new Map();
+
+/** The spending of a range. Parts of a page that ask for the same at one time share one answer. */
+export function spending(by, range, only = {}) {
+  const key = JSON.stringify([by, range, only]);
+  const kept = asked.get(key);
+  if (kept && Date.now() - kept.at < FRESH_MS) return kept.found;
+  const found = ask(by, range, only);
+  asked.set(key, { at: Date.now(), found });
+  found.catch(() => asked.delete(key));
+  return found;
+}
+
+/** It begins and ends with whole steps, so that its bars stand still. */
+async function ask(by, range, only) {
   const { step, ms } = RANGES[range];
   const size = STEP_MS[step];
   const until = Math.ceil(Date.now() / size) * size;
