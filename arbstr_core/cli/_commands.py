@@ -18,6 +18,7 @@ from arbstr_core.cli import (
     _audit,
     _db,
     _deposits,
+    _key,
     _operator_commands,
     _payments,
     _plugins,
@@ -54,6 +55,7 @@ app.add_typer(_sellers.app, name="seller")
 app.add_typer(_plugins.app, name="plugin")
 app.add_typer(_operator_commands.app, name="operator")
 app.add_typer(_db.app, name="db")
+app.add_typer(_key.app, name="key")
 app.add_typer(_audit.app, name="audit")
 
 app.command(name="ledger")(ledger)

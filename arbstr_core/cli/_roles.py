@@ -14,7 +14,12 @@ PROXY = "arbstr_proxy"
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}\Z")
 _CREATE = """DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '{name}')
 THEN CREATE ROLE {name} LOGIN; END IF; END $$"""
-_OWN = ("SELECT, INSERT, UPDATE, DELETE ON plugin_store", "SELECT ON cipher_check", "SELECT ON schema")
+_OWN = (
+    "SELECT, INSERT, UPDATE, DELETE ON plugin_store",
+    "SELECT ON cipher_check",
+    "SELECT ON retired_key",
+    "SELECT ON schema",
+)
 
 
 def role_statements(url: str, name: str) -> Sequence[str]:

@@ -16,6 +16,7 @@ from arbstr_core.storage._inspect import Finding, files, inside, is_made, is_use
 from arbstr_core.storage._link import ConstraintFailed, Link, NotAllowed, NotCommitted
 from arbstr_core.storage._lock import Announcement, is_held, read_announcement
 from arbstr_core.storage._migrations import Migration, Schema
+from arbstr_core.storage._rotation import Rotated, rotate
 from arbstr_core.storage._shape import unlike
 from arbstr_core.storage._signer import Signer, is_signed, key_id_of, open_signer, wrong_audit_key
 from arbstr_core.storage._sqlite import database_path
@@ -57,6 +58,7 @@ __all__ = [
     "NotCommitted",
     "Operation",
     "PluginStore",
+    "Rotated",
     "Rows",
     "Schema",
     "Signer",
@@ -95,6 +97,7 @@ __all__ = [
     "partial_index",
     "put_in_place",
     "read_announcement",
+    "rotate",
     "run_together",
     "unlike",
     "wide",

@@ -1,4 +1,4 @@
-"""The tables of this room: the master key's check value, and what plugins keep; and the database's clock."""
+"""The tables of this room: the master key's check value, keys before it, what plugins keep; the database's clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from arbstr_core.storage._ddl import create, narrow
 from arbstr_core.storage._migrations import Migration, Schema
-from arbstr_core.storage._statements import BYTES, TEXT, Dialect
+from arbstr_core.storage._statements import BYTES, INTEGER, TEXT, Dialect
 
 _METADATA = sa.MetaData()
 CIPHER_CHECK = narrow(
@@ -21,6 +21,15 @@ PLUGIN_STORE = narrow(
     sa.Column("stem", TEXT, primary_key=True),
     sa.Column("key", TEXT, primary_key=True),
     sa.Column("value", BYTES, nullable=False),
+)
+RETIRED_KEY = narrow(
+    "retired_key",
+    sa.MetaData(),
+    # 1 is the first that there was.
+    sa.Column("n", INTEGER, primary_key=True, autoincrement=False),
+    sa.Column("key_id", TEXT, nullable=False),
+    # The key itself, under the one that counts.
+    sa.Column("sealed", BYTES, nullable=False),
 )
 _CLOCK = """CREATE FUNCTION arbstr_now() RETURNS bigint LANGUAGE sql VOLATILE
 AS $$SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint$$"""
@@ -48,4 +57,10 @@ def schema() -> Schema:
         sqlite=(),
         postgresql=(_BOUNDED, "ALTER TABLE plugin_store ENABLE ROW LEVEL SECURITY", _POLICY),
     )
-    return Schema(room="storage", migrations=(first, second))
+    third = Migration(
+        version=3,
+        name="retired master keys",
+        sqlite=create(Dialect.SQLITE, RETIRED_KEY),
+        postgresql=create(Dialect.POSTGRESQL, RETIRED_KEY),
+    )
+    return Schema(room="storage", migrations=(first, second, third))

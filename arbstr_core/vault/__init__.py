@@ -4,6 +4,7 @@ MONEY.md is its law. The way in is `Vault`; `schema` is what the database needs 
 """
 
 from arbstr_core.vault._body import BODY_DIGEST_KEY, body_digest
+from arbstr_core.vault._boot import living
 from arbstr_core.vault._checkpoints import Checkpoint, Mark
 from arbstr_core.vault._credits import Place
 from arbstr_core.vault._ending import FailedEnd, PaidEnd
@@ -148,6 +149,7 @@ __all__ = [
     "body_digest",
     "bounded_privileges",
     "check_limits",
+    "living",
     "schema",
     "single_agent",
     "transfer_kinds",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from arbstr_core.storage import INTEGER, TEXT, Bulk, Rows, Statement, bulk_insert, constant
+from arbstr_core.storage import INTEGER, TEXT, Bulk, Dialect, Rows, Statement, bulk_insert, constant
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._book import Book, Chart, VaultOperation
 from arbstr_core.vault._orphans import end_orphans
@@ -91,6 +91,16 @@ class Heartbeat(VaultOperation[Beat]):
         asked = {"boot": self._boot_id, "before": book.now_ms - UNATTENDED_MS}
         old = [row[0] for row in book.tx.all(_UNATTENDED, asked)]
         return end_orphans(book, [name for name in old if name not in self._live.ids], full=self._full)
+
+
+def living(connection: sa.Connection) -> int:
+    """How many processes on this database have not said that they end, and may still hold their lease. On SQLite a
+    process has the file to itself, and its lock says so."""
+    if Dialect(connection.dialect.name) is Dialect.SQLITE:
+        return 0
+    now = connection.exec_driver_sql("SELECT arbstr_now()").scalar_one()
+    query = sa.select(sa.func.count()).where(t.BOOT.c.ended_ms.is_(None), t.BOOT.c.lease_until_ms > now)
+    return int(connection.execute(query).scalar_one())
 
 
 class Leave(VaultOperation[None]):

@@ -180,7 +180,7 @@ def test_check_looks_at_everything(place: Setup) -> None:
     found = {row["what"]: row for row in place.json("db", "check")}
     assert all(row["ok"] for row in found.values()), found
     assert {"disk", "version", "guards"} <= set(found)
-    assert found["version"]["detail"] == f"journal 2, storage 2, vault {len(schema().migrations)}"
+    assert found["version"]["detail"] == f"journal 2, storage 3, vault {len(schema().migrations)}"
     with process(place):
         assert all(row["ok"] for row in place.json("db", "check"))
 
