@@ -244,6 +244,7 @@ class Counter:
             clock,
             ids=lambda kind: f"{kind}{boot}{next(ids)}",
             nudge=self.incoming.nudge,
+            elsewhere=self.treasury,
         )
         self.sender = Sender(self.vault, self.treasury, self.requests, rails, office, cipher, clock, rules=RULES)
         bills = Bills(self.teller, self.requests, rails, self.vault, L402(bytes(32)), clock)

@@ -19,8 +19,9 @@ class Others:
         self.headers = frozenset(each.header for each in authenticators)
         self.raw = frozenset(name.encode() for name in self.headers)
 
-    def __bool__(self) -> bool:
-        return bool(self._authenticators)
+    def asked(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request has a header of theirs."""
+        return not self.headers.isdisjoint(headers)
 
     async def identify(self, authorization: str, headers: Mapping[str, str]) -> Caller | PaidByToken | None:
         """The caller, None where no header of an authenticator is there. Raises Unauthorized where nobody knows what is

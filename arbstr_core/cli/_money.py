@@ -107,7 +107,8 @@ def treasury_of(
     back = Sweeping(vault, treasury, requests, rails, cipher, ids=ids, nudge=incoming.nudge)
     topup = _topup(settings, providers, vault, treasury, office, clock, steps, back)
     sender.tell(topup.ended)
-    teller = Teller(rails, requests, cipher, clock, ids=ids, nudge=incoming.nudge if serving else None)
+    nudge = incoming.nudge if serving else None
+    teller = Teller(rails, requests, cipher, clock, ids=ids, nudge=nudge, elsewhere=treasury)
     l402 = L402(cipher.derived(L402.PURPOSE))
     bills = Bills(teller, requests, rails, vault, l402, clock)
     return Moving(

@@ -6,15 +6,16 @@ That is in this process or in another: so whoever asks waits a bounded time, and
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from arbstr_core.api import Clock, RailCapability, TokenFacts, WalletRail
+from arbstr_core.flow._distant import distant_rails
 from arbstr_core.flow._incoming import TOKEN_PURPOSE
-from arbstr_core.rails import Rails, appraise, asking
+from arbstr_core.rails import Asker, Rails, appraise, asking
 from arbstr_core.storage import Cipher
 from arbstr_core.types import BadRequest, Conflict, IdempotencyConflict
-from arbstr_core.vault import NewRequest, Purpose, RequestKind, RequestRecord, Requests, RequestState
+from arbstr_core.vault import NewRequest, Purpose, RequestKind, RequestRecord, Requests, RequestState, Treasury
 
 EXPIRES_SECONDS = 3600
 _ID = "dep_"
@@ -25,7 +26,8 @@ _LOOK_SECONDS = (0.005, 0.1)
 
 
 class Teller:
-    """`nudge` tells the treasury of a new request, None where no server runs that would answer it."""
+    """`nudge` tells the treasury of a new request, None where no server runs that would answer it. `elsewhere` is the
+    treasury of another process, where this one has no rails: it is asked for invoices alone."""
 
     def __init__(
         self,
@@ -36,6 +38,7 @@ class Teller:
         *,
         ids: Callable[[str], str],
         nudge: Callable[[], None] | None,
+        elsewhere: Treasury | None = None,
     ) -> None:
         self._rails = rails
         self._requests = requests
@@ -43,6 +46,7 @@ class Teller:
         self._clock = clock
         self._ids = ids
         self._nudge = nudge
+        self._elsewhere = elsewhere
 
     async def invoice(
         self,
@@ -58,7 +62,10 @@ class Teller:
     ) -> RequestRecord:
         """Write down that an invoice is wanted. Raises BadRequest with what is wrong with the amount."""
         self._serving()
-        found = await asking(self._rails.within(realm, RailCapability.INVOICE), amount_msat, rail)
+        able: Sequence[Asker] = self._rails.within(realm, RailCapability.INVOICE)
+        if not able and self._elsewhere is not None:
+            able = await distant_rails(self._elsewhere, realm)
+        found = await asking(able, amount_msat, rail)
         new = NewRequest(
             id=self._ids(_ID) if key is None else _named(agent or "", key),
             kind=RequestKind.INVOICE,

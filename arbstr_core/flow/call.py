@@ -83,12 +83,13 @@ class CallFlow:
         calls, and nothing else of an account. Raises BadRequest for two credentials."""
         if self._accounts is None:
             return _ANYONE
-        # Where there are others, a second credential may come with it.
-        known = None if self._others else self._accounts.known(authorization)
+        # With a header of the others a second credential may come.
+        others = self._others.asked(headers)
+        known = None if others else self._accounts.known(authorization)
         if known is not None:
             return known
         try:
-            if self._others:
+            if others:
                 other = await self._others.identify(authorization, headers)
                 if other is not None:
                     return other

@@ -6,10 +6,11 @@ A plugin may raise anything, hang, or say what cannot be: nothing of that credit
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
 
-from arbstr_core.api import Deposit, Invoice, RailState, TokenFacts, WalletRail
+from arbstr_core.api import Deposit, Invoice, RailLimits, RailState, TokenFacts, Unit, WalletRail
 from arbstr_core.rails._drive import Raised, answered
-from arbstr_core.rails._rails import status_of
+from arbstr_core.rails._rails import HasStatus, status_of
 from arbstr_core.types import MAX_MSAT, BadRequest, RailUnavailable, format_amount
 from arbstr_core.wire import read_bolt11
 
@@ -58,7 +59,22 @@ def _sound(rail: WalletRail, facts: TokenFacts) -> TokenFacts:
     return facts
 
 
-async def asking(rails: Sequence[WalletRail], amount: int, hint: str | None) -> WalletRail:
+class Asker(HasStatus, Protocol):
+    """What asks for money: a rail, or one that another process drives."""
+
+    @property
+    def name(self) -> str:
+        """The rail's."""
+
+    @property
+    def unit(self) -> Unit:
+        """In what it moves money."""
+
+    async def limits(self) -> RailLimits:
+        """What it moves at a time."""
+
+
+async def asking(rails: Sequence[Asker], amount: int, hint: str | None) -> Asker:
     """The rail that asks for `amount`: the one that `hint` names, else the first that can, those that are ready before
     others. Raises BadRequest with what is wrong with the amount."""
     if not rails:
@@ -77,7 +93,7 @@ async def asking(rails: Sequence[WalletRail], amount: int, hint: str | None) -> 
     return fit[0]
 
 
-async def _unfit(rail: WalletRail, amount: int) -> str | None:
+async def _unfit(rail: Asker, amount: int) -> str | None:
     """Why a rail cannot ask for so much."""
     step = rail.unit.step_msat
     if amount % step:

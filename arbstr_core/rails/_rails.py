@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Protocol
 
 from arbstr_core.api import Network, RailCapability, RailState, RailStatus, WalletRail
 from arbstr_core.rails._drive import Raised, answered
@@ -71,7 +72,14 @@ class Rails:
         return {rail.name: status for rail, status in zip(self._rails, found, strict=True)}
 
 
-async def status_of(rail: WalletRail, seconds: float = _STATUS_SECONDS) -> RailStatus:
+class HasStatus(Protocol):
+    """What says how it is."""
+
+    async def status(self) -> RailStatus:
+        """Its state."""
+
+
+async def status_of(rail: HasStatus, seconds: float = _STATUS_SECONDS) -> RailStatus:
     """A rail's state; one that does not say is down."""
     said = await answered(rail.status(), seconds=seconds)
     return RailStatus(state=RailState.DOWN, detail=said.what) if isinstance(said, Raised) else said

@@ -66,6 +66,36 @@ def test_t11_two_processes_credit_once_and_the_other_goes_on(tmp_path: Path, pos
     asyncio.run(story())
 
 
+def test_a_process_without_rails_asks_the_treasury_of_another(tmp_path: Path, postgres_url: str) -> None:
+    """It knows of rails what the treasury has written of them; tokens it does not take."""
+
+    async def story() -> None:
+        till = Till()
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+        async with (
+            counter(tmp_path / "a", till, boot="a", url=postgres_url) as treasury,
+            counter(tmp_path / "b", boot="b", url=postgres_url, runs=False) as proxy,
+        ):
+            alice = await proxy.agent()
+            with pytest.raises(BadRequest, match="No rail of this realm makes invoices"):
+                await proxy.flow.ask(alice, 5_000)
+            turn = await treasury.office.turn()
+            assert turn is not None
+            body = b'{"rails": [{"name": "till", "state": "ready", "more": 1}]}'
+            await treasury.treasury.note_solvency(turn, "sim", below=False, reason="", body=body)
+            asked = await proxy.flow.ask(alice, 5_000)
+            assert (asked["state"], asked["rail"]) == ("open", "till")
+            till.pays(asked["invoice"])
+            await proxy.has("alice", 5_000)
+            with pytest.raises(BadRequest, match="takes ecash"):
+                await proxy.flow.hand_in(alice, "tok-900")
+            with pytest.raises(BadRequest, match="ask for 2000 msat"):
+                await proxy.flow.ask(alice, 1_001)
+
+    asyncio.run(story())
+
+
 def test_a_stream_that_breaks_is_read_on_from_what_was_credited(tmp_path: Path) -> None:
     async def story(desk: Counter, till: Till) -> None:
         alice = await desk.agent()
