@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from arbstr_core.api import InvoiceTarget, PaymentTarget, WalletRail
+from arbstr_core.rails._drive import Raised, answered
 from arbstr_core.types import MAX_MSAT, Address, AddressKind, BadRequest, RailUnavailable
 from arbstr_core.wire import Bolt11, read_bech32, read_bolt11
 
 _LONGEST = 8_192
 _SCHEME = "lightning:"
 _LN_ADDRESS = re.compile(r"(?P<name>[a-z0-9._+-]{1,64})@(?P<host>[a-z0-9-]+(?:\.[a-z0-9-]+)+)(?::(?P<port>\d{1,5}))?\Z")
+_DECODE_SECONDS = 20.0
 _SOONEST_MS = 30_000
 """An invoice that ends so soon is not taken"""
 
@@ -70,12 +72,11 @@ async def read_invoice(rails: Sequence[WalletRail], text: str, now_ms: int) -> I
         _fits(own, rails[0], now_ms)
     refused: BadRequest | RailUnavailable | None = None
     for rail in rails:
-        try:
-            target = await rail.decode(plain)
-        except (BadRequest, RailUnavailable) as bad:
-            refused = refused or bad
-            continue
-        return _agreed(target, own, rail, now_ms)
+        said = await answered(rail.decode(plain), seconds=_DECODE_SECONDS)
+        if not isinstance(said, Raised):
+            return _agreed(said, own, rail, now_ms)
+        bad = BadRequest(said.what) if said.refused else RailUnavailable(f"{rail.name} cannot read it: {said.what}")
+        refused = refused or bad
     assert refused is not None, "no rail read it, and none refused"
     refused.param = "to"
     raise refused
