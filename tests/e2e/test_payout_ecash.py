@@ -3,6 +3,7 @@ too: what has left the purse is what the ledger says, once."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,13 +16,15 @@ import pytest
 from arbstr_wallet_cashu._nutshell import Nutshell, Options
 from arbstr_wallet_cashu._rail import CashuRail
 from dying import AMOUNT, World, every
+from house import run, serving, until, write
+from lightning.apart import a_node_apart
 from mints import Mints
 from mortal import Life, MortalTransport, MovedClock
-from purses import SAT, Wallet, table
+from purses import SAT, Wallet, table, wallet, worth
 
 from arbstr_core.api import WalletRail
 from arbstr_core.storage import Cipher, PluginStore
-from arbstr_core.testing import configure, kit_tools
+from arbstr_core.testing import LoopClock, configure, kit_tools
 
 PURSE = 200
 
@@ -96,3 +99,114 @@ def test_t3_a_payout_of_ecash_that_dies_at_any_point_is_one(
     died = every(tmp_path, partial(Ecash, pair=pair, token=WAYS[what]), when)
     assert died == [*range(1, len(died) + 1)]
     assert len(died) >= 10, f"unharmed beyond {died}"
+
+
+def test_a_served_arbstr_pays_out_at_a_mint(tmp_path: Path, pair: tuple[Nutshell, Nutshell]) -> None:
+    """As a token that is claimed, one that is taken back, one that is locked, and an invoice: in the end the mint owes
+    the purse what the ledger has."""
+    ours, other = pair
+    rows = '[plugins.wallet_cashu]\nnetwork = "regtest"\ninvoices = "mainnet"\npoll_ms = 50\n'
+    rows += f'[plugins.wallet_cashu.mints.home]\nurl = "{ours.url}"\n'
+
+    async def story() -> None:
+        async with (
+            serving(write(tmp_path, rows, plugins=("policy_price", "wallet_cashu"))) as served,
+            wallet(ours) as claimer,
+            wallet(other) as payee,
+        ):
+            agent = await served.agent(fund=0, payouts_unapproved_msat=10**9)
+            own = {"authorization": f"Bearer {agent['token']}"}
+
+            async def ask(path: str, **said: Any) -> Any:
+                headers = {**own, "prefer": "wait=60"}
+                answer = await served.http.post(f"/wallet/{path}", json=said or None, headers=headers, timeout=90)
+                assert answer.is_success, answer.text
+                return answer.json()
+
+            async def has() -> int:
+                found = (await served.http.get("/wallet/balance", headers=own)).json()
+                assert found["held_msat"] == 0, found
+                return int(found["posted_msat"])
+
+            await ask("deposits", amount_msat=200 * SAT)
+            await until(partial(_at_least, has, 200 * SAT), 60)
+
+            claimed = await ask("payouts", to="ecash", amount_msat=40 * SAT)
+            assert claimed["state"] == "succeeded", claimed
+            assert worth(claimed["token"]) == 40
+            got = await claimer.rail.receive(claimed["token"], key="claim")
+            assert got.amount_msat + got.fee_msat == 40 * SAT, "what the mint takes is the claimer's to bear"
+            gone = await served.http.post(f"/wallet/payouts/{claimed['id']}/reclaim", headers=own)
+            assert gone.is_success, gone.text
+
+            paid = await ask("payouts", to=(await payee.invoice_of(other, 30)).text, amount_msat=30 * SAT)
+            assert (paid["state"], paid["rail"]) == ("succeeded", "wallet_cashu"), paid
+
+            before = await has()
+            back = await ask("payouts", to="ecash", amount_msat=16 * SAT)
+            assert await has() == before - 16 * SAT - back["fee_msat"]
+            await ask(f"payouts/{back['id']}/reclaim")
+            await until(partial(_at_least, has, before - 10 * SAT), 60)
+            locked = await ask("payouts", to="ecash", amount_msat=8 * SAT, lock="02" + "ab" * 32, mint=ours.url)
+            assert locked["state"] == "succeeded"
+            said = (await served.http.post(f"/wallet/payouts/{claimed['id']}/reclaim", headers=own)).json()
+            assert said["state"] == "refused", said
+
+            left = await has()
+            rail = await served.admin.post("/admin/plugins/wallet_cashu/balance", json={})
+            assert rail.json()["spendable_msat"] == left, "the mint owes the purse what the ledger has"
+            await served.verified()
+
+    run(story())
+
+
+async def _at_least(has: Any, msat: int) -> bool:
+    return bool(await has() >= msat)
+
+
+def test_auto_takes_lightning_from_the_threshold_on(tmp_path: Path, pair: tuple[Nutshell, Nutshell]) -> None:
+    """A mint and a node side by side, served."""
+    ours, _ = pair
+
+    async def story() -> None:
+        with a_node_apart(LoopClock()) as apart:
+            (tmp_path / "tls.cert").write_bytes(apart.node.certificate)
+            (tmp_path / "arbstr.macaroon").write_bytes(apart.node.macaroon())
+            rows = (
+                f'[plugins.wallet_lnd]\naddress = "{apart.node.address}"\nnetwork = "regtest"\n'
+                'cert = "file:tls.cert"\nmacaroon = "file:arbstr.macaroon"\n'
+                '[plugins.wallet_cashu]\nnetwork = "regtest"\ninvoices = "regtest"\npoll_ms = 50\n'
+                f'[plugins.wallet_cashu.mints.home]\nurl = "{ours.url}"\n[payouts]\necash_below = "50 sat"\n'
+            )
+            plugins = ("policy_price", "wallet_lnd", "wallet_cashu")
+            async with serving(write(tmp_path, rows, plugins=plugins)) as served:
+                agent = await served.agent(fund=0, payouts_unapproved_msat=10**9)
+                own = {"authorization": f"Bearer {agent['token']}"}
+
+                async def quote(sat: int, **more: Any) -> list[str]:
+                    said = {"to": apart.node.asks(sat * SAT), **more}
+                    answer = await served.http.post("/wallet/payouts/quote", json=said, headers=own)
+                    assert answer.is_success, answer.text
+                    return [each["rail"] for each in answer.json()["rails"]]
+
+                lightning = await served.http.post(
+                    "/wallet/deposits", json={"amount_msat": 500 * SAT, "rail": "wallet_lnd"}, headers=own
+                )
+                await asyncio.to_thread(apart.do, apart.node.pays(lightning.json()["reference"]))
+
+                async def funded() -> bool:
+                    return bool((await served.show(agent))["posted_msat"] == 500 * SAT)
+
+                await until(funded, 60)
+                assert (await quote(50))[0] == "wallet_lnd"
+                assert await quote(50, rail="wallet_lnd") == ["wallet_lnd"]
+                invoice = apart.node.asks(60 * SAT)
+                answer = await served.http.post(
+                    "/wallet/payouts", json={"to": invoice}, headers={**own, "prefer": "wait=60"}, timeout=90
+                )
+                paid = answer.json()
+                assert (paid["state"], paid["rail"], len(paid["preimage"])) == ("succeeded", "wallet_lnd", 64)
+                assert (await served.show(agent))["posted_msat"] == 500 * SAT - 60 * SAT - paid["fee_msat"]
+                await served.verified()
+
+    run(story())
