@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -32,6 +32,7 @@ from arbstr_core.cli._init import write_config
 from arbstr_core.cli._ledger import ledger
 from arbstr_core.cli._logs import set_up
 from arbstr_core.cli._operator import part
+from arbstr_core.cli._part import Part
 from arbstr_core.cli._providers import providers
 from arbstr_core.cli._redact import Redactor
 from arbstr_core.cli._route import offers, route
@@ -89,26 +90,41 @@ def _about(version: Version = False) -> None:
     pass
 
 
+Listen = Annotated[str | None, typer.Option(help="Another address than listen in the table server.")]
+
+
 @app.command()
 @command
 def serve(
     config: ConfigFile = None,
-    listen: Annotated[str | None, typer.Option(help="Another address than listen in the table server.")] = None,
+    listen: Listen = None,
     mock: Annotated[bool, typer.Option("--mock", help="Scripted providers in the place of the real ones.")] = False,
+    role: Annotated[Part | None, typer.Option(help="Which part this process is; else as the file says.")] = None,
 ) -> None:
     """Serve until told to stop (Ctrl-C, SIGTERM); what is open then is finished and settled."""
+    _serve(config, listen, mock=mock, role=role)
 
+
+@app.command()
+@command
+def treasury(config: ConfigFile = None, listen: Listen = None) -> None:
+    """Move money, and serve no calls, until told to stop: the part of `serve` that needs the wallets, on PostgreSQL."""
+    _serve(config, listen, mock=False, role=Part.TREASURY)
+
+
+def _serve(config: str | None, listen: str | None, *, mock: bool, role: Part | None) -> None:
     def read() -> Settings:
         settings = settings_of(config)
-        if listen is None:
-            return settings
-        server = msgspec.structs.replace(settings.server, listen=_address(listen))
-        return msgspec.structs.replace(settings, server=server)
+        changed: dict[str, Any] = {} if role is None else {"role": role.value}
+        if listen is not None:
+            changed["listen"] = _address(listen)
+        return msgspec.structs.replace(settings, server=msgspec.structs.replace(settings.server, **changed))
 
     settings, redactor = read(), Redactor()
     set_up(settings.log, redactor)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve_house(settings, mock=mock, ready=_ready, reread=read, learn=redactor.learn))
+        ready = _ready_to_move if settings.server.role == Part.TREASURY.value else _ready
+        runner.run(serve_house(settings, mock=mock, ready=ready, reread=read, learn=redactor.learn))
 
 
 @app.command()
@@ -128,6 +144,10 @@ def reload(config: ConfigFile = None, json: AsJson = False) -> None:
 
 def _ready(address: str) -> None:
     print(f"arbstr serves on http://{address}/v1", flush=True)  # noqa: T201 - one plain line that scripts wait for
+
+
+def _ready_to_move(address: str) -> None:
+    print(f"arbstr moves money, and answers operators on http://{address}/admin", flush=True)  # noqa: T201 - the same
 
 
 def _address(text: str) -> Address:

@@ -21,6 +21,7 @@ from arbstr_core.cli._data import open_database, operator_token
 from arbstr_core.cli._flows import control_flows, door_token
 from arbstr_core.cli._money import Money, Moving, treasury_of
 from arbstr_core.cli._operators import known_operators, notifier, webhook
+from arbstr_core.cli._part import PROXY, require_part, require_postgresql
 from arbstr_core.cli._redact import learn_settings
 from arbstr_core.cli._reload import Reload, Reread
 from arbstr_core.cli._toolbox import Learn, Toolbox, nothing
@@ -136,6 +137,7 @@ async def make_everything(
     settings: Settings, *, mock: bool = False, serving: bool = False, learn: Learn = nothing
 ) -> AsyncIterator[House]:
     """Every room and every plugin's objects, made and not started."""
+    require_postgresql(settings)
     clock = LoopClock()
     loaded = load_plugins(settings, mock=mock)
     async with AsyncExitStack() as stack:
@@ -148,6 +150,7 @@ async def make_everything(
         box = await _toolbox(settings, database, clock, stack, learn)
         trade = await trade_of(settings, loaded, box, mock=mock)
         stack.push_async_callback(trade.aclose)
+        await require_part(settings, database, [stem for stem, made in trade.made["arbstr_wallet_rails"] if made])
         money = await _money(settings, database)
         house = _put_together(settings, clock, database, money, log, counts, trade, box, serving=serving)
         if house.moving is not None:
@@ -235,16 +238,17 @@ _BEATS_A_LEASE = 3
 async def _money(settings: Settings, database: Database) -> Money:
     if not settings.vault.enabled:
         return Money()
-    boot_id = secrets.token_hex(8)
+    boot_id, apart = secrets.token_hex(8), settings.server.role == PROXY
     vault = Vault(
         database,
         boot_id=boot_id,
         charge_orphans_in_full=settings.vault.orphans == "full",
         lease_seconds=_BEATS_A_LEASE * settings.vault.heartbeat_seconds,
+        bounded=apart,
     )
     return Money(
         vault=vault,
-        signer=await audit_signer(vault, settings.data_dir / "audit.key"),
+        signer=None if apart else await audit_signer(vault, settings.data_dir / "audit.key"),
         treasury=Treasury(database, boot_id=boot_id),
         requests=Requests(database),
         history=History(database),
@@ -252,7 +256,8 @@ async def _money(settings: Settings, database: Database) -> Money:
 
 
 def _heartbeat(settings: Settings, clock: Clock, lease: Lease | None, calls: CallFlow, money: Vault) -> Heartbeat:
-    return Heartbeat(calls, money, clock, seconds=settings.vault.heartbeat_seconds, lease=lease)
+    sweeps = settings.server.role != PROXY
+    return Heartbeat(calls, money, clock, seconds=settings.vault.heartbeat_seconds, lease=lease, sweeps=sweeps)
 
 
 def _call_rooms(

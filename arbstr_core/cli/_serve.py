@@ -18,13 +18,15 @@ from typing import Any
 import msgspec
 import uvicorn
 
+from arbstr_core.cli._apart import works_of_money
 from arbstr_core.cli._house import House, open_house, plugin_rows
+from arbstr_core.cli._part import PROXY, TREASURY
 from arbstr_core.cli._reload import Reload, Reread
 from arbstr_core.cli._toolbox import Learn, nothing
 from arbstr_core.config import Address, Settings
-from arbstr_core.flow import CallFlow, keep_forgetting, keep_sealing
+from arbstr_core.flow import CallFlow
 from arbstr_core.types import ArbstrError, BadRequest, ChatCall, Conflict, Endpoint
-from arbstr_core.web import CallDoor, Front, HttpProtocol, ModelsDoor, Present, control_plane
+from arbstr_core.web import CallDoor, ClosedDoor, Front, HttpProtocol, ModelsDoor, Present, control_plane
 from arbstr_core.wire import read_call
 
 _log = logging.getLogger("arbstr")
@@ -91,9 +93,10 @@ class Doors:
         )
         ids = partial(house.ids, "req_")
         models = ModelsDoor(house.calls, ids)
+        role = server.role
         make = partial(
             Front,
-            self.chat,
+            ClosedDoor(ids) if role == TREASURY else self.chat,
             models,
             control,
             house.operators,
@@ -103,7 +106,7 @@ class Doors:
             house.sites,
             cors_origins=server.cors_origins,
         )
-        self.public = make(admin=server.admin_listen is None, local=server.listen.host in _LOOPBACK)
+        self.public = make(admin=server.admin_listen is None and role != PROXY, local=server.listen.host in _LOOPBACK)
         self.operators = make(admin=True, local=server.admin_listen is None or server.admin_listen.host in _LOOPBACK)
 
 
@@ -123,7 +126,7 @@ async def serve(
     stop = Stop()
     with contextlib.ExitStack() as stack:
         stack.enter_context(stop.on_signals())
-        addresses = [each for each in (settings.server.listen, settings.server.admin_listen) if each is not None]
+        addresses = [settings.server.listen, *_apart_from(settings)]
         sockets = [stack.enter_context(_bound(address)) for address in addresses]
         try:
             await _serve_on(sockets, settings, stop, mock=mock, ready=ready, reread=reread, learn=learn)
@@ -163,9 +166,15 @@ async def _serve_on(
 def _servers(settings: Settings, doors: Doors) -> list[uvicorn.Server]:
     server = settings.server
     servers = [_server(doors.public, server.listen, server.shutdown_grace_seconds)]
-    if server.admin_listen is not None:
-        servers.append(_server(doors.operators, server.admin_listen, server.shutdown_grace_seconds))
-    return servers
+    apart = [_server(doors.operators, address, server.shutdown_grace_seconds) for address in _apart_from(settings)]
+    return [*servers, *apart]
+
+
+def _apart_from(settings: Settings) -> list[Address]:
+    """Where the operator's doors listen that are not beside the others. A process that may not do what operators ask
+    has none."""
+    server = settings.server
+    return [] if server.admin_listen is None or server.role == PROXY else [server.admin_listen]
 
 
 class _Server(uvicorn.Server):
@@ -291,8 +300,8 @@ def _announce(settings: Settings, house: House, ready: Callable[[str], None]) ->
     """Say where we are: to whoever started us, and to commands, through the lock file."""
     server = settings.server
     house.database.announce(str(server.admin_listen or server.listen))
-    for address in (server.listen, server.admin_listen):
-        if address is not None and address.unix is not None:
+    for address in (server.listen, *_apart_from(settings)):
+        if address.unix is not None:
             Path(address.unix).chmod(0o600)
     # What is there now stays; collecting it again and again would only stop calls for a moment each time.
     gc.collect()
@@ -308,30 +317,8 @@ async def _background(house: House, doors: Doors) -> AsyncIterator[None]:
         "market": (house.reload or house.trade.market).run(),
         "journal": house.journal.run(),
         "watches": doors.chat.watches.sweep(),
+        **works_of_money(house),
     }
-    if house.vault is not None:
-        works["reservations"] = house.flows.billing.run()
-    if house.heartbeat:
-        works["heartbeat"] = house.heartbeat.run()
-    if house.approvals:
-        works["approvals"] = house.approvals.tend()
-    if house.flows.audit:
-        works["checkpoints"] = house.flows.audit.run()
-    if house.moving:
-        works["deposits"] = house.moving.incoming.run()
-        works["nodes"] = house.moving.topup.run()
-        works["payments"] = house.moving.sender.run()
-        works["change"] = house.moving.singles.run()
-        works["sellers"] = house.flows.sellers.run()
-        works["reconcile"] = house.moving.reconcile.run()
-    if house.notifier:
-        works["webhook"] = house.notifier.run()
-    if house.vault is not None:
-        works["claims"] = keep_forgetting(house.vault, house.clock)
-    if house.vault is not None and house.vault.shared:
-        works["sealer"] = keep_sealing(house.vault, house.clock)
-        if house.heartbeat:
-            works["sweeper"] = house.heartbeat.sweep()
     tasks = [asyncio.create_task(_kept(name, work), name=name) for name, work in works.items()]
     try:
         yield
@@ -339,7 +326,7 @@ async def _background(house: House, doors: Doors) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if house.moving:
+        if house.moving and house.settings.server.role != PROXY:
             await house.moving.office.leave()
 
 

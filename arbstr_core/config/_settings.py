@@ -54,6 +54,8 @@ class ArbstrSettings(msgspec.Struct, frozen=True, kw_only=True):
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`[server]`: the doors."""
 
+    role: Literal["all", "proxy", "treasury"] = "all"
+    """which part of arbstr this process is; apart only on PostgreSQL"""
     listen: Address = Address(host="127.0.0.1", port=8080)
     admin_listen: Address | None = None
     """None: the admin API shares `listen`"""

@@ -34,7 +34,7 @@ from arbstr_core.flow.overview import OverviewFlow
 from arbstr_core.flow.payout import PayoutFlow, PayoutRooms
 from arbstr_core.flow.reconcile import Reconcile
 from arbstr_core.flow.sellers import SellerFlow, SellerRooms
-from arbstr_core.flow.solvency import SolvencyFlow
+from arbstr_core.flow.solvency import SolvencyFlow, rails_of_treasury
 from arbstr_core.flow.stats import StatsFlow, Window
 from arbstr_core.flow.topup import TopUp, TopUpRules
 from arbstr_core.flow.transfer import TransferFlow
@@ -96,5 +96,6 @@ __all__ = [
     "keep_forgetting",
     "keep_sealing",
     "patience",
+    "rails_of_treasury",
     "switched_on",
 ]

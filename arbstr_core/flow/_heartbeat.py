@@ -19,7 +19,7 @@ _AGAIN_SECONDS = 1.0
 
 
 class Heartbeat:
-    """Beats every `seconds`."""
+    """Beats every `seconds`. `sweeps`: it looks after what other processes leave open, too."""
 
     def __init__(
         self,
@@ -29,17 +29,19 @@ class Heartbeat:
         *,
         seconds: float,
         lease: Lease | None = None,
+        sweeps: bool = True,
     ) -> None:
         self._calls = calls
         self._vault = vault
         self._clock = clock
         self._seconds = seconds
         self._lease = lease
+        self._sweeps = sweeps
 
     async def begin(self) -> int:
         """Take the lease, and end what earlier processes left open; how much it was. Before calls are served."""
         await self.beat()
-        return await self._vault.sweep_orphans()
+        return await self._vault.sweep_orphans() if self._sweeps else 0
 
     async def beat(self) -> None:
         """Beat once. Raises StorageError or VaultUnavailable."""
@@ -81,7 +83,7 @@ class Heartbeat:
         """Say that this process ends, so that nobody waits for its lease."""
         try:
             await self._vault.leave()
-            if self._vault.shared:
+            if self._vault.shared and self._sweeps:
                 await self._vault.lose_job(Job.SWEEPER)
         except (StorageError, VaultUnavailable) as broken:
             _log.error("the end of this process could not be written down: %s", broken)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from arbstr_core.types import RailBalance, RailState
+from arbstr_core.types import RailBalance, RailState, Unit
 from arbstr_core.vault import Owed
 
 PPM = 1_000_000
@@ -35,6 +35,9 @@ class RailSeen(msgspec.Struct, frozen=True, kw_only=True):
     state: RailState
     detail: str = ""
     balance: RailBalance | None = None
+    unit: Unit = Unit.MSAT
+    invoices: bool = False
+    """it can ask for money"""
     walked: bool = True
     """compared with the ledger since that was last restored"""
     problem: str = ""
@@ -53,6 +56,8 @@ class RailRow(msgspec.Struct, frozen=True, kw_only=True):
     closing_msat: int | None
     surplus_msat: int | None
     places: Mapping[str, int]
+    unit: str
+    invoices: bool
     walked: bool
     problem: str
 
@@ -136,6 +141,8 @@ def _row(rail: RailSeen, ledger: int, owed: Owed) -> RailRow:
         closing_msat=None if balance is None else balance.closing_msat,
         surplus_msat=None if balance is None else _surplus(balance, ledger - min(owed.made_msat, ledger)),
         places={} if balance is None else dict(balance.places),
+        unit=rail.unit.value,
+        invoices=rail.invoices,
         walked=rail.walked,
         problem=rail.problem,
     )
@@ -158,6 +165,8 @@ def _absent(name: str, msat: int) -> RailRow:
         closing_msat=None,
         surplus_msat=None,
         places={},
+        unit=Unit.MSAT.value,
+        invoices=False,
         walked=False,
         problem="",
     )

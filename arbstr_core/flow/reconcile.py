@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from arbstr_core.api import Clock, RailState, RailStatus, WalletRail
+from arbstr_core.api import Clock, RailCapability, RailState, RailStatus, WalletRail
 from arbstr_core.flow._office import Office
 from arbstr_core.flow._solvency import Cover, RailSeen, Solvency, judge
 from arbstr_core.flow._walk import WALKED, Walk
@@ -102,6 +102,8 @@ class Reconcile:
             state=status.state,
             detail=status.detail or silent,
             balance=balance,
+            unit=rail.unit,
+            invoices=RailCapability.INVOICE in rail.capabilities,
             walked=await self._walked(rail, restored),
         )
 

@@ -99,6 +99,13 @@ class SolvencyFlow:
         return self._reconcile
 
 
+async def rails_of_treasury(treasury: Treasury) -> Sequence[tuple[str, str, str]]:
+    """(name, realm, unit) of each rail that could ask for money when the treasury looked last: for whoever serves calls
+    elsewhere."""
+    found = [_body(record) for record in await treasury.solvency()]
+    return [(row.name, each.realm, row.unit) for each in found if each for row in each.rails if row.invoices]
+
+
 def _body(record: SolvencyRecord) -> Solvency | None:
     """What a check found; None of one that another version of arbstr made."""
     try:

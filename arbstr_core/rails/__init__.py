@@ -3,6 +3,7 @@
 from arbstr_core.rails._choice import AUTO, Rules, choose
 from arbstr_core.rails._destinations import read_address, read_invoice
 from arbstr_core.rails._drive import Believed, Raised, answered, look, pay, take_back
+from arbstr_core.rails._elsewhere import Elsewhere
 from arbstr_core.rails._incoming import Asker, appraise, asking, incoming, unlike
 from arbstr_core.rails._lnurl import Addresses, FetchedInvoice
 from arbstr_core.rails._rails import Rails, status_of
@@ -12,6 +13,7 @@ __all__ = [
     "Addresses",
     "Asker",
     "Believed",
+    "Elsewhere",
     "FetchedInvoice",
     "Rails",
     "Raised",

@@ -19,6 +19,10 @@ class Rails:
     def __init__(self, rails: Sequence[WalletRail]) -> None:
         self._rails = tuple(rails)
 
+    def become(self, rails: Sequence[WalletRail]) -> None:
+        """From now on these are enabled: of another process, which has said so."""
+        self._rails = tuple(rails)
+
     @property
     def all(self) -> tuple[WalletRail, ...]:
         """All of them."""

@@ -28,6 +28,8 @@ class RailDocument(BaseModel):
         description="what it can spend beyond what the ledger has there; below 0: what it lacks, whatever comes back"
     )
     places: dict[str, int]
+    unit: str
+    invoices: bool = Field(description="it can ask for money")
     walked: bool = Field(description="compared with the ledger since that was restored from a backup")
     problem: str = Field(description="why its records could not be read to the end; empty where they could")
 

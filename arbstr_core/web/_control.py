@@ -34,7 +34,8 @@ from arbstr_core.flow import (
     TransferFlow,
     WalletFlow,
 )
-from arbstr_core.types import CallRefused, InsufficientFunds, StorageError, VaultUnavailable
+from arbstr_core.storage import NotAllowed
+from arbstr_core.types import CallRefused, Forbidden, InsufficientFunds, StorageError, VaultUnavailable
 from arbstr_core.web._admin_agents import agent_routes, approval_routes, limit_routes
 from arbstr_core.web._admin_house import PlanCall, Present, market_routes, plugin_routes, reload_routes
 from arbstr_core.web._admin_operators import Who, login_routes, operator_routes
@@ -179,6 +180,9 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(StorageError)
     async def unusable(request: Request, error: StorageError) -> Response:
         _log.error("%s %s: %s", request.method, request.url.path, error)
+        if isinstance(error, NotAllowed):
+            what = "This process serves calls and may do no more: ask the operator where the treasury listens"
+            return await refused(request, Forbidden(what))
         # What is wrong with the database is for its operator alone.
         for_all = "The ledger cannot be used now, so nothing was done; try again later"
         message = str(error) if request.url.path.startswith("/admin") else for_all

@@ -13,6 +13,7 @@ from arbstr_core.types import BadRequest, CallRefused, Endpoint, StorageError, U
 from arbstr_core.web._asgi import Application, Message, Receive, Send, credential, header_map, respond
 from arbstr_core.web._body import ClientGone, read_body
 from arbstr_core.web._calls import CallDoor
+from arbstr_core.web._closed import ClosedDoor
 from arbstr_core.web._errors import answer, error_body, shape_of
 from arbstr_core.web._line import ids_of
 from arbstr_core.web._metrics import may_read
@@ -44,7 +45,7 @@ class Front:
 
     def __init__(
         self,
-        chat: CallDoor,
+        chat: CallDoor | ClosedDoor,
         models: ModelsDoor,
         control: Application,
         operators: Operators,
