@@ -50,6 +50,16 @@ export const post = (path, body) => ask("POST", path, body);
 export const patch = (path, body) => ask("PATCH", path, body);
 const remove = (path) => ask("DELETE", path);
 
+/** What is there, or null where arbstr has no such thing here: the vault is off, or another process moves the money. */
+export async function maybe(path, params = {}) {
+  try {
+    return await get(path, params);
+  } catch (refused) {
+    if ([404, 409, 503].includes(refused.status)) return null;
+    throw refused;
+  }
+}
+
 /** A part of a path. */
 export const part = encodeURIComponent;
 

@@ -62,8 +62,9 @@ export function empty(said, ...more) {
   return h("div", { class: "empty" }, h("p", {}, said), more.length ? h("p", { class: "quiet" }, more) : null);
 }
 
-/** Something that went wrong, where the thing would be. */
+/** Something that went wrong, where the thing would be; what is not there at all is no reason for alarm. */
 export function broken(error, again) {
+  if (error.status === 404) return empty(error.message);
   return h(
     "div",
     { class: "broken", role: "alert" },

@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 import { get } from "./http.js";
 import { agentLink, learn, nameOf } from "./names.js";
 import { amount, bar, empty, named } from "./parts.js";
+import { to } from "./router.js";
 import { table } from "./table.js";
 import { count, satText, share, took } from "./words.js";
 
@@ -64,7 +65,7 @@ export function called(by, name) {
 
 /** The bars. */
 export function spendingChart(signal, found, range) {
-  if (!found.total.calls) return empty("No calls yet in this time.", "An agent’s first call shows up here.");
+  if (!found.total.calls) return empty("No calls yet in this time.", ["An agent’s first call shows up here. ", h("a", { href: to("agents") }, "Make an agent")]);
   const lines = found.groups.map((group) => ({ name: called(found.by, group.name), values: group.charged_each_msat }));
   if (found.rest) lines.push({ name: "others", values: found.rest.charged_each_msat });
   const label = `Charged in ${RANGES[range].long}: ${satText(found.total.charged_msat)} for ${count(found.total.calls)} calls, by ${found.by}`;

@@ -3,7 +3,7 @@
 import { ask } from "../dialog.js";
 import { h } from "../dom.js";
 import { text } from "../forms.js";
-import { get, post } from "../http.js";
+import { get, maybe, post } from "../http.js";
 import { agentLink, learn, nameOf } from "../names.js";
 import { pager } from "../pager.js";
 import { amount, at, button, card, empty, facts, figure, named, say, state } from "../parts.js";
@@ -16,7 +16,7 @@ import { deposits, payments } from "./transfers.js";
 export const title = "Money";
 
 export function draw({ signal }) {
-  const load = async () => ({ money: await get("/money"), solvency: await get("/solvency") });
+  const load = async () => ({ money: await get("/money"), solvency: (await maybe("/solvency")) ?? { realms: [], frozen: [] } });
   const realms = region(signal, load, (found) => drawAll(found, () => realms.again()), { every: 10 });
   const check = async () => {
     try {

@@ -2,7 +2,7 @@
 
 import { amount, card, choice, empty, figure, named, since, state } from "../parts.js";
 import { h, icon } from "../dom.js";
-import { get } from "../http.js";
+import { get, maybe } from "../http.js";
 import { agentLink } from "../names.js";
 import { region } from "../region.js";
 import { to } from "../router.js";
@@ -31,7 +31,7 @@ export function draw({ signal }) {
   };
   ranges.append(choice("Time", Object.entries(RANGES).map(([name, { words }]) => [name, words]), range, turn));
   return [
-    region(signal, () => get("/approvals", { state: "pending" }), (found) => waiting(found.data, signal), { every: 2 }),
+    region(signal, () => maybe("/approvals", { state: "pending" }), (found) => waiting(found?.data ?? []), { every: 2 }),
     h("div", { class: "bar" }, ranges),
     figures,
     card("Spending", spent, { more: h("a", { href: to("spend") }, "By agent, model and provider") }),
@@ -62,7 +62,7 @@ const drawFigures = (range) => ({ money, spent, saved }) => {
   );
 };
 
-function waiting(approvals, signal) {
+function waiting(approvals) {
   if (!approvals.length) return null;
   return card(approvals.length === 1 ? "One call waits for you" : `${count(approvals.length)} wait for you`, approvalCards(approvals), { class: "waits" });
 }
@@ -83,8 +83,8 @@ function drawLive({ calls }) {
 }
 
 async function loadTroubles() {
-  const [providers, notices, solvency] = await Promise.all([get("/providers"), get("/notices"), get("/solvency")]);
-  return { providers: providers.providers, notices, solvency };
+  const [providers, notices, solvency] = await Promise.all([get("/providers"), get("/notices"), maybe("/solvency")]);
+  return { providers: providers.providers, notices, solvency: solvency ?? { realms: [], frozen: [] } };
 }
 
 function drawTroubles({ providers, notices, solvency }) {
