@@ -63,10 +63,9 @@ class OverviewFlow:
             model=names.get("model"),
             provider=names.get("provider"),
         )
-        leading = await self._series.leading(wanted, by=by, most=_MOST_NAMED)
-        found = await self._series.steps(wanted, by=by, names=[name for name, _ in leading], step_ms=step_ms)
-        lines: dict[str | None, dict[int, Sums]] = {name: {} for name, _ in leading}
-        for number, name, sums in found:
+        found = await self._series.read(wanted, by=by, most=_MOST_NAMED, step_ms=step_ms)
+        lines: dict[str | None, dict[int, Sums]] = {name: {} for name in found.names}
+        for number, name, sums in found.steps:
             # A call is noted at its end: one that began in this time may have ended after it.
             _add(lines.setdefault(name, {}), min(max(number, first), last), sums)
         everything: dict[int, Sums] = {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 import sqlalchemy as sa
 
@@ -25,36 +23,35 @@ class Sums(msgspec.Struct, frozen=True):
     latency_ms: int = 0
 
 
+class Lines(msgspec.Struct, frozen=True, kw_only=True):
+    """`names` are those that were charged most, the first of them most; `steps` are (number of the step since 1970,
+    name, sums), where all that is none of `names` goes under None."""
+
+    names: tuple[str, ...]
+    steps: tuple[tuple[int, str | None, Sums], ...]
+
+
 class Series:
     """What was noted and written; the last half second may be missing."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def leading(self, wanted: RequestFilter, *, by: str, most: int) -> list[tuple[str, Sums]]:
-        """The `most` agents, models or providers that were charged most, and their sums."""
-        name = REQUESTS.c[_NAMED[by]]
-        sums = _sums()
-        query = sa.select(name, *sums).where(*where(wanted)).group_by(name)
-        query = query.order_by(sums[2].desc(), sums[0].desc(), name).limit(most)
-        return await self._database.read(
-            lambda connection: [(found[0], Sums(*map(int, found[1:]))) for found in connection.execute(query)]
-        )
+    async def read(self, wanted: RequestFilter, *, by: str, most: int, step_ms: int) -> Lines:
+        """The `most` agents, models or providers that were charged most, and the sums of each step, on one snapshot."""
+        return await self._database.read(lambda connection: _lines(connection, wanted, by, most, step_ms))
 
-    async def steps(
-        self, wanted: RequestFilter, *, by: str, names: Sequence[str], step_ms: int
-    ) -> list[tuple[int, str | None, Sums]]:
-        """(number of the step since 1970, name, sums); all that is not one of `names` goes under None."""
-        column = REQUESTS.c[_NAMED[by]]
-        # Whole numbers divide to whole numbers, on both databases.
-        step = REQUESTS.c.at_ms.op("/")(sa.literal_column(str(step_ms))).label("step")
-        named = sa.case((column.in_(names), column), else_=sa.null()).label("named")
-        query = sa.select(step, named, *_sums()).where(*where(wanted)).group_by(sa.text("1"), sa.text("2"))
-        return await self._database.read(
-            lambda connection: [
-                (int(found[0]), found[1], Sums(*map(int, found[2:]))) for found in connection.execute(query)
-            ]
-        )
+
+def _lines(connection: sa.Connection, wanted: RequestFilter, by: str, most: int, step_ms: int) -> Lines:
+    name, sums = REQUESTS.c[_NAMED[by]], _sums()
+    leading = sa.select(name).where(*where(wanted)).group_by(name).order_by(sums[2].desc(), sums[0].desc(), name)
+    names = tuple(connection.execute(leading.limit(most)).scalars())
+    # Whole numbers divide to whole numbers, on both databases.
+    step = REQUESTS.c.at_ms.op("/")(sa.literal_column(str(step_ms))).label("step")
+    named = sa.case((name.in_(names), name), else_=sa.null()).label("named")
+    query = sa.select(step, named, *sums).where(*where(wanted)).group_by(sa.text("1"), sa.text("2"))
+    found = [(int(row[0]), row[1], Sums(*map(int, row[2:]))) for row in connection.execute(query)]
+    return Lines(names=names, steps=tuple(found))
 
 
 def _sums() -> list[sa.ColumnElement[int]]:

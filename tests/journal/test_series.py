@@ -34,17 +34,16 @@ def test_names_that_cost_most_have_lines_of_their_own(tmp_path: Path, url: str) 
             clock.advance(HOUR / 1000)
         await log.flush()
         wanted = RequestFilter(since_ms=began, until_ms=clock.now_ms())
-        leading = await series.leading(wanted, by="model", most=2)
-        assert [(name, sums.calls, sums.charged_msat) for name, sums in leading] == [("b", 2, 2**40 + 7), ("a", 1, 5)]
-        steps = await series.steps(wanted, by="model", names=["b", "a"], step_ms=HOUR)
+        found = await series.read(wanted, by="model", most=2, step_ms=HOUR)
+        assert found.names == ("b", "a")
         first = began // HOUR
-        assert sorted((step - first, name or "-", sums.charged_msat, sums.good) for step, name, sums in steps) == [
-            *((0, "a", 5, 1), (1, "b", 2**40, 1), (2, "-", 1, 0), (3, "b", 7, 1), (4, "-", 0, 0))
-        ]
-        assert await series.leading(wanted, by="agent", most=5) == [
-            ("ag_1", (await series.leading(wanted, by="agent", most=1))[0][1])
-        ]
-        assert await series.leading(RequestFilter(since_ms=0, until_ms=began), by="provider", most=5) == []
+        assert sorted(
+            (step - first, name or "-", sums.charged_msat, sums.good) for step, name, sums in found.steps
+        ) == [*((0, "a", 5, 1), (1, "b", 2**40, 1), (2, "-", 1, 0), (3, "b", 7, 1), (4, "-", 0, 0))]
+        ((_, name, sums),) = (await series.read(wanted, by="agent", most=5, step_ms=100_000 * HOUR)).steps
+        assert (name, sums.calls, sums.good, sums.input_tokens, sums.latency_ms) == ("ag_1", 5, 3, 50, 150)
+        before = RequestFilter(since_ms=0, until_ms=began)
+        assert (await series.read(before, by="provider", most=5, step_ms=HOUR)).names == ()
         await db.close()
 
     asyncio.run(story())
