@@ -22,7 +22,7 @@ FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 NAV: dict[str, list[str]] = {
     "Begin": ["index", "concepts", "migrating-from-arbstr", "migrating-from-litellm"],
-    "Calls": ["openai-api", "routing", "dispatch", "receipts", "retries", "errors", "savings"],
+    "Calls": ["openai-api", "routing", "routstr", "dispatch", "receipts", "retries", "errors", "savings"],
     "Money": ["money", "failures", "running-with-lnd", "running-a-mint", "payouts", "solvency", "treasury", "audit"],
     "Operating": [
         "deploying",

@@ -71,7 +71,9 @@ def control_flows(
             transfers = TransferFlow(vault, keys, ids=ids, body_key=moving.cipher.derived(BODY_DIGEST_KEY))
     return ControlFlows(
         admin=AdminFlow(vault, keys, records, rails),
-        house=HouseFlow(calls, rails, commands, serving=serving),
+        house=HouseFlow(
+            calls, rails, commands, serving=serving, unpaid=dict if moving is None else moving.topup.problems
+        ),
         wallet=WalletFlow(calls, clock, history=history, keys=keys, records=records),
         audit=None if vault is None or signer is None else audit_flow(settings, vault, signer, clock),
         operators=operators,

@@ -83,7 +83,12 @@ class Bringing:
         if amount <= 0:
             return ""
         bolt11 = self._rails.within(realm, RailCapability.BOLT11)
-        mints = await self._mints(realm, amount)
+        taken, mints = await self._mints(realm, amount)
+        if funds.mints and not taken & {_plain(mint) for mint in funds.mints}:
+            return (
+                f"what it gives back is ecash of {', '.join(funds.mints)}, which no rail here takes: add that mint, or "
+                "nothing would come back"
+            )
         key = self._ids("top_")
         call = provider.funding(funds.node, amount, key=key, bolt11=bool(bolt11), mints=tuple(mints))
         asked = await answered(call, seconds=_ASK_SECONDS)
@@ -101,18 +106,20 @@ class Bringing:
         self._wake()
         return ""
 
-    async def _mints(self, realm: str, amount: int) -> dict[str, WalletRail]:
-        """Where ecash for so much can be issued, and by which rail."""
+    async def _mints(self, realm: str, amount: int) -> tuple[set[str], dict[str, WalletRail]]:
+        """Whose tokens can be redeemed; and where ecash for so much can be issued, and by which rail."""
+        taken: set[str] = set()
         found: dict[str, WalletRail] = {}
         for rail in self._rails.within(realm, RailCapability.ECASH):
             balance = await answered(rail.balance(), seconds=_ASK_SECONDS)
             limits = await answered(rail.limits(), seconds=_ASK_SECONDS)
             if isinstance(balance, Raised) or isinstance(limits, Raised):
                 continue
+            taken |= {_plain(mint) for mint in limits.mints}
             for mint in limits.mints:
                 if balance.places.get(mint, balance.spendable_msat) >= amount:
                     found.setdefault(mint, rail)
-        return found
+        return taken, found
 
     async def _target(
         self,
@@ -219,3 +226,8 @@ class Bringing:
 
 class _NotPaid(Exception):
     """What a node asks for is not paid; why."""
+
+
+def _plain(mint: str) -> str:
+    """The same for the same mint, however it is written."""
+    return mint.rstrip("/").lower()

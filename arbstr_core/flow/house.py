@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -29,11 +29,18 @@ _ANYONE = Caller()
 
 
 class HouseFlow:
-    """`serving` is false where a command does without a server."""
+    """`serving` is false where a command does without a server. `unpaid` says why money does not go to a node."""
 
     def __init__(
-        self, calls: CallFlow, rails: Rails, commands: Mapping[str, Sequence[Command]], *, serving: bool
+        self,
+        calls: CallFlow,
+        rails: Rails,
+        commands: Mapping[str, Sequence[Command]],
+        *,
+        serving: bool,
+        unpaid: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
+        self._unpaid = unpaid
         self._calls = calls
         self._rails = rails
         self._commands = commands
@@ -52,7 +59,7 @@ class HouseFlow:
                 if listing.offer.model == row.model  # under its canonical name it is no other offer
             ],
             "out": [documents.out(excluded) for row in rows for excluded in row.out if excluded.model == row.model],
-            "failing": documents.failing({**market.remarks(), **market.failures}),
+            "failing": documents.failing({**self._unpaid(), **market.remarks(), **market.failures}),
             "aliases": [
                 {"name": name, "stands_for": list(row.stands_for), "offers": len(row.listings)}
                 for name, row in sorted(snapshot.aliases.items())

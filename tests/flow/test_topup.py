@@ -247,6 +247,22 @@ def test_the_operators_money_bounds_what_is_away(tmp_path: Path) -> None:
     told(tmp_path, story)
 
 
+def test_nothing_goes_where_nothing_comes_back_from(tmp_path: Path) -> None:
+    """Over Lightning either: what a node gives back is ecash, and somebody has to take that."""
+
+    async def story(desk: Desk) -> None:
+        desk.nodes.change(mints=("https://elsewhere",))
+        await desk.rounds(1)
+        assert "which no rail here takes: add that mint" in desk.topup.problems()[NODE]
+        assert desk.nodes.keys == []
+        desk.nodes.change(mints=("https://elsewhere", "M/"))
+        desk.nodes.says = [Credited(amount_msat=Msat(5_000))]
+        await desk.rounds(4)
+        assert await desk.assets() == {PREPAID: 5_000}
+
+    told(tmp_path, story)
+
+
 def test_a_payment_that_failed_is_let_go_of(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         desk.rail.pays.append(FAILED)

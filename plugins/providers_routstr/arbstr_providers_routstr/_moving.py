@@ -44,6 +44,7 @@ class Moving:
             if fund.node in nodes:
                 nodes[fund.node].funding = key
                 nodes[fund.node].pending = 0 if fund.over else fund.amount_msat
+                nodes[fund.node].unbooked = fund.credited_msat or 0
         for key, sweep in (await scan(self._store, SWEEP, SweepRecord)).items():
             if sweep.node in nodes:
                 nodes[sweep.node].sweeping = key
@@ -52,7 +53,7 @@ class Moving:
         """The kernel is done with it."""
         await self._store.put({FUND + key: None, SWEEP + key: None})
         if node.funding == key:
-            node.funding, node.pending = "", 0
+            node.funding, node.pending, node.unbooked = "", 0, 0
         if node.sweeping == key:
             node.sweeping = ""
         node.changed()
@@ -118,6 +119,7 @@ class Moving:
     async def _end(self, node: Node, record: FundRecord, key: str) -> None:
         if record.credited_msat is not None:
             node.record.balance_msat += record.credited_msat
+            node.unbooked = record.credited_msat
             node.record.used_ms = self._tools.clock.now_ms()
             node.thirsty = False
             node.wish_msat = 0
@@ -125,7 +127,6 @@ class Moving:
         encode = msgspec.json.encode
         await self._store.put({FUND + key: encode(record), NODE + node.name: encode(node.record)})
         node.pending = 0
-        node.changed()
 
     async def _ask_about(self, node: Node, record: FundRecord) -> None:
         """Ask about an invoice that we paid. It is the node's to say so; for a day it may be late."""

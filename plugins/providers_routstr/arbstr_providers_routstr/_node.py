@@ -37,6 +37,8 @@ class Node:
         """and of what is on its way there"""
         self.pending = 0
         """msat on their way to it"""
+        self.unbooked = 0
+        """msat that are there, and that the kernel has not said to have booked: no call uses them yet"""
         self.wish_msat = 0
         self.wish_sweep = False
         self.stale = bool(record.key)
@@ -56,7 +58,8 @@ class Node:
     @property
     def available(self) -> int:
         """What a call may still need, msat: what is there, less what open calls may take of it."""
-        return self.record.balance_msat - self.open_need - self.unsure - self.reserved_there
+        away = self.open_need + self.unsure + self.reserved_there + self.unbooked
+        return self.record.balance_msat - away
 
     @property
     def target(self) -> int:
@@ -148,7 +151,7 @@ class Node:
             drain=drain,
             reason=forsaken if drain else "",
             bolt11=Way.LIGHTNING in self._config.pay,
-            mints=self.catalogue.mints if self.catalogue and Way.ECASH in self._config.pay else (),
+            mints=self.catalogue.mints if self.catalogue else (),
             claims=tuple(self.record.claims),
             funding=self.funding,
             sweeping=self.sweeping,

@@ -183,11 +183,8 @@ class RoutstrProvider(Prepaid):
         key = Secret(node.record.key)
         try:
             reply = await self.tools.upstream.send(call.to(f"{node_url(node.record.url)}/v1/{call.endpoint}", key))
-        except ProviderError:
-            node.give(asked.need, 0)
-            node.stale = True
-            raise
         except BaseException:
+            # It may have been served all the same, and billed.
             node.give(asked.need, None)
             raise
         kept = NodeReply(reply, partial(self._ended, node, offer, asked, reply.status))
@@ -196,7 +193,10 @@ class RoutstrProvider(Prepaid):
         return kept
 
     def _as_quoted(self, node: Node, offer: Offer) -> None:
-        """A price that was raised since it was quoted is not paid. Raises ProviderError."""
+        """A price that was raised since it was quoted is not paid, nor a node whose word has broken since. Raises
+        ProviderError."""
+        if node.record.word.broken:
+            raise ProviderError(f"{node.name}: {node.record.word.broken}")
         now = node.catalogue.price_of(offer.model) if node.catalogue else None
         quoted = offer.price
         assert isinstance(quoted, MsatPrice), "what is sold here has a price in msat"

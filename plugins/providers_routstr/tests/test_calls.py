@@ -173,6 +173,21 @@ def test_what_ends_without_a_word_is_asked_about(stream: bool) -> None:
     run(story, node)
 
 
+def test_an_answer_that_is_lost_may_have_been_billed() -> None:
+    """Even where that is much of what lies there: it breaks no word."""
+    node = Node(Model("m", prompt=0.1, completion=0.4))
+    node.fault = lambda request: "lost" if "chat" in request.path else ""
+
+    async def story(buyer: Buyer) -> None:
+        with pytest.raises(ConnectFailed):
+            await buyer.call(await buyer.offer(), limit=200)
+        assert node.spent > 5 * SAT
+        assert await buyer.settled(node) == node.held
+        assert not (await buyer.offer()).withheld
+
+    run(story, node)
+
+
 def test_no_usage_costs_nothing() -> None:
     node = Node()
     node.fault = lambda request: "nousage" if "chat" in request.path else ""

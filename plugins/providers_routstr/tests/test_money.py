@@ -14,7 +14,7 @@ from purses import Wallet, wallet
 from routstr.node import SAT, Node
 from routstr.stage import Buyer, buying, serving_nodes
 
-from arbstr_core.api import Credited, FundingDenied, NotFunded, RailUnavailable, Store
+from arbstr_core.api import Credited, FundingDenied, Msat, NotFunded, RailUnavailable, Store
 
 
 class World:
@@ -98,6 +98,28 @@ def test_lost_answers_are_asked_for_again(mint: Nutshell, lost: str) -> None:
             assert swept.balance_msat == credited.amount_msat
             assert node.held == 0
             assert asked > 1
+
+    asyncio.run(story())
+
+
+def test_what_is_not_booked_is_not_used(mint: Nutshell) -> None:
+    """A call that was settled before the money for it is in the ledger would be a bill: so it waits for that."""
+
+    async def story() -> None:
+        async with world(mint) as all_, all_.buyer() as buyer:
+            name, mints = all_.node.name, (await all_.ours.rail.limits()).mints
+            offer = await buyer.offer()
+            await buyer.provider.funding(name, Msat(50 * SAT), key="k", bolt11=False, mints=mints)
+            token = await all_.ours.token(50, "k", mint=mints[0])
+            await buyer.provider.funded(name, token, key="k")
+            store = buyer.tools.store
+            with pytest.raises(NotFunded):
+                await buyer.call(offer)
+            async with all_.buyer(store) as again:
+                with pytest.raises(NotFunded):
+                    await again.call(await again.offer())
+                await again.provider.done(name, key="k")
+                assert (await again.call(offer))[0] == 200
 
     asyncio.run(story())
 
