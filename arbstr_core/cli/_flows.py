@@ -80,7 +80,11 @@ def control_flows(
         payouts=payout_flow(settings, vault, moving, clock, ids),
         sellers=seller_flow(settings, moving, clock, ids),
         overview=OverviewFlow(calls, Series(database), treasury, rails, clock),
-        metrics=MetricsFlow(calls, counts, journal, database, history, rails, clock, version=version("arbstr-core")),
+        metrics=MetricsFlow(
+            *(calls, counts, journal, database, history, rails, clock),
+            version=version("arbstr-core"),
+            reconcile=reconcile,
+        ),
         solvency=SolvencyFlow(vault, treasury, rails, reconcile, ids),
         deposits=deposits,
         transfers=transfers,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from arbstr_core.api import Clock, RailState
 from arbstr_core.dispatch import BreakerState
+from arbstr_core.flow._solvency import Cover, Solvency
 from arbstr_core.flow.call import CallFlow
+from arbstr_core.flow.reconcile import Reconcile
 from arbstr_core.journal import COUNTER, Counts, Family, Journal, Sample, exposition, gauge
 from arbstr_core.rails import Rails
 from arbstr_core.storage import Database
@@ -20,12 +22,10 @@ _RAIL_SECONDS = 3.0
 """How long a rail may take to say how it is: whoever scrapes waits."""
 _MOST_SHUT = 200
 
-Families = Callable[[], Iterable[Family]]
-"""What another part of the house adds"""
-
 
 class MetricsFlow:
-    """Looks only when it is asked. `history` is None where the vault is switched off."""
+    """Looks only when it is asked. `history` is None where the vault is switched off, `reconcile` where this process
+    moves no money."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class MetricsFlow:
         clock: Clock,
         *,
         version: str,
-        more: Iterable[Families] = (),
+        reconcile: Reconcile | None = None,
     ) -> None:
         self._calls = calls
         self._counts = counts
@@ -48,7 +48,7 @@ class MetricsFlow:
         self._rails = rails
         self._started = clock.now_ms() / 1000
         self._version = version
-        self._more = tuple(more)
+        self._reconcile = reconcile
 
     async def page(self) -> str:
         """All of it, in Prometheus' text format."""
@@ -69,7 +69,7 @@ class MetricsFlow:
             ),
             gauge("arbstr_database_up", "1 where the database answers.", [({}, stored)]),
             *_money(found),
-            *(family for more in self._more for family in more()),
+            *_solvency({} if self._reconcile is None else self._reconcile.last),
             *_process(self._started, self._version),
         ]
         return exposition(families)
@@ -77,11 +77,11 @@ class MetricsFlow:
     async def _stored(self) -> tuple[Gauges, bool]:
         """What the ledger says, and whether it can be asked."""
         if self._history is None:
-            return Gauges(open=(), balances=()), True
+            return Gauges(), True
         try:
             return await self._history.gauges(), True
         except StorageError:
-            return Gauges(open=(), balances=()), False
+            return Gauges(), False
 
     def _now(self) -> Iterator[Family]:
         yield gauge("arbstr_calls_open", "Calls that have not ended.", [({}, len(self._calls.open_calls()))])
@@ -136,6 +136,41 @@ def _money(found: Gauges) -> Iterator[Family]:
         "arbstr_balance_msat",
         "What is in the accounts of each kind that keep a balance: agents', sellers', rails', nodes'.",
         [({"realm": each.realm, "kind": each.kind}, each.posted_msat) for each in found.balances],
+    )
+
+    yield gauge(
+        "arbstr_payments_open",
+        "Payments that are not over.",
+        [({"state": each.state}, each.count) for each in found.payments],
+    )
+    yield gauge("arbstr_frozen", "1 for what nothing leaves any more.", [({"scope": each}, 1) for each in found.frozen])
+
+
+def _solvency(last: Mapping[str, Solvency]) -> Iterator[Family]:
+    found = last.values()
+    yield gauge(
+        "arbstr_solvency_needed_msat",
+        "What the rails of a realm have to hold, as the last check found it.",
+        [({"realm": each.realm}, each.needed_msat) for each in found],
+    )
+    yield gauge(
+        "arbstr_solvency_assets_msat",
+        "What they hold: at least what can be spent now, at most that and what may come back.",
+        [
+            ({"realm": each.realm, "bound": bound}, value)
+            for each in found
+            for bound, value in (("least", each.least_msat), ("most", each.most_msat))
+        ],
+    )
+    yield gauge(
+        "arbstr_solvency_gap_msat",
+        "What is missing, whatever comes back; 0 where nothing is.",
+        [({"realm": each.realm}, max(0, each.needed_msat - each.most_msat)) for each in found],
+    )
+    yield gauge(
+        "arbstr_solvency_cover",
+        "1 for how a realm stands.",
+        [({"realm": each.realm, "cover": cover.value}, each.cover is cover) for each in found for cover in Cover],
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
+from arbstr_core.vault import _rail_tables as r
 from arbstr_core.vault import _tables as t
 
 
@@ -27,11 +28,21 @@ class BalanceSum(msgspec.Struct, frozen=True):
     held_msat: int
 
 
+class PaymentSum(msgspec.Struct, frozen=True):
+    """Payments of one state that are not over."""
+
+    state: str
+    count: int
+
+
 class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     """All of it, of one moment."""
 
-    open: Sequence[OpenSum]
-    balances: Sequence[BalanceSum]
+    open: Sequence[OpenSum] = ()
+    balances: Sequence[BalanceSum] = ()
+    payments: Sequence[PaymentSum] = ()
+    frozen: Sequence[str] = ()
+    """scopes: `realm:NAME` or `rail:NAME`"""
 
 
 def gauges(connection: sa.Connection) -> Gauges:
@@ -48,7 +59,15 @@ def gauges(connection: sa.Connection) -> Gauges:
         .where(account.constrained == 1)
         .group_by(account.realm, account.kind)
     )
+    unfinished = (
+        sa.select(r.PAYMENT.c.state, sa.func.count())
+        .where(sa.text("payment.state IN ('reserved', 'dispatching', 'in_flight', 'unknown')"))
+        .group_by(r.PAYMENT.c.state)
+    )
+    frozen = sa.select(r.FROZEN.c.scope).where(r.FROZEN.c.frozen == 1).order_by(r.FROZEN.c.scope)
     return Gauges(
+        payments=tuple(PaymentSum(state, int(n)) for state, n in connection.execute(unfinished)),
+        frozen=tuple(connection.execute(frozen).scalars()),
         open=tuple(OpenSum(realm, int(n), int(total)) for realm, n, total in connection.execute(held)),
         balances=tuple(BalanceSum(realm, kind, int(a), int(b)) for realm, kind, a, b in connection.execute(sums)),
     )

@@ -95,6 +95,15 @@ def test_how_the_house_stands(tmp_path: Path) -> None:
                 assert found("arbstr_rail_state", rail="wallet_simulated", state="ready") == 1
                 assert found("arbstr_rail_state", rail="wallet_simulated", state="down") == 0
                 assert found("arbstr_database_up") == 1
+                await served.admin.get("/admin/solvency?now=true")
+                found = await read(served)
+                assert found("arbstr_solvency_gap_msat", realm="sim") == 0
+                assert found("arbstr_solvency_cover", realm="sim", cover="covered") == 1
+                assert found("arbstr_solvency_needed_msat", realm="sim") == 10**9
+                assert found("arbstr_solvency_assets_msat", realm="sim", bound="least") >= 10**9
+                assert not any(name == "arbstr_frozen" for name, _ in found.samples)
+                await served.admin.post("/admin/freeze", json={"realm": "sim", "reason": "x"})
+                assert (await read(served))("arbstr_frozen", scope="realm:sim") == 1
                 assert found("arbstr_calls_open") == found("arbstr_writer_queue") == found("arbstr_stopping") == 0
                 assert found("process_resident_memory_bytes") > 10**6
                 upstream.script("m", Act(how="stall"), Act(how="status", status=500))
