@@ -55,7 +55,7 @@ const drawFigures = (range) => ({ money, spent, saved }) => {
   return h(
     "dl",
     { class: "figures" },
-    figure("Agents’ money", amount(all("agents_msat"), { strong: true }), amount(all("held_msat")), " held by open calls"),
+    figure("Agents’ money", amount(all("agents_msat"), { strong: true }), amount(all("held_msat")), " held by what is open"),
     figure("Spent", amount(spent.charged_msat, { strong: true }), `${count(spent.calls)} calls in ${RANGES[range()].long}`, spent.failed ? `, ${count(spent.failed)} failed` : ""),
     figure("Saved by routing", amount(saved.saved_msat, { strong: true }), saved.saved_share === null ? "against the mean offer" : `${share(saved.saved_share)} of the mean offer’s price`),
     figure("Assets", amount(all("assets_msat"), { strong: true }), realms.length ? `in ${realms.join(", ")}; ` : "", h("a", { href: to("money") }, "where they are")),
@@ -64,7 +64,7 @@ const drawFigures = (range) => ({ money, spent, saved }) => {
 
 function waiting(approvals) {
   if (!approvals.length) return null;
-  return card(approvals.length === 1 ? "One call waits for you" : `${count(approvals.length)} wait for you`, approvalCards(approvals), { class: "waits" });
+  return card(approvals.length === 1 ? `One ${approvals[0].kind} waits for you` : `${count(approvals.length)} wait for you`, approvalCards(approvals), { class: "waits" });
 }
 
 function drawLive({ calls }) {
