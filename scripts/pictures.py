@@ -147,6 +147,26 @@ PICTURES = {
             ("main", "prepaid", ""),
         ],
     ),
+    "apart": Picture(
+        "Calls and wallets in two processes: who breaks into the first has no wallet",
+        {
+            "agent": Box(0, 0, "agents\ncalls", "k"),
+            "proxy": Box(1, 0, "proxy\nno wallet"),
+            "base": Box(2, 0, "PostgreSQL\nrefuses what is not its", "m"),
+            "treasury": Box(3, 0, "treasury\nmoves money"),
+            "models": Box(1, 1, "providers", "k"),
+            "lnd": Box(2.5, 1, "Lightning node", "k"),
+            "mint": Box(3.5, 1, "mint", "k"),
+        },
+        [
+            ("agent", "proxy", ""),
+            ("proxy", "base", ""),
+            ("treasury", "base", ""),
+            ("proxy", "models", ""),
+            ("treasury", "lnd", ""),
+            ("treasury", "mint", ""),
+        ],
+    ),
     "proof": Picture(
         "Why a stranger can check it",
         {

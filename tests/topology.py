@@ -106,7 +106,7 @@ class Service:
         """`text` with the places, addresses and users of this machine in it."""
         for place, ours in self._places.items():
             text = re.sub(rf"(?<![\w/.-]){place}(?![\w-])", ours, text)
-        text = re.sub(r"\b(0\.0\.0\.0|127\.0\.0\.1):8080\b", f"127.0.0.1:{self._topology.port}", text)
+        text = re.sub(r"\b(0\.0\.0\.0|127\.0\.0\.1):8080\b", f"127.0.0.1:{self._topology.port(self.name)}", text)
         return text.replace("0.0.0.0", "127.0.0.1").replace("10001:10001", f"{os.getuid()}:{os.getgid()}")
 
     @property
@@ -206,7 +206,8 @@ class Topology:
 
     def __init__(self, folder: Path, profile: str) -> None:
         self.folder = folder
-        self.port, postgres, lnd, mint = quiet_ports(4)
+        self._ports: dict[str, int] = {}
+        postgres, lnd, mint = quiet_ports(3)
         variables = environment(DEPLOY / ".env.example", folder) | {
             "POSTGRES_HOST": "127.0.0.1",
             "POSTGRES_PORT": str(postgres),
@@ -227,10 +228,21 @@ class Topology:
             if name not in LEFT_OUT
         }
 
-    @property
-    def url(self) -> str:
-        """Where calls are served."""
-        return f"http://127.0.0.1:{self.port}"
+    def port(self, name: str) -> int:
+        """Where the arbstr of the service `name` listens."""
+        if name not in self._ports:
+            (self._ports[name],) = quiet_ports(1)
+        return self._ports[name]
+
+    def url(self, name: str) -> str:
+        """The same, as a URL."""
+        return f"http://127.0.0.1:{self.port(name)}"
+
+    def smoke(self) -> list[str | Path]:
+        """The smoke test that users get, for these services."""
+        serves, answers = ("arbstr", "arbstr") if "arbstr" in self.services else ("proxy", "treasury")
+        token = self.folder / "volumes" / answers / "admin.token"
+        return [DEPLOY / "smoke", "--url", self.url(serves), "--admin", self.url(answers), "--token-file", token]
 
     def path(self, name: str) -> str:
         """Where the programs of the image of the service `name` are."""

@@ -13,6 +13,7 @@ from arbstr_core.cli._data import database_password
 from arbstr_core.cli._flows import door_token
 from arbstr_core.cli._house import make_everything
 from arbstr_core.cli._operators import webhook, webhook_secret
+from arbstr_core.cli._part import misplaced, require_postgresql
 from arbstr_core.config import Settings, StorageSettings
 from arbstr_core.types import ArbstrError, ConfigError, Problem
 
@@ -68,10 +69,14 @@ async def _made(settings: Settings) -> Verdict:
             settings,
             arbstr=msgspec.structs.replace(settings.arbstr, data_dir=folder),
             storage=StorageSettings(),
+            # What a part needs of its database is looked at here, for the one that it is made on is another.
+            server=msgspec.structs.replace(settings.server, role="all"),
         )
         try:
+            require_postgresql(settings)
             async with make_everything(apart) as house:
-                return Verdict([], house.trade.notices.texts)
+                rails = [stem for stem, made in house.trade.made["arbstr_wallet_rails"] if made]
+                return Verdict(misplaced(settings, rails), house.trade.notices.texts)
         except ConfigError as bad:
             return Verdict(list(bad.problems))
         except ArbstrError as bad:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 
 from arbstr_core.config import Settings
 from arbstr_core.storage import Database, Dialect, is_postgresql
@@ -29,21 +30,24 @@ def require_postgresql(settings: Settings) -> None:
         raise ConfigError([Problem(what)])
 
 
+def misplaced(settings: Settings, wallets: Sequence[str]) -> list[Problem]:
+    """A problem for each plugin of `wallets`, which bring rails, where the process is to have none."""
+    if settings.server.role != PROXY:
+        return []
+    return [Problem(f"[arbstr] plugins: {stem} is a wallet, and this process is to hold none") for stem in wallets]
+
+
 async def require_part(settings: Settings, database: Database, wallets: list[str]) -> None:
     """Raises ConfigError with everything that does not fit the part; `wallets` are the plugins that bring rails."""
     if database.dialect is not Dialect.POSTGRESQL:
         return
     bounded = await database.read(lambda connection: connection.exec_driver_sql("SELECT arbstr_bounded()").scalar())
-    problems = []
-    if settings.server.role == PROXY:
-        problems += [f"[arbstr] plugins: {stem} is a wallet, and this process is to hold none" for stem in wallets]
-        if not bounded:
-            problems.append(
-                "[storage] url: its role owns the tables, so nothing bounds it; name what `arbstr db roles` made"
-            )
-    elif bounded:
-        problems.append(
-            "[storage] url: its role may serve calls and no more: `arbstr serve --role proxy`, or name the owner's role"
-        )
+    problems = misplaced(settings, wallets)
+    if settings.server.role == PROXY and not bounded:
+        what = "its role owns the tables, so nothing bounds it; name what `arbstr db roles` made"
+        problems.append(Problem(f"[storage] url: {what}"))
+    elif settings.server.role != PROXY and bounded:
+        what = "its role may serve calls and no more: `arbstr serve --role proxy`, or name the owner's role"
+        problems.append(Problem(f"[storage] url: {what}"))
     if problems:
-        raise ConfigError([Problem(each) for each in problems])
+        raise ConfigError(problems)

@@ -226,6 +226,25 @@ def test_init_makes_what_serve_needs(tmp_path: Path) -> None:
     assert place.file.read_text() == text
 
 
+def test_check_knows_the_parts_that_are_apart(tmp_path: Path) -> None:
+    """No database is asked: this one is nowhere."""
+    wallets = ("policy_price", "wallet_simulated")
+    postgresql = '[storage]\nurl = "postgresql://arbstr@db.invalid/arbstr"\n'
+    for role, url, plugins, wrong in [
+        ("treasury", postgresql, wallets, None),
+        ("proxy", postgresql, ("policy_price",), None),
+        (
+            "proxy",
+            postgresql,
+            wallets,
+            "[arbstr] plugins: wallet_simulated is a wallet, and this process is to hold none",
+        ),
+        ("treasury", "", wallets, "[storage] url: `treasury` as a process of its own needs PostgreSQL, "),
+    ]:
+        done = write(tmp_path, url, plugins=plugins, server=f'role = "{role}"').command("check")
+        assert done.stderr.startswith(wrong) if wrong else (done.returncode, done.stderr) == (0, ""), (role, done)
+
+
 def test_doctor_and_check_tell_what_plugins_warn_of(tmp_path: Path) -> None:
     """An instance without its key, a row without a price, an endpoint that does not answer: each is named."""
     dead = "http://127.0.0.1:9/v1"

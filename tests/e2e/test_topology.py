@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from topology import DEPLOY, topology
+from topology import topology
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -20,9 +20,8 @@ pytestmark = pytest.mark.timeout(600)
 )
 def test_it_comes_up_and_passes_the_smoke_test(profile: str, rails: str, tmp_path: Path) -> None:
     with topology(tmp_path, profile) as made:
-        token = tmp_path / "volumes" / "arbstr" / "admin.token"
         done = subprocess.run(
-            [sys.executable, DEPLOY / "smoke", "--url", made.url, "--token-file", token],
+            [sys.executable, *made.smoke()],
             capture_output=True,
             text=True,
             timeout=300,

@@ -19,7 +19,7 @@ from topology import DEPLOY, ROOT, composed, environment
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 EXAMPLE = (DEPLOY / ".env.example").read_text()
-ENDS_BY_ITSELF = {"lnd-door"}
+ENDS_BY_ITSELF = {"lnd-door", "role"}
 PLAYS_ROOT = {"postgres", "bitcoind", "miner"}
 """images that begin as root, to give their folders to another user"""
 UNITS = sorted((DEPLOY / "systemd").iterdir())
@@ -33,6 +33,7 @@ def test_an_older_compose_reads_it_too() -> None:
     assert {key for key in COMPOSE if not key.startswith("x-")} == {"services", "volumes"}
     if shutil.which("docker-compose"):
         variables = {**os.environ, **dict.fromkeys(_variables(EXAMPLE), "x"), "ARBSTR_PUBLISH": "127.0.0.1:1"}
+        variables["TREASURY_PUBLISH"] = "127.0.0.1:2"
         done = subprocess.run(
             ["docker-compose", "config", "--quiet"], cwd=DEPLOY, env=variables, capture_output=True, text=True
         )
@@ -56,8 +57,8 @@ def test_a_service_is_guarded(name: str) -> None:
     if name not in PLAYS_ROOT:
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
-    assert all(port.startswith("${ARBSTR_PUBLISH}:") for port in service.get("ports", []))
-    assert "ARBSTR_PUBLISH=127.0.0.1:" in EXAMPLE
+    assert all(re.match(r"\$\{(ARBSTR|TREASURY)_PUBLISH\}:", port) for port in service.get("ports", []))
+    assert len(re.findall(r"_PUBLISH=127\.0\.0\.1:", EXAMPLE)) == 2
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -76,9 +77,13 @@ def test_a_service_is_really_asked_how_it_is_and_waited_for(name: str) -> None:
 
 
 @pytest.mark.parametrize("profile", ["small", "regtest", "real"])
-def test_each_profile_has_one_arbstr_and_what_it_mounts(profile: str, tmp_path: Path) -> None:
+def test_each_profile_has_an_arbstr_and_what_it_mounts(profile: str, tmp_path: Path) -> None:
     services = composed(environment(DEPLOY / ".env.example", tmp_path), profile)
-    assert len([name for name, service in services.items() if service["image"] == "arbstr"]) == 1
+    serving = {name for name, service in services.items() if service["image"] == "arbstr" and "ports" in service}
+    assert serving == ({"arbstr"} if profile == "small" else {"treasury", "proxy"})
+    if profile != "small":
+        assert not any("lnd" in volume for volume in services["proxy"]["volumes"]), "it has no wallet"
+        assert not re.search("LND|MINT|DATABASE", " ".join(services["proxy"]["environment"]))
     for service in services.values():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
@@ -91,7 +96,7 @@ def test_each_profile_has_one_arbstr_and_what_it_mounts(profile: str, tmp_path: 
 def test_secrets_are_made_once_and_for_their_owner_alone(tmp_path: Path) -> None:
     first, second = (environment(DEPLOY / ".env.example", _folder(tmp_path, name)) for name in ("a", "b"))
     secret = [name for name in first if re.search("PASSWORD|PRIVATE", name)]
-    assert len(secret) == 5
+    assert len(secret) == 6
     values = [made[name] for made in (first, second) for name in secret]
     assert all(re.fullmatch("[0-9a-f]{64}", value) for value in values)
     assert len(set(values)) == len(values)
@@ -107,7 +112,7 @@ def _folder(within: Path, name: str) -> Path:
     return within / name
 
 
-@pytest.mark.parametrize("name", ["small", "bitcoin"])
+@pytest.mark.parametrize("name", ["small", "treasury", "proxy"])
 def test_its_configurations_are_valid(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in environment(DEPLOY / ".env.example", tmp_path).items():
         monkeypatch.setenv(variable, value)
