@@ -220,11 +220,18 @@ def test_systemd_takes_the_units(unit: Path, tmp_path: Path) -> None:
         _analyzed(unit, tmp_path)
 
 
+def test_both_parts_are_guarded_alike() -> None:
+    one, other = ((DEPLOY / "systemd" / f"{name}.service").read_text() for name in ("arbstr", "arbstr-treasury"))
+    guards = one[one.index("UMask=") : one.index("[Install]")]
+    assert len(guards.splitlines()) > 20
+    assert guards in other
+
+
 def _analyzed(unit: Path, folder: Path) -> None:
     """What systemd says of it, once its programs and its user are there."""
     for each in UNITS:
         text = each.read_text().replace("/opt/arbstr/bin/arbstr", "/bin/true")
-        (folder / each.name).write_text(re.sub(r"^(User|Group)=arbstr$", r"\1=daemon", text, flags=re.MULTILINE))
+        (folder / each.name).write_text(re.sub(r"^(User|Group)=arbstr.*$", r"\1=daemon", text, flags=re.MULTILINE))
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", folder / unit.name], capture_output=True, text=True, check=False
     )
