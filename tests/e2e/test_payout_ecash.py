@@ -40,6 +40,8 @@ class Ecash(World):
     """A purse with 200 sat at a mint, whose requests are steps."""
 
     name = "wallet_cashu"
+    may_fail = True
+    trouble = 2 * SAT
 
     def __init__(self, clock: MovedClock, pair: tuple[Nutshell, Nutshell], *, token: bool) -> None:
         self.clock = clock
