@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,10 +116,12 @@ async def _running(settings: Settings) -> list[Finding]:
             found += [Finding(what="warning", ok=False, detail=text) for text in await client.get("/notices")]
             found += _offers(await client.get("/offers"))
             found += _providers(await client.post("/providers/check"))
-            found += _rails(await client.get("/rails"))
+            rails = await client.get("/rails")
+            found += _rails(rails)
             if settings.vault.enabled:
                 found.append(_ledger(await client.get("/audit/verify")))
                 found += _frozen(await client.get("/solvency"))
+                found += _unknown(await client.rows("/payments", 100, state="unknown"), rails)
                 found += _untold(await client.rows("/events", 1, undelivered=True))
             return found
     except (ArbstrError, Refused) as broken:
@@ -167,3 +170,14 @@ def _ledger(verified: dict[str, Any]) -> Finding:
     if verified["ok"]:
         return Finding(what="ledger", ok=True, detail=f"{verified['transfers']} transfers, sum 0")
     return Finding(what="ledger", ok=False, detail=f"{verified['first_bad']}: restore a backup, keep this file")
+
+
+def _unknown(payments: list[dict[str, Any]], rails: dict[str, Any]) -> Iterator[Finding]:
+    """Payments that nobody can say the end of now: their money stays held."""
+    by_rail = Counter(row["rail"] for row in payments)
+    for rail, count in sorted(by_rail.items()):
+        if rail in rails:
+            why = "has not said what became of them: `arbstr payment list --state unknown` shows them"
+        else:
+            why = "is not in the configuration any more: put it back into [arbstr] plugins"
+        yield Finding(what=f"payments over {rail}", ok=False, detail=f"{count} unknown: {rail} {why}")

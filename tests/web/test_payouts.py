@@ -7,7 +7,7 @@ import asyncio
 from functools import partial
 
 import pytest
-from house import run, serving, until, write
+from house import Setup, run, serving, until, write
 
 WAIT = {"prefer": "wait=20"}
 FUND = 10_000_000
@@ -291,3 +291,46 @@ def test_the_command_line_lists_shows_and_lets(tmp_path):
         assert ended["state"] == "succeeded"
 
     told(tmp_path, story, limits={"fund": FUND})
+
+
+def test_payments_of_a_rail_that_left_the_configuration_are_told_of(tmp_path):
+    """They stay unknown, and are gone on with once it is back."""
+    table = 'script = ["unknown_then_paid"]\nunknown_seconds = 2\n'
+
+    async def sent(payer):
+        await payer.ask(await payer.invoice(), wait=False)
+
+        async def unknown():
+            listed = await payer.served.admin.get("/admin/payments?state=unknown")
+            return listed.json()["data"]
+
+        await until(unknown)
+
+    told(tmp_path, sent, table=table)
+    rows = (tmp_path / "config.toml").read_text()
+    (tmp_path / "config.toml").write_text(
+        rows.replace(', "wallet_simulated"', "").split("[plugins.wallet_simulated]")[0]
+    )
+
+    async def without():
+        async with serving(setup) as served:
+            done = await asyncio.to_thread(setup.command, "doctor")
+            assert "payments over wallet_simulated" in done.stdout, done
+            assert "not in the configuration any more" in done.stdout
+            (found,) = (await served.admin.get("/admin/payments")).json()["data"]
+            assert (found["state"], "put it back" in found["reason"]) == ("unknown", True)
+
+    async def back():
+        async with serving(setup) as served:
+
+            async def paid():
+                (found,) = (await served.admin.get("/admin/payments")).json()["data"]
+                return found["state"] == "succeeded" or None
+
+            await until(paid, 30)
+            await served.verified()
+
+    setup = Setup(tmp_path, int(rows.split("127.0.0.1:")[1].split('"')[0]))
+    run(without())
+    (tmp_path / "config.toml").write_text(rows)
+    run(back())
