@@ -32,7 +32,7 @@ from postgres import programs as postgres_programs
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
-SECONDS = 120
+SECONDS = 200
 PAUSE = 1.0
 """between two checks of a service: each is a program of its own"""
 LEFT_OUT = frozenset({"bitcoind", "miner"})

@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
-from topology import topology
+from topology import Topology, topology
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -32,8 +33,25 @@ def test_it_comes_up_and_passes_the_smoke_test(profile: str, rails: str, tmp_pat
         assert done.stdout.endswith("arbstr works.\n")
         (told,) = [line for line in done.stdout.splitlines() if line.startswith("ok  rails")]
         assert told.split(maxsplit=2)[2] == rails
+        if profile == "regtest":
+            assert an_invoice(made).startswith("lnbcrt")
         # A check that is always well checks nothing.
         for service in made.services.values():
             code = service.stop()
             assert code in (0, None, -15), (service.name, code)
             assert "healthcheck" not in service.said or not service.well(), service.name
+
+
+def an_invoice(made: Topology) -> str:
+    """What an agent gets who wants to pay in: asked of the proxy, made by the treasury, at the Lightning node."""
+    token = (made.folder / "volumes" / "treasury" / "admin.token").read_text().strip()
+    with httpx.Client(trust_env=False, timeout=60) as http:
+
+        def asked(url: str, bearer: str, **body: object) -> dict[str, str]:
+            answer = http.post(url, json=body, headers={"authorization": f"Bearer {bearer}"})
+            assert answer.is_success, answer.text
+            return dict(answer.json())
+
+        agent = asked(f"{made.url('treasury')}/admin/agents", token, name="payer", realm="regtest")
+        wanted = asked(f"{made.url('proxy')}/wallet/deposits", agent["token"], amount_msat=50_000, rail="wallet_lnd")
+        return wanted["invoice"]
