@@ -284,7 +284,7 @@ class Counter:
         """Wait until the ledger has read all that a rail says."""
 
         async def read() -> bool:
-            return await self.treasury.place(rail.name, "deposits") == str(len(rail.came))
+            return (await self.treasury.place(rail.name, "deposits") or "0") == str(len(rail.came))
 
         await until(read)
 

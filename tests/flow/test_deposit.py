@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
 from house import until, until_true
-from till import Counter, Till, counter, told
+from till import Counter, Fuse, Till, counter, told
 
 from arbstr_core.api import Msat, RailUnavailable, Unit
 from arbstr_core.flow import Asked
@@ -180,6 +181,86 @@ def test_a_token_redeemed_just_before_a_crash_is_credited_after_it(tmp_path: Pat
                 return (await desk.flow.one(alice, id))["state"] == "paid"
 
             await until(paid)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("done", "stride"),
+    [
+        *((False, 3), (True, 3)),
+        *(pytest.param(done, 1, marks=pytest.mark.campaign) for done in (False, True)),
+    ],
+)
+def test_a_crash_anywhere_loses_no_deposit(tmp_path: Path, done: bool, stride: int) -> None:
+    """The process dies at its first step, at its second, and so on: what was paid and handed in is credited once."""
+
+    async def story(at: int) -> bool:
+        till, folder, shown = Till(), tmp_path / str(at), asyncio.Event()
+        folder.mkdir()
+        fuse = Fuse(at, done=done)
+
+        async def puts(desk: Counter) -> None:
+            alice = await desk.agent()
+            asked = await desk.flow.ask(alice, 5_000)
+            shown.set()
+            till.pays(asked["invoice"])
+            await desk.flow.hand_in(alice, "tok-900")
+            await desk.has("alice", 5_900)
+
+        async with counter(folder, till, fuse=fuse) as desk:
+            work = asyncio.create_task(puts(desk))
+            blown = asyncio.create_task(fuse.blown.wait())
+            await asyncio.wait({work, blown}, return_when=asyncio.FIRST_COMPLETED)
+            unharmed = not fuse.blown.is_set()
+            for task in (work, blown):
+                task.cancel()
+            await asyncio.gather(work, blown, return_exceptions=True)
+        async with counter(folder, till, boot="b2") as desk:
+            alice = await desk.agent()
+
+            async def over() -> bool:
+                found = (await desk.flow.mine(alice, Asked()))["data"]
+                return all(row["state"] in ("open", "paid") for row in found)
+
+            await until(over)
+            await desk.told(till)
+            await desk.has("alice", till.balance_msat)
+            assert till.balance_msat == sum(each.amount_msat for each in till.came)
+            assert (await desk.treasury.owed())["sim"].suspense_msat == 0
+            if shown.is_set():
+                assert till.balance_msat >= 5_000
+        return unharmed
+
+    async def until_unharmed() -> int:
+        for at in range(1 + done * (stride - 1), 100, stride):
+            if await story(at):
+                return at
+        raise AssertionError("it never came through")
+
+    assert asyncio.run(until_unharmed()) > 5
+
+
+def test_after_a_restore_what_came_since_is_nobodys_until_the_operator_says(tmp_path: Path) -> None:
+    """The backup knows neither the request nor the credit; the rail still tells of the money."""
+
+    async def story() -> None:
+        till, live, old = Till(), tmp_path / "live", tmp_path / "old"
+        live.mkdir()
+        async with counter(live, till) as desk:
+            await desk.agent()
+            till.pays((await desk.flow.ask(await desk.agent(), 300))["invoice"])
+            await desk.has("alice", 300)
+        shutil.copytree(live, old)
+        async with counter(live, till, boot="b2") as desk:
+            till.pays((await desk.flow.ask(await desk.agent(), 700))["invoice"])
+            await desk.has("alice", 1_000)
+        async with counter(old, till, boot="b3") as desk:
+            await desk.told(till)
+            await desk.has("alice", 300)
+            (row,) = (await desk.flow.deposits(None, Asked(), nobodys=True))["data"]
+            await desk.flow.assign("till", row["reference"], "alice", actor="operator")
+            await desk.has("alice", 1_000)
 
     asyncio.run(story())
 

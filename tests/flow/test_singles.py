@@ -139,7 +139,7 @@ def test_change_that_its_rail_did_not_make_is_made_again(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("done", "stride"),
     [
-        *((False, 2), (True, 2)),
+        *((False, 3), (True, 3)),
         *(pytest.param(done, 1, marks=pytest.mark.campaign) for done in (False, True)),
     ],
 )
