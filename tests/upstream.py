@@ -25,7 +25,8 @@ class Act:
 
     `how`: ok, cut_before (before the status line), cut_headers (after it, before any body), cut (in the middle),
     error_event (in the middle), no_done (the stream ends without `[DONE]`), status, hang (says nothing), gate (waits
-    for `Upstream.open_gate`, then ok), stall (falls silent in the middle), raw (`chunks` with `headers`).
+    for `Upstream.open_gate`, then ok), stall (falls silent in the middle), halfway (a stream that waits in the middle
+    for `Upstream.open_gate`), raw (`chunks` with `headers`).
     """
 
     how: str = "ok"
@@ -183,7 +184,7 @@ class Upstream:
         if act.how == "raw":
             return await _raw(writer, act)
         if asked.get("stream"):
-            return await _stream(writer, act, asked)
+            return await _stream(writer, act, asked, self._gate)
         return await _whole(writer, act, asked)
 
 
@@ -258,7 +259,7 @@ def _events(act: Act, asked: dict[str, Any]) -> list[bytes]:
     return [b"data: " + json.dumps(reply).encode() + b"\n\n" for reply in replies]
 
 
-async def _stream(writer: asyncio.StreamWriter, act: Act, asked: dict[str, Any]) -> bool:
+async def _stream(writer: asyncio.StreamWriter, act: Act, asked: dict[str, Any], gate: asyncio.Event) -> bool:
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
     await writer.drain()
     if act.how == "cut_headers":
@@ -269,6 +270,8 @@ async def _stream(writer: asyncio.StreamWriter, act: Act, asked: dict[str, Any])
     for number, event in enumerate(events):
         if number == half and act.how in ("cut", "stall", "error_event"):
             break
+        if number == half and act.how == "halfway":
+            await gate.wait()
         writer.write(b"%x\r\n%s\r\n" % (len(event), event))
         await writer.drain()
         if act.pause:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from arbstr_providers_openai._provider import EndpointProvider
 from house import PRICED, Process, Served, Setup, chat, instance, run, serving, until, until_true, write
-from streaming import asking, connected, slow_upstream
+from streaming import asking, connected
 from upstream import Act, Upstream
 
 X = "providers_openai.x"
@@ -53,36 +53,34 @@ def told(folder: Path, story: Callable[[Served, Upstream], Awaitable[None]], mor
 
 
 def test_reload_under_200_streams_drops_none(tmp_path: Path) -> None:
-    streams, events = 200, 300
+    """They are in the middle while the configuration changes twice."""
+    streams = 200
 
-    async def story() -> None:
-        with slow_upstream(tmp_path, events) as url:
-            async with serving(write(tmp_path, instance("x", url))) as served:
-                setup, agent = served.setup, await served.agent()
-                ask = asking(agent["token"], events)
-                readers = await asyncio.gather(*(connected(setup.port, ask) for _ in range(streams)))
-                await until_true(lambda: all(reader.parts for reader in readers), 60)
-                begun = [
-                    {"input": "2000 sat", "model": instance("y", url, f"[models.n]\n{PRICED}")},
-                    {"input": "3000 sat", "model": instance("z", url, f"[models.o]\n{PRICED}")},
-                ]
-                before = "1000 sat"
-                for new in begun:
-                    change(setup, (f'input = "{before}"', f'input = "{new["input"]}"'))
-                    add(setup, new["model"])
-                    done = await reload(served)
-                    assert done["made"] == done["closed"] == ["providers_openai"]
-                    assert done["open_calls"] == streams, "they ended before"
-                    before = new["input"]
-                assert done["offers"] == 3
-                assert all([await reader.whole for reader in readers])
-                await served.verified()
-                charged = served.setup.rows("SELECT count(DISTINCT amount_msat) FROM transfer WHERE hold_seq > 0")
-                assert charged == [(1,)], "they pay the price that they began with"
-                answer = await served.http.post("/v1/chat/completions", json=chat("o"), headers=bearer(agent))
-                assert answer.headers["x-arbstr-provider"] == "providers_openai.z"
+    async def story(served: Served, upstream: Upstream) -> None:
+        upstream.script("m", Act(how="halfway", words=20))
+        setup, agent = served.setup, await served.agent()
+        ask = asking(agent["token"], 20)
+        readers = await asyncio.gather(*(connected(setup.port, ask) for _ in range(streams)))
+        await until_true(lambda: all(reader.parts for reader in readers), 100)
+        before = "1000 sat"
+        for price, more in (("2000 sat", instance("y", upstream.url, f"[models.n]\n{PRICED}")), ("3000 sat", "")):
+            change(setup, (f'input = "{before}"', f'input = "{price}"'))
+            add(setup, more)
+            done = await reload(served)
+            assert done["made"] == done["closed"] == ["providers_openai"]
+            assert done["open_calls"] == streams
+            before = price
+        assert done["offers"] == 2
+        assert not any(reader.whole.done() for reader in readers)
+        upstream.open_gate()
+        assert all([await reader.whole for reader in readers])
+        await served.verified()
+        charged = served.setup.rows("SELECT count(*), count(DISTINCT amount_msat) FROM transfer WHERE hold_seq > 0")
+        assert charged == [(streams, 1)], "they pay the price that they began with"
+        answer = await served.http.post("/v1/chat/completions", json=chat("n"), headers=bearer(agent))
+        assert answer.headers["x-arbstr-provider"] == "providers_openai.y"
 
-    run(story())
+    told(tmp_path, story)
 
 
 def bearer(agent: dict[str, Any]) -> dict[str, str]:
@@ -292,35 +290,29 @@ def test_sigterm_under_load_settles_everything_and_exits_0(tmp_path: Path) -> No
     """Streams that can end within the grace do; those that cannot are charged what came. Nothing stays held."""
     quick, slow = 60, 20
 
-    async def story(setup: Setup, running: Process, token: str) -> tuple[list[bool], list[bool]]:
-        async def some(number: int, events: int) -> list[Any]:
-            return await asyncio.gather(*(connected(setup.port, asking(token, events)) for _ in range(number)))
+    async def story(setup: Setup, running: Process, token: str, upstream: Upstream) -> None:
+        upstream.script("m", Act(how="halfway", words=20))
+        ending = await asyncio.gather(*(connected(setup.port, asking(token, 20)) for _ in range(quick)))
+        await until_true(lambda: all(reader.parts for reader in ending), 100)
+        upstream.script("m", Act(how="stall", words=20))
+        endless = await asyncio.gather(*(connected(setup.port, asking(token, 20)) for _ in range(slow)))
+        await until_true(lambda: all(reader.parts for reader in endless), 100)
+        os.kill(running.pid, signal.SIGTERM)
+        await asyncio.sleep(0)
+        upstream.open_gate()
+        assert all([await reader.whole for reader in ending])
+        assert not any([await reader.whole for reader in endless])
+        await until_true(lambda: not running.running, 60)
 
-        with slow_upstream(tmp_path, 100) as short:
-            change(setup, ("http://127.0.0.1:1/v1", short))
-            assert (await asyncio.to_thread(setup.json, "reload"))["made"] == ["providers_openai"]
-            ending = await some(quick, 100)
-            await until_true(lambda: all(reader.parts for reader in ending), 60)
-            with slow_upstream(tmp_path / "long", 100_000) as long:
-                change(setup, (short, long))
-                await asyncio.to_thread(setup.json, "reload")
-                endless = await some(slow, 100_000)
-                await until_true(lambda: all(reader.parts for reader in endless), 60)
-                assert await asyncio.to_thread(running.stop, 60) == 0
-                return [await reader.whole for reader in ending], [await reader.whole for reader in endless]
-
-    (tmp_path / "long").mkdir()
-    setup = write(tmp_path, instance("x", "http://127.0.0.1:1/v1"), server="shutdown_grace_seconds = 6")
-    running = Process(setup)
-    try:
-        agent = setup.json("agent", "create", "a", "--fund", "1btc", "--max-charge", "1btc", "--daily", "1btc")
-        ending, endless = run(story(setup, running, agent["token"]))
-    finally:
-        if running.running:
-            running.kill()
-    assert all(ending)
-    assert not any(endless)
+    with Upstream() as upstream:
+        setup = write(tmp_path, instance("x", upstream.url), server="shutdown_grace_seconds = 5")
+        running = Process(setup)
+        try:
+            agent = setup.json("agent", "create", "a", "--fund", "1btc", "--max-charge", "1btc", "--daily", "1btc")
+            run(story(setup, running, agent["token"], upstream))
+        finally:
+            ended = running.kill()
+    assert ended == 0
     ledger = setup.json("audit", "verify")
     assert (ledger["ok"], ledger["sum_msat"], ledger["open_holds"]) == (True, 0, 0)
-    states = dict(setup.rows("SELECT state, count(*) FROM hold GROUP BY state"))
-    assert states == {"settled": quick + slow}
+    assert dict(setup.rows("SELECT state, count(*) FROM hold GROUP BY state")) == {"settled": quick + slow}
