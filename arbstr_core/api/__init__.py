@@ -6,6 +6,7 @@ from arbstr_core.api._policies import RoutingPolicy, Strategy
 from arbstr_core.api._prepaid import Prepaid
 from arbstr_core.api._providers import Living, OpenAIProvider, Provider
 from arbstr_core.api._rails import WalletRail, same_amount
+from arbstr_core.api._rates import Rates, price_of
 from arbstr_core.api._replies import Outbound, Reply
 from arbstr_core.api._tools import Clock, Store, Tasks, Tools, Upstream
 from arbstr_core.api._version import API_VERSION
@@ -169,6 +170,7 @@ __all__ = [
     "RailStatus",
     "RailUnavailable",
     "Rate",
+    "Rates",
     "Record",
     "Reply",
     "ReplyCut",
@@ -198,6 +200,7 @@ __all__ = [
     "WalletRail",
     "Warm",
     "hookimpl",
+    "price_of",
     "read_bolt11",
     "same_amount",
 ]

@@ -21,8 +21,8 @@ from arbstr_core.api import (
     SecretRef,
     Tier,
     UsdPrice,
+    price_of,
 )
-from arbstr_providers_openai._prices import price_of
 
 _INSTANCE_NAME = re.compile(r"[A-Za-z0-9_-]{1,60}\Z")
 

@@ -21,10 +21,10 @@ from arbstr_core.api import (
     Secret,
     Tools,
     UsdPrice,
+    price_of,
 )
 from arbstr_providers_openai._config import Instance, ModelRow
 from arbstr_providers_openai._list_prices import ListPrices, NoList
-from arbstr_providers_openai._prices import price_of
 
 _NO_ROW = ModelRow()
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Protocol
 
-from arbstr_core.api import Free, MsatPrice, Price, Rate, UsdPrice
+from arbstr_core.types import Free, MsatPrice, Price, Rate, UsdPrice
 
 _KEYS = ("input", "cached_input", "output", "request")
 _MOST_MSAT = Decimal(100_000_000_000)
@@ -14,7 +14,9 @@ _MOST_USD = Decimal(100_000)
 
 
 class Rates(Protocol):
-    """What has rates: a row, or an instance."""
+    """What has rates: a row of configuration, or the instance that it belongs to.
+
+    Each is per million tokens, `request` per request; None where it is not written there."""
 
     @property
     def free(self) -> bool: ...
