@@ -149,6 +149,9 @@ def _frozen(document: dict[str, Any]) -> Iterator[Finding]:
     for row in document["frozen"]:
         detail = f"nothing leaves it: {row['reason']}; see `arbstr solvency`, then `arbstr thaw`"
         yield Finding(what=f"frozen {row['scope']}", ok=False, detail=detail)
+    for realm in document["realms"]:
+        if realm["state"] == "suspect":
+            yield Finding(what=f"realm {realm['realm']}", ok=False, detail=f"{realm['reason']}: see `arbstr solvency`")
 
 
 def _untold(rows: list[dict[str, Any]]) -> Iterator[Finding]:

@@ -368,16 +368,16 @@ class Book:
             self.tx.bulk(_rows.INSERT_AUDIT, [_audit.chained(self._head, self.now_ms, note) for note in self._notes])
 
     def write(self) -> None:
-        """Write everything; holds change state only after their outcome is there, and counters after all that they
-        count, which guards look at."""
+        """Write everything; holds change state only after their outcome is there, and counters and windows after
+        all that they count, which guards look at."""
         tx = self.tx
         tx.bulk(_rows.INSERT_HOLDS, self._new_holds)
         tx.bulk(_rows.INSERT_WINDOWS, [(seq, *window) for seq, own in self._windows.items() for window in own])
-        self.buckets.write()
         tx.bulk(_rows.INSERT_TRANSFERS, self._transfers)
         tx.bulk(_rows.INSERT_ENTRIES, self._entries)
         tx.bulk(_rows.INSERT_RECEIPTS, self._receipts)
         tx.bulk(_rows.END_HOLDS, self._ended)
+        self.buckets.write()
         tx.bulk(_rows.MOVE_COUNTERS, [self._moved(account, delta) for account, delta in self._deltas.items()])
         self._audited()
         if self.watched:

@@ -22,6 +22,8 @@ from arbstr_core.vault import (
     Job,
     Limits,
     LiveHolds,
+    NewAgent,
+    PaidEnd,
     Purpose,
     Refused,
     Requests,
@@ -108,6 +110,7 @@ def test_a_proxy_serves_calls(treasurys, proxys):
         )
         assert (await proxy.settle(sold)).first is False
         assert isinstance(await proxy.hold(ask(10**9)), Refused)
+        await _below(owner, proxy, ask)
         await _approved(owner, proxy, ask)
         await Requests(proxy._db).open(wanted("rq_1"))
         await proxy.leave()
@@ -116,6 +119,20 @@ def test_a_proxy_serves_calls(treasurys, proxys):
         assert [event.event for event in await owner.events()].count("balance_alert") == 1
 
     told(treasurys, proxys, story)
+
+
+async def _below(owner, proxy, ask):
+    """Calls of a child key, which count in windows of its own and of its parent's: by day, hour and minute."""
+    await owner.set_limits(
+        "ag_alice", lambda limits: replace(limits, hourly_msat=10**8, per_minute=10**4, concurrent=90)
+    )
+    limits = Limits(max_charge_msat=900, daily_msat=10**6, hourly_msat=10**6, per_minute=500, concurrent=50)
+    child = NewAgent(id="ag_child", name="child", realm="sim", token_hash=b"c" * 32, limits=limits, parent="ag_alice")
+    await owner.create_agent(child)
+    asked = [ask(30, 60, agent=who, id=f"req_{who}{n}") for n in range(8) for who in ("ag_child", "ag_alice")]
+    assert all(isinstance(each, Granted) for each in await asyncio.gather(*map(proxy.hold, asked)))
+    await asyncio.gather(*(proxy.settle(_settled(each.id, 0)) for each in asked[::2]))
+    await asyncio.gather(*(proxy.release(each.id, RECEIPT) for each in asked[1::2]))
 
 
 async def _approved(owner, proxy, ask):
@@ -219,6 +236,7 @@ WANTED = (
     " reason, due_ms, tries) VALUES ('r', 'invoice', 'capital', 'sim', 'simulated', '', 5, 0, '', 0, 'asked', '', 0, 0)"
 )
 BROKEN = {
+    "a window forgotten": ["UPDATE bucket SET used = 0"],
     "an approval of a payout asked for": [ASKED],
     "a word to the operator": [TOLD],
     "a request for capital": [WANTED],
@@ -383,9 +401,13 @@ def test_a_day_of_payouts_is_counted_by_payments(treasurys, proxys):
         for name in ("pay_1", "pay_2"):
             payout = replace(proxys.request(500, id=name), kind="payout", body_digest=name.encode(), fee_msat=0)
             assert isinstance(await hold_payout(owner, payout, rails=("simulated",)), Granted)
+            if name == "pay_1":
+                assert isinstance(await _sent(owner, "pay_1"), Sent)
+                end = PaidEnd(fee_msat=0, evidence="the test says so")
+                await treasury(owner).end(await turn(owner), await payment(owner, "pay_1"), end)
             with psycopg.connect(proxys.url, autocommit=True) as connection:
-                connection.execute("UPDATE bucket SET used = 0")
-        assert isinstance(await _sent(owner, "pay_1"), Sent)
+                connection.execute("UPDATE bucket SET used = 500 WHERE used > 500")
+                connection.execute("UPDATE bucket SET used = 0 WHERE used <= 500" if name == "pay_1" else "SELECT 1")
         assert "was paid out 500 msat of that day's 900 already" in (await _sent(owner, "pay_2")).reason
 
     with pytest.raises(AssertionError, match="msat of the limit are used"):

@@ -128,7 +128,7 @@ def limits_get_nothing_back(patch):
 
 
 def ended_twice(patch):
-    patch.setattr(_holds, "ended_before", lambda book, hold, *_: _holds.closed(hold, first=True))
+    patch.setattr(_holds, "ended_before", lambda book, hold, *_, **__: _holds.closed(hold, first=True))
 
 
 def another_day(patch):
