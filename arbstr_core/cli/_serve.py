@@ -106,7 +106,9 @@ class Doors:
             house.sites,
             cors_origins=server.cors_origins,
         )
-        self.public = make(admin=server.admin_listen is None and role != PROXY, local=server.listen.host in _LOOPBACK)
+        # What calls add up to is known here alone, and a process without the operator's doors tells it all the same.
+        admin = server.admin_listen is None and role != PROXY
+        self.public = make(admin=admin, local=server.listen.host in _LOOPBACK, metrics=role == PROXY)
         self.operators = make(admin=True, local=server.admin_listen is None or server.admin_listen.host in _LOOPBACK)
 
 

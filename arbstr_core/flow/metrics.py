@@ -79,7 +79,7 @@ class MetricsFlow:
         if self._history is None:
             return Gauges(), True
         try:
-            return await self._history.gauges(), True
+            return await self._history.gauges(payments=self._reconcile is not None), True
         except StorageError:
             return Gauges(), False
 

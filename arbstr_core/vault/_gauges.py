@@ -45,8 +45,8 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     """scopes: `realm:NAME` or `rail:NAME`"""
 
 
-def gauges(connection: sa.Connection) -> Gauges:
-    """What there is now."""
+def gauges(connection: sa.Connection, *, payments: bool) -> Gauges:
+    """What there is now; with `payments` also of money that leaves, which not every role may see."""
     account, hold = t.ACCOUNT.c, t.HOLD.c
     held = (
         sa.select(account.realm, sa.func.count(), sa.func.sum(hold.amount_msat))
@@ -65,9 +65,10 @@ def gauges(connection: sa.Connection) -> Gauges:
         .group_by(r.PAYMENT.c.state)
     )
     frozen = sa.select(r.FROZEN.c.scope).where(r.FROZEN.c.frozen == 1).order_by(r.FROZEN.c.scope)
+    leaving = connection.execute(unfinished).all() if payments else ()
     return Gauges(
-        payments=tuple(PaymentSum(state, int(n)) for state, n in connection.execute(unfinished)),
-        frozen=tuple(connection.execute(frozen).scalars()),
+        payments=tuple(PaymentSum(state, int(n)) for state, n in leaving),
+        frozen=tuple(connection.execute(frozen).scalars()) if payments else (),
         open=tuple(OpenSum(realm, int(n), int(total)) for realm, n, total in connection.execute(held)),
         balances=tuple(BalanceSum(realm, kind, int(a), int(b)) for realm, kind, a, b in connection.execute(sums)),
     )

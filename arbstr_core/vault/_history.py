@@ -74,9 +74,9 @@ class History:
         """What the limits of an agent, and of those above it, leave at this moment; its own first."""
         return await self._db.read(lambda connection: _left.left(connection, agent, now_ms))
 
-    async def gauges(self) -> Gauges:
-        """What is held, and what accounts hold, in sums."""
-        return await self._db.read(gauges)
+    async def gauges(self, *, payments: bool) -> Gauges:
+        """What is held, and what accounts hold, in sums; with `payments` also what leaves, and what may not."""
+        return await self._db.read(lambda connection: gauges(connection, payments=payments))
 
 
 def _audit_rows(

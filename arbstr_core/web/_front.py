@@ -38,9 +38,9 @@ _LOGIN = "/admin/session"
 class Front:
     """One ASGI application: raw doors for OpenAI clients, the control plane for the rest.
 
-    `admin` says whether the operator's doors are served here, `/admin` and `/internal`; `local` whether only this
-    machine can reach it, and so whether a Host that names another machine is a trick (DNS rebinding). `ids` makes
-    request ids.
+    `admin` says whether the operator's doors are served here, `/admin` and `/internal`; `metrics` whether `/metrics` is
+    all the same; `local` whether only this machine can reach it, and so whether a Host that names another machine is a
+    trick (DNS rebinding). `ids` makes request ids.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Front:
         *,
         admin: bool,
         local: bool,
+        metrics: bool = False,
         cors_origins: tuple[str, ...] = (),
     ) -> None:
         self._chat = chat
@@ -67,6 +68,7 @@ class Front:
         self._ids = ids
         self._sites = sites
         self._admin = admin
+        self._metrics = admin or metrics
         self._local = local
         self._cors_origins = frozenset(cors_origins)
 
@@ -109,7 +111,7 @@ class Front:
             scope, send = {**scope, "method": "GET"}, _without_body(send)
         try:
             if _below(path, *_ADMIN, _INTERNAL) or self._sites.has(path) or self._shows_a_site(scope):
-                if not self._admin:
+                if not (self._admin or (self._metrics and path == _METRICS)):
                     await _say(send, 404, f"{path} is not served here: the operator's API has a listener of its own")
                     return
                 if self._local and not names_this_machine(scope):

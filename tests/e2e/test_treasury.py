@@ -85,6 +85,15 @@ def test_calls_are_served_by_one_and_money_is_moved_by_the_other(apart: Apart) -
                 asked = await public.post("/wallet/deposits", json={"amount_msat": 7_000}, headers=headers)
                 return asked.json() if asked.is_success and asked.json().get("invoice") else None
 
+            # Each tells what it knows: what calls add up to, and how the money stands.
+            known = apart.treasury.operator()
+            calls = (await public.get("/metrics", headers=known)).text
+            assert 'arbstr_requests_total{provider="providers_mock",model="m",outcome="complete"} 2' in calls, calls
+            assert "arbstr_database_up 1" in calls
+            assert 'arbstr_balance_msat{realm="sim",kind="agent"}' in calls
+            assert (await public.get("/metrics", headers=headers)).status_code == 401
+            assert "arbstr_solvency_needed_msat" in (await operator.get("/metrics")).text
+
             # The proxy writes down what is wanted, and the treasury answers.
             asked = await until(paid_for, 30)
             settled = {"invoice": asked["invoice"]}
