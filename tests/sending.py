@@ -13,6 +13,7 @@ import msgspec
 
 from arbstr_core.api import (
     BadRequest,
+    Clock,
     Conflict,
     Failed,
     InvoiceTarget,
@@ -156,13 +157,15 @@ def invoice(reference: str, msat: int = 1_000, *, expires_ms: int = 2_000_000_00
 class Scene:
     """A sender with its rails; a rail that is not among `rails` any more has left the configuration."""
 
-    def __init__(self, database: Database, clock: StillClock, rails: list[WalletRail], boot: str) -> None:
-        self.clock = clock
+    def __init__(
+        self, database: Database, clock: Clock, rails: list[WalletRail], boot: str, *, alone: bool = True
+    ) -> None:
+        self.clock: Any = clock
         self.vault = Vault(database, boot_id=boot)
         self.treasury = Treasury(database, boot_id=boot)
         self.requests = Requests(database)
         self.cipher = Cipher(bytes(32))
-        self.office = Office(self.vault, self.treasury, clock, alone=True)
+        self.office = Office(self.vault, self.treasury, clock, alone=alone)
         self.rails = rails
         self.database = database
         self.sender = self._sender()
@@ -194,7 +197,7 @@ class Scene:
         """A payout to somebody's invoice, held for; its id."""
         self._made += 1
         target = more.pop("target", None) or invoice(reference, msat)
-        id = f"pay_{self.clock.ms:012x}{self._made:016x}"
+        id = f"pay_{self.clock.now_ms():012x}{self._made:016x}"
         hold = HoldRequest(
             id=id,
             agent=agent,

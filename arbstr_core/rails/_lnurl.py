@@ -20,6 +20,8 @@ from arbstr_core.types import Address, AddressRefused, BadRequest
 
 _MOST_BYTES = 64 * 1024
 _SECONDS = 15.0
+_AT_ONCE = 16
+"""addresses that are asked at one time, whoever wants them asked"""
 
 
 class FetchedInvoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,11 +37,12 @@ class Addresses:
     def __init__(self, http: httpx.AsyncClient, *, seconds: float = _SECONDS) -> None:
         self._http = http
         self._seconds = seconds
+        self._places = asyncio.Semaphore(_AT_ONCE)
 
     async def invoice(self, address: Address, amount_msat: int) -> FetchedInvoice:
         """An invoice for `amount_msat`. Raises BadRequest with what is wrong with the address."""
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self._seconds), self._places:
                 said = await self._fetch(address, address.url)
                 callback, metadata = _terms(address, said, amount_msat)
                 answer = await self._fetch(address, _asking(callback, amount_msat))

@@ -8,6 +8,7 @@ import contextlib
 
 import msgspec
 import pytest
+from mortal import MovedClock
 from sending import (
     EVIDENCE,
     FAILED,
@@ -24,7 +25,8 @@ from sending import (
 from arbstr_core.api import Failed, Msat, Paid, RailState, RailUnavailable
 from arbstr_core.flow import SenderRules
 from arbstr_core.flow._sealed import proof_of, token_of
-from arbstr_core.vault import NewPayment, NewRequest, PaymentKind, Purpose, RequestKind, _events
+from arbstr_core.storage import Database
+from arbstr_core.vault import NewPayment, NewRequest, PaymentKind, Purpose, RequestKind, _events, schema
 
 
 def test_a_payment_is_sent_once_and_costs_its_amount_and_fee(tmp_path):
@@ -343,8 +345,7 @@ def test_t16_two_senders_make_one_payment(tmp_path):
     rail = Double()
 
     async def story(it: Scene):
-        other = Scene(it.database, it.clock, [rail], "two")
-        other.office._alone = False
+        other = Scene(it.database, it.clock, [rail], "two", alone=False)
         ids = [await it.open(f"a{number}") for number in range(10)]
         await asyncio.gather(*(sender.round() for sender in (it.sender, other.sender) for _ in range(3)))
         await asyncio.gather(it.sender.settled(), other.sender.settled())
@@ -434,3 +435,42 @@ def test_running_it_sends_what_is_opened_while_it_waits(tmp_path):
         assert (rail.paid, FUND - (await it.spent())[0]) == ([rail.paid[0]], FUND - 1_001)
 
     told(tmp_path, story, rail)
+
+
+def test_t16_two_processes_on_one_database_make_one_payment_each(tmp_path, postgres_url):
+    """And when the one that sends ends, the other goes on."""
+    rail = Double()
+
+    async def story():
+        clock = MovedClock()
+        async with contextlib.AsyncExitStack() as stack:
+            scenes = []
+            for boot in ("one", "two"):
+                (tmp_path / boot).mkdir()
+                database = Database.open(postgres_url, data_dir=tmp_path / boot, clock=clock, schemas=[schema()])
+                stack.push_async_callback(database.close)
+                scenes.append(Scene(database, clock, [rail], boot, alone=False))
+            first, second = scenes
+            await first.agent()
+            ids = [await first.open(f"a{number}") for number in range(10)]
+            working = [asyncio.create_task(each.sender.run()) for each in scenes]
+
+            async def all_paid(wanted):
+                while {await second.state(id) for id in wanted} != {"succeeded"}:
+                    await asyncio.sleep(0.05)
+
+            await asyncio.wait_for(all_paid(ids), 60)
+            sends = [each.office._turn is not None for each in scenes]
+            assert sorted(sends) == [False, True], "one of them has the turn"
+            working[sends.index(True)].cancel()
+            await asyncio.gather(working[sends.index(True)], return_exceptions=True)
+            await scenes[sends.index(True)].office.leave()
+            more = [await first.open(f"b{number}") for number in range(3)]
+            await asyncio.wait_for(all_paid(more), 60)
+            for task in working:
+                task.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
+            assert sorted(rail.paid) == sorted(f"{id}:1" for id in [*ids, *more])
+            assert (await first.spent(), (await first.vault.verify()).first_bad) == ((13 * 1_001, 0), None)
+
+    asyncio.run(story())

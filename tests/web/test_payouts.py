@@ -171,16 +171,25 @@ def test_somebody_elses_payout_does_not_exist(tmp_path):
     told(tmp_path, story)
 
 
-def test_a_token_is_kept_before_it_is_shown_and_shown_to_its_agent_alone(tmp_path):
+def test_t27_a_token_is_kept_before_it_is_shown_and_shown_to_its_agent_alone(tmp_path, caplog):
+    """T27: neither the log, nor the database, nor an operator sees it, and the preimage of an invoice neither."""
+    caplog.set_level("DEBUG")
+
     async def story(payer):
+        proof = (await payer.paid(await payer.invoice()))["preimage"]
         paid = await payer.paid("ecash", amount_msat=50_000)
         assert (paid["state"], paid["token"][:4]) == ("succeeded", "simA")
         assert (await payer.show(paid["id"])).json()["token"] == paid["token"]
         assert paid["token"] not in (await payer.operator(paid["id"])).text
-        kept = payer.served.setup.rows("SELECT token FROM payment")[0][0]
-        assert paid["token"].encode() not in kept
+        kept = b"".join(file.read_bytes() for file in (tmp_path / "data").glob("arbstr.db*"))
+        seen = (await payer.served.admin.get("/admin/payments")).text + caplog.text
+        seen += (await payer.served.admin.get("/admin/audit?limit=100")).text
+        for secret in (paid["token"], proof):
+            assert secret not in seen
+        assert bytes.fromhex(proof) not in kept
+        assert not any(secret.encode() in kept for secret in (paid["token"], proof))
         assert (await payer.outside("claim-token", token=paid["token"]))["amount_msat"] == 50_000
-        assert await payer.spent() == (50_000, 0)
+        assert await payer.spent() == (51_000, 0)
         locked = await payer.paid("Ecash", amount_msat=1_000, mint="sim", lock="02" + "ab" * 32)
         assert locked["to"] == f"ecash of sim for 02{'ab' * 32}"
         await payer.served.verified()
