@@ -278,7 +278,7 @@ class Counter:
             found = await self.vault.agent(name)
             return found if found is not None and found.posted_msat == msat else None
 
-        return await until(rich)
+        return await until(rich, 30)
 
     async def told(self, rail: Till) -> None:
         """Wait until the ledger has read all that a rail says."""
@@ -286,7 +286,7 @@ class Counter:
         async def read() -> bool:
             return (await self.treasury.place(rail.name, "deposits") or "0") == str(len(rail.came))
 
-        await until(read)
+        await until(read, 30)
 
 
 @asynccontextmanager

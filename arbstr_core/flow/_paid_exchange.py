@@ -4,6 +4,7 @@ hold, and change is made at its end."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from arbstr_core.flow._exchange import Exchange
 from arbstr_core.flow._remedies import Remedies
@@ -20,7 +21,8 @@ class PaidExchange(Exchange):
     def __init__(
         self, rooms: CallRooms, call: ChatCall, single: Single, closed: Callable[[Exchange, CallSummary], None]
     ) -> None:
-        super().__init__(rooms, call, single.caller, closed)
+        # Nobody pays an invoice for an account that ends with the call.
+        super().__init__(replace(rooms, bills=None), call, single.caller, closed)
         self._single = single
         self.header = single.header
         """where the change goes"""

@@ -37,10 +37,15 @@ class Caller:
         return await self.served.http.post(path, json=chat(**{"max_tokens": 100, **fields}), headers=known)
 
     async def refused(self, **fields: Any) -> tuple[dict[str, Any], httpx.Response]:
-        """How the refused call can be paid for."""
-        answer = await self.asks(**fields)
-        assert answer.status_code == 402, answer.text
-        return answer.json()["error"]["payment"], answer
+        """How the refused call can be paid for: at the first time that its rail answers soon enough."""
+
+        async def payable() -> tuple[dict[str, Any], httpx.Response] | None:
+            answer = await self.asks(**fields)
+            assert answer.status_code == 402, answer.text
+            payment = answer.json()["error"].get("payment")
+            return None if payment is None else (payment, answer)
+
+        return await until(payable, 60)
 
     async def has(self, msat: int) -> None:
         """Wait until the account has so much."""
@@ -109,8 +114,13 @@ def test_the_l402_credential_names_the_account_and_opens_calls_alone(tmp_path: P
             preimage = preimage_of(read_invoice(invoice).nonce)
             credential = f"L402 {macaroon}:{preimage}"
             await pays(invoice)
-            first = await caller.asks(credential)
-            assert first.status_code == 200, first.text
+
+            async def served_once() -> httpx.Response | None:
+                answer = await caller.asks(credential)
+                assert answer.status_code in (200, 402), answer.text
+                return answer if answer.status_code == 200 else None
+
+            first = await until(served_once, 60)
             assert (await caller.asks(credential.replace("L402", "LSAT"))).status_code in (200, 402)
             # It is the account that pays: the invoice is worth what it was paid for, and once.
             assert (await served.receipt(first.headers["x-request-id"]))["agent"] == caller.agent["id"]
@@ -119,7 +129,7 @@ def test_the_l402_credential_names_the_account_and_opens_calls_alone(tmp_path: P
                 if last.status_code == 402:
                     break
             assert last.status_code == 402
-            assert last.json()["error"]["payment"]["invoice"] != invoice
+            assert (await caller.refused(text="hello " * 50))[0]["invoice"] != invoice
             assert (await served.http.get("/v1/models", headers={"authorization": credential})).status_code == 200
             for path in ("/wallet/balance", "/wallet/keys"):
                 refused = await served.http.get(path, headers={"authorization": credential})
@@ -161,9 +171,13 @@ def test_every_endpoint_says_how_to_pay(tmp_path: Path) -> None:
                 "responses": {"input": "hello", "max_output_tokens": 50},
                 "completions": {"prompt": "hello", "max_tokens": 50},
             }.items():
-                answer = await served.http.post(f"/v1/{path}", json={"model": "m", **fields}, headers=known)
-                assert answer.status_code == 402, answer.text
-                assert answer.json()["error"]["payment"]["invoice"]
+
+                async def payable(path: str = path, fields: dict[str, Any] = fields) -> str | None:
+                    answer = await served.http.post(f"/v1/{path}", json={"model": "m", **fields}, headers=known)
+                    assert answer.status_code == 402, answer.text
+                    return str(answer.json()["error"].get("payment", {}).get("invoice", ""))
+
+                assert await until(payable, 60)
 
     run(story())
 
@@ -176,10 +190,11 @@ def test_t30_a_crowd_of_refused_calls_makes_one_invoice(tmp_path: Path) -> None:
             answers = await asyncio.gather(*(caller.asks() for _ in range(50)))
             assert {answer.status_code for answer in answers} == {402}
             shown = {answer.json()["error"].get("payment", {}).get("invoice") for answer in answers}
-            assert len(shown) == 1
-            for words in (1_000, 10_000, 100_000):
-                answer = await caller.asks(text="word " * words)
-                assert answer.status_code == 402
+            assert len(shown - {None}) <= 1
+            for words in (1_000, 10_000):
+                await caller.refused(text="word " * words)
+            answer = await caller.asks(text="word " * 100_000)
+            assert answer.status_code == 402
             requests = (await served.admin.get("/admin/deposits/requests")).json()["data"]
             assert len(requests) == 3
             assert "payment" not in answer.json()["error"]

@@ -171,7 +171,7 @@ def test_a_token_redeemed_just_before_a_crash_is_credited_after_it(tmp_path: Pat
                 found = (await desk.flow.mine(alice, Asked()))["data"]
                 return found[0]["id"] if found else None
 
-            id = await until(written)
+            id = await until(written, 30)
             await till.receive("tok-900", key=id)
             waiting.cancel()
         async with counter(tmp_path, till, boot="b2") as desk:
@@ -180,7 +180,7 @@ def test_a_token_redeemed_just_before_a_crash_is_credited_after_it(tmp_path: Pat
             async def paid() -> bool:
                 return (await desk.flow.one(alice, id))["state"] == "paid"
 
-            await until(paid)
+            await until(paid, 30)
 
     asyncio.run(story())
 
@@ -223,7 +223,7 @@ def test_a_crash_anywhere_loses_no_deposit(tmp_path: Path, done: bool, stride: i
                 found = (await desk.flow.mine(alice, Asked()))["data"]
                 return all(row["state"] in ("open", "paid") for row in found)
 
-            await until(over)
+            await until(over, 30)
             await desk.told(till)
             await desk.has("alice", till.balance_msat)
             assert till.balance_msat == sum(each.amount_msat for each in till.came)
@@ -381,7 +381,7 @@ def test_an_invoice_that_nobody_pays_expires_and_is_credited_if_it_is_paid_after
         async def expired() -> bool:
             return (await desk.flow.one(alice, asked["id"]))["state"] == RequestState.EXPIRED
 
-        await until(expired)
+        await until(expired, 30)
         till.pays(asked["invoice"])
         await desk.has("alice", 500)
 

@@ -56,7 +56,7 @@ async def claimed(desk: Counter, key: str = KEY) -> dict[str, Any]:
         found = await desk.singles.claim(key)
         return found if found["state"] in ("ready", "nothing", "refused") else None
 
-    return await until(over)
+    return await until(over, 30)
 
 
 def test_a_call_gets_its_change_in_whole_sats_once(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_mint_that_takes_long_is_waited_for_by_the_claim(tmp_path: Path) -> No
                 except NotFound:
                     return False
 
-            await until(asked)
+            await until(asked, 30)
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
 
@@ -208,7 +208,7 @@ def test_a_mint_that_takes_long_is_waited_for_by_the_claim(tmp_path: Path) -> No
                 found = await desk.singles.claim(KEY)
                 return found if found["state"] == "ready" else None
 
-            assert (await until(back))["amount_msat"] == 50_000
+            assert (await until(back, 30))["amount_msat"] == 50_000
 
     asyncio.run(story())
 
