@@ -201,6 +201,16 @@ FAULTS: dict[str, tuple[Callable[[Setup], None], str, str, str]] = {
         "down",
         "",
     ),
+    "a webhook that does not arrive": (
+        lambda place: sql(
+            place,
+            "INSERT INTO outbox (event, body, created_ms, due_ms, attempts, last_error) "
+            "VALUES ('approval.pending', '{}', 1, 1, 3, 'it answered 500')",
+        ),
+        "webhook",
+        "it answered 500",
+        "correct [webhooks] url",
+    ),
     "money that is frozen": (
         lambda place: place.arbstr("freeze", "sim", "--reason", "looking at it") and None,
         "frozen realm:sim",
