@@ -172,22 +172,20 @@ class World:
         await self.rail.pay(target, Msat(msat), fee_limit=Msat(0), key=key)
         return target.reference
 
-    async def payout(self, id: str, agent: str, msat: int) -> None:
+    async def payout(self, id: str, agent: str, msat: int, **more: Any) -> None:
         """An agent's payout, written down and not sent."""
         request = HoldRequest(
             id=id, agent=agent, ceilings=(msat,), candidates=b"[]", model="", kind="payout", body_digest=id.encode()
         )
+        where = {"realm": "sim", "reference": id, "rails": (RAIL,), "target": b"{}", **more}
         new = NewPayment(
             id=id,
             kind=PaymentKind.PAYOUT,
-            realm="sim",
             agent=agent,
             amount_msat=msat,
             fee_msat=0,
             destination="somebody",
-            target=b"{}",
-            reference=id,
-            rails=(RAIL,),
+            **where,
         )
         await self.treasury.open_payout(new, request)
 

@@ -11,13 +11,16 @@ import pytest
 from arbstr_wallet_cashu._nutshell import Nutshell, Options
 from house import Served, run, serving, until, write
 from lightning.apart import a_node_apart
+from lightning.node import Way
+from lightning.stage import AMOUNT, a_stage
 from mints import Mints
 from purses import SAT, table, wallet
 from reconciling import World, story
 
-from arbstr_core.api import read_bolt11
+from arbstr_core.api import Paid, read_bolt11
 from arbstr_core.flow._solvency import Cover
 from arbstr_core.testing import LoopClock, MemoryStore, configure
+from arbstr_core.vault import PaidEnd, PaymentState
 
 WORDS = "half depart obvious quality work element tank gorilla view sugar picture humble"
 PLUGINS = ("providers_mock", "policy_price", "wallet_simulated")
@@ -179,3 +182,42 @@ def test_a_node_whose_channels_are_emptied(tmp_path: Path) -> None:
                 assert (await state("covered"))["below"] == 0
 
     run(story())
+
+
+def test_a_restored_ledger_is_compared_with_the_node_first(tmp_path: Path) -> None:
+    """Ledger and rail come out of a backup, and the node goes on: a payment that the backup holds for not sent is found
+    by its hash, and ends as it ended; one that the backup does not know goes into suspense."""
+
+    async def what(world: World) -> None:
+        async with a_stage() as stage:
+            stage.node.book.balance_msat = 100 * SAT
+            stage.node.default = Way(fee_msat=0)
+            world.plug(stage.rail)
+            await world.check("regtest")
+            await world.flow.capital("wallet_lnd", None)
+            agent = await world.agent(fund=90 * SAT, realm="regtest", rail="wallet_lnd")
+            known, unknown = await stage.target(), await stage.target()
+            told = {"realm": "regtest", "reference": known.reference, "rails": ("wallet_lnd",)}
+            await world.payout("pay_1", agent, AMOUNT, **told)
+            backup = copied(stage.store)
+            for number, target in enumerate((known, unknown), 1):
+                await stage.pay(target, f"pay_{number}:1")
+                assert isinstance(await stage.found(target, f"pay_{number}:1"), Paid)
+            stage.store = backup
+            await stage.restart()
+            world.plug(stage.rail)
+            await world.vault.mark_restored("backup.db")
+            assert "has not been compared" in (await world.dispatched("pay_1")).reason
+            found = await world.check("regtest")
+            assert (found.lost_msat, found.rails[0].walked, found.rails[0].problem) == (AMOUNT, True, "")
+            payment = await world.requests.payment("pay_1")
+            assert payment is not None
+            assert payment.state is PaymentState.UNKNOWN
+            paid = await stage.found(known, payment.rail_key)
+            assert isinstance(paid, Paid)
+            end = PaidEnd(fee_msat=paid.fee_msat, evidence=paid.evidence)
+            await world.treasury.end(await world.office.sure(), payment, end)
+            found = await world.check("regtest")
+            assert (found.rails[0].surplus_msat, found.owed_msat) == (0, 90 * SAT - AMOUNT)
+
+    story(tmp_path, what)
