@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from arbstr_wallet_cashu._nutshell import Nutshell, Options
 from house import run, until, until_true
-from mints import Mints
+from mints import Mints, outstanding
 from routstr.http import Request
 from routstr.market import trading
 from routstr.node import SAT, Model, Node
@@ -164,5 +164,33 @@ def test_the_cheapest_honest_one_wins(tmp_path: Path, mint: Nutshell) -> None:
             failing = (await market.served.admin.get("/admin/offers")).json()
             assert any("times the" in row["reason"] for row in failing["out"]), failing["out"]
             await market.settled()
+
+    run(story())
+
+
+def test_a_token_for_each_call(tmp_path: Path, mint: Nutshell) -> None:
+    """What is kept for a node lies here; the change is redeemed; what a call took beyond its cost is fees and dust."""
+
+    async def story() -> None:
+        node = Node()
+        async with trading(tmp_path, mint, node, more='privacy = true\ntopup = "20 sat"') as market:
+            agent = await market.agent()
+            answer = await market.served.call(agent, max_tokens=50)
+            assert answer.status_code == 200, answer.text
+            assert node.accounts == {}
+
+            async def back() -> dict[str, int] | None:
+                await market.command("sweep")
+                ledger = market.ledger()
+                moving = [name for name in ledger if name.startswith(("asset:prepaid:", "asset:transit:"))]
+                return None if moving or ledger["asset:wallet_cashu"] != await market.purse() else ledger
+
+            ledger = await until(back, 60)
+            assert ledger["cost:provider"] == node.single > 0
+            costs = sum(msat for name, msat in ledger.items() if name.startswith("cost:"))
+            assert await market.purse() + costs == market.capital
+            [purse] = market.purses
+            assert outstanding(mint) - market.before == await purse.held() + await market.purse() // SAT
+            await market.served.verified()
 
     run(story())

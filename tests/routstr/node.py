@@ -85,6 +85,8 @@ class Node:
         self.rail = rail
         self.mint = mint
         self.accounts: dict[str, Account] = {}
+        self.tokens: dict[str, dict[str, str] | None] = {}
+        """what came back for tokens that paid single calls; None: nothing yet"""
         self.invoices: dict[str, dict[str, Any]] = {}
         self.paid: Callable[[str], bool] = lambda bolt11: False
         """whether an invoice of its was paid"""
@@ -99,6 +101,10 @@ class Node:
         self.old_costs = False
         """says what a call cost as older nodes do: a number of dollars"""
         self.answer = " ".join([WORD] * 20)
+        self.kept = 0
+        """msat of tokens that nobody gets back"""
+        self.single = 0
+        """msat that single calls took"""
         self.others: list[str] = []
         """where other nodes are, by what it has heard"""
         self.requests: list[Request] = []
@@ -173,6 +179,8 @@ class Node:
                     "code": 400,
                 }
                 return said({"error": what}, 400)
+        if "x-cashu" in request.headers:
+            return await self._with_token(request, path, request.headers["x-cashu"], fault)
         account = self.accounts.get(request.bearer)
         if account is None:
             return _error(401, "Invalid API key", "invalid_request_error", "invalid_api_key")
@@ -204,6 +212,34 @@ class Node:
             case "POST", "/v1/chat/completions":
                 return await self._chat(request, account, fault)
         return said({"detail": "Not Found"}, 404)
+
+    async def _with_token(self, request: Request, path: str, token: str, fault: Fault) -> Answer:
+        """One call, paid with a token: its change is in the answer's head, and to be asked for later."""
+        if path == "/v1/balance/refund":
+            if token not in self.tokens:
+                return said({"detail": "Not found"}, 404)
+            change = self.tokens[token]
+            return said({"detail": "Pending"}, 425) if change is None else said(change)
+        taken = await self._redeem(token, "")
+        if isinstance(taken, Answer):
+            taken.headers["x-cashu"] = token
+            return taken
+        self.tokens[token] = None
+        account = Account(balance=taken)
+        answer = await self._chat(request, account, "" if fault == "keeps" else fault)
+        if answer.events is not None:
+            # It holds the stream back to know what it costs.
+            whole = b"".join([event async for event in answer.events])
+            answer = Answer(body=whole, headers={"content-type": "text/event-stream"})
+        self.kept += account.balance % SAT
+        self.single += account.spent
+        if fault == "keeps":
+            self.kept += account.balance - account.balance % SAT
+            return said({"error": {"message": "internal", "type": "internal_error", "code": 500}}, 500)
+        sats = account.balance // SAT
+        self.tokens[token] = {"token": await self._issue(sats), "sats": str(sats)}
+        answer.headers["x-cashu"] = self.tokens[token]["token"]  # type: ignore[index]
+        return answer
 
     # -- money ----------------------------------------------------------------------------------------------------
 

@@ -39,6 +39,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """whose money the nodes take: the realm of the agents that their offers are sold to"""
     pay: tuple[Way, ...] = (Way.LIGHTNING, Way.ECASH)
     """how money goes to a node, the preferred way first"""
+    privacy: bool = False
+    """pay each call with a token of its own, so that nodes see no key twice; dear, and it can lose a token"""
     cap: Amount = Amount(Msat(2_000 * SAT))
     """the most that is kept at one node"""
     cap_all: Amount = Amount(Msat(10_000 * SAT))
@@ -69,6 +71,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("nodes: two of them are the same; leave one out")
         if not self.pay:
             raise ValueError('pay is empty; write at least one of "lightning" and "ecash"')
+        if self.privacy and Way.ECASH not in self.pay:
+            raise ValueError('privacy pays with ecash: write "ecash" into pay')
         if not SAT <= self.topup.msat <= self.cap.msat <= self.cap_all.msat:
             raise ValueError("topup is at least 1 sat, cap at least topup, and cap_all at least cap")
 

@@ -21,7 +21,19 @@ from arbstr_core.api import (
 from arbstr_providers_routstr._config import SAT, Config, Way
 from arbstr_providers_routstr._node import WORTH_SWEEPING, Node
 from arbstr_providers_routstr._node_api import Held, InvoiceStatus, NodeRefused, NodeSilent
-from arbstr_providers_routstr._records import FUND, NODE, SWEEP, FundRecord, SweepRecord, digest, read, scan, write
+from arbstr_providers_routstr._private import PrivateNode
+from arbstr_providers_routstr._records import (
+    FUND,
+    NODE,
+    SWEEP,
+    Coin,
+    FundRecord,
+    SweepRecord,
+    digest,
+    read,
+    scan,
+    write,
+)
 
 _DENIED_AFTER_MS = 24 * 3600 * 1000
 _FOR_GOOD = frozenset({400, 401, 402, 403, 404, 409, 410, 413, 422})
@@ -78,7 +90,7 @@ class Moving:
             raise RailUnavailable(f"{node.name} takes whole sats, and {amount} msat are none")
         record = FundRecord(node=node.name, amount_msat=amount, began_ms=self._tools.clock.now_ms())
         why = []
-        for way in self._config.pay:
+        for way in (Way.ECASH,) if isinstance(node, PrivateNode) else self._config.pay:
             if way is Way.ECASH:
                 if self._common(node, mints):
                     return record
@@ -105,7 +117,9 @@ class Moving:
             raise RailUnavailable(f"{node.name} was never asked for {key!r}")
         if not record.over:
             try:
-                if record.bolt11:
+                if isinstance(node, PrivateNode):
+                    self._keep(node, record, proof, key)
+                elif record.bolt11:
                     await self._ask_about(node, record)
                 else:
                     await self._hand_in(node, record, proof, key)
@@ -118,15 +132,21 @@ class Moving:
 
     async def _end(self, node: Node, record: FundRecord, key: str) -> None:
         if record.credited_msat is not None:
-            node.record.balance_msat += record.credited_msat
+            node.record.balance_msat += 0 if isinstance(node, PrivateNode) else record.credited_msat
             node.unbooked = record.credited_msat
             node.record.used_ms = self._tools.clock.now_ms()
             node.thirsty = False
             node.wish_msat = 0
-            node.stale = True
+            node.stale = bool(node.record.key)
         encode = msgspec.json.encode
         await self._store.put({FUND + key: encode(record), NODE + node.name: encode(node.record)})
         node.pending = 0
+
+    def _keep(self, node: PrivateNode, record: FundRecord, token: str, key: str) -> None:
+        """A token for calls to come: the node sees it with one of them."""
+        record.credited_msat = record.amount_msat
+        node.record.pocket[key] = Coin(token=token, msat=record.amount_msat)
+        node.recount()
 
     async def _ask_about(self, node: Node, record: FundRecord) -> None:
         """Ask about an invoice that we paid. It is the node's to say so; for a day it may be late."""
@@ -185,15 +205,32 @@ class Moving:
     async def sweep(self, node: Node, key: str) -> Swept | None:
         """Take everything back. Raises RailUnavailable while the node does not give it, or calls are open there."""
         record = await read(self._store, SWEEP + key, SweepRecord)
-        if record is None:
+        if record is None and isinstance(node, PrivateNode):
+            record = await self._begin_private(node, key)
+        elif record is None:
             record = await self._begin(node, key)
         if record is not None and not record.token:
             await self._take_back(node, record, key)
-        node.wish_sweep = False
+        node.wish_sweep = node.wish_sweep and isinstance(node, PrivateNode) and bool(node.usable)
         if record is None or not record.token:
             node.sweeping = ""
             return None
         return Swept(token=record.token, token_msat=Msat(record.token_msat), balance_msat=Msat(record.balance_msat))
+
+    async def _begin_private(self, node: PrivateNode, key: str) -> SweepRecord | None:
+        """The next token that goes back to the wallet."""
+        now_ms = self._tools.clock.now_ms()
+        found = node.next_back(now_ms)
+        if found is None:
+            return None
+        id, coin = found
+        record = SweepRecord(node=node.name, balance_msat=coin.msat, began_ms=now_ms, token=coin.token)
+        record.token_msat = coin.msat
+        node.sweeping = key
+        node.let_go(id)
+        encode = msgspec.json.encode
+        await self._store.put({SWEEP + key: encode(record), NODE + node.name: encode(node.record)})
+        return record
 
     async def _begin(self, node: Node, key: str) -> SweepRecord | None:
         """Write down what is there, from when on no call may use it; None where there is nothing worth it."""

@@ -67,8 +67,9 @@ class Node:
         wanted = max(self._config.topup.msat, int(self._high * _CALLS_AHEAD), int(self._peak * 2))
         return min(self._config.cap.msat, wanted)
 
-    def take(self, need: int) -> None:
-        """Set `need` aside for a call. Raises NotFunded where so much is not there: more is wanted then."""
+    def take(self, need: int) -> str:
+        """Set `need` aside for a call; what the call is to name at its end, if anything. Raises NotFunded where so much
+        is not there: more is wanted then."""
         self._high = max(need, self._high * _FADE)
         self._peak = max(self.open_need + need, self._peak * _FADE)
         self.record.used_ms = self._tools.clock.now_ms()
@@ -83,6 +84,7 @@ class Node:
         self.open_need += need
         if self.available < self.target // 2:
             self.thirsty = True
+        return ""
 
     def give(self, need: int, cost: int | None) -> None:
         """A call that needed so much has ended, and took `cost`; None where that is not known."""

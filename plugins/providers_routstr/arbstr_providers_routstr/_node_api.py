@@ -121,6 +121,14 @@ class NodeApi:
             raise NodeSilent("it gave the balance back, and no token")
         return token, int(sats)
 
+    async def change(self, token: str) -> tuple[str, int]:
+        """The change of a call that was paid with this token, where its reply was lost, and its sats."""
+        said = _table(await self._ask("POST", "/v1/balance/refund", more={"x-cashu": token}))
+        found, sats = said.get("token"), str(said.get("sats"))
+        if not isinstance(found, str) or not found:
+            raise NodeSilent("it gave no token")
+        return found, int(sats) if sats.isascii() and sats.isdigit() and len(sats) < 16 else 0
+
     async def invoice(self, sats: int, key: str | None) -> NodeInvoice:
         """An invoice, to open a balance with, or to add to that of `key`."""
         body = {"amount_sats": sats, "purpose": "create" if key is None else "topup"}
@@ -143,8 +151,10 @@ class NodeApi:
         body: Mapping[str, Any] | None = None,
         seconds: float = _SECONDS,
         most: int = _MOST_BYTES,
+        more: Mapping[str, str] | None = None,
     ) -> Any:
         headers = {"accept": "application/json"} | ({} if key is None else {"authorization": f"Bearer {key}"})
+        headers |= more or {}
         try:
             async with asyncio.timeout(seconds):
                 sent = self._tools.http.stream(method, self._url + path, headers=headers, json=body)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import msgspec
+
 from arbstr_core.api import (
     Bolt11Request,
     ConnectFailed,
@@ -28,16 +30,18 @@ from arbstr_core.api import (
     Swept,
     Tools,
 )
-from arbstr_providers_routstr._calls import Asked, about, read
+from arbstr_providers_routstr._calls import Asked, read
 from arbstr_providers_routstr._catalogue import Model, read_catalogue
 from arbstr_providers_routstr._config import STEM, Config, node_name, node_url
 from arbstr_providers_routstr._directory import Directory
 from arbstr_providers_routstr._moving import Moving
 from arbstr_providers_routstr._node import Node, overpriced
 from arbstr_providers_routstr._node_api import NodeRefused
+from arbstr_providers_routstr._private import PrivateNode
 from arbstr_providers_routstr._records import NODE, WISH, NodeRecord, Wish, scan
 from arbstr_providers_routstr._replies import NodeReply, Said
-from arbstr_providers_routstr._word import Word, judge, reputation
+from arbstr_providers_routstr._weighing import Weighing
+from arbstr_providers_routstr._word import Word
 
 _AT_A_TIME = 16
 _KEEP_SECONDS = 1.0
@@ -59,6 +63,7 @@ class RoutstrProvider(Prepaid):
         self.moving = Moving(config, tools)
         self.directory = Directory(config, tools)
         self.nodes: dict[str, Node] = {}
+        self.weighing = Weighing(config, tools, self.nodes)
         self._loaded = asyncio.Lock()
         self._unknown_key: dict[str, int] = {}
 
@@ -83,8 +88,15 @@ class RoutstrProvider(Prepaid):
             for name in sorted(kept.keys() | listed.keys()):
                 record = kept.get(name) or NodeRecord(url=listed[name])
                 record.url = listed.get(name, record.url)
-                self.nodes[name] = Node(name, record, self.config, self.tools, listed=name in listed)
+                self.nodes[name] = self._node(name, record, listed=name in listed)
             await self.moving.load(self.nodes)
+
+    def _node(self, name: str, record: NodeRecord, *, listed: bool) -> Node:
+        """A node, paid as the configuration says; one where money of the other kind lies is emptied first."""
+        pocket = bool(record.pocket or record.out or record.change)
+        private = pocket or (self.config.privacy and not record.key)
+        kind = PrivateNode if private else Node
+        return kind(name, record, self.config, self.tools, listed=listed and private is self.config.privacy)
 
     # -- what is on offer -----------------------------------------------------------------------------------------
 
@@ -109,7 +121,7 @@ class RoutstrProvider(Prepaid):
         own = {node_name(url) for url in self.config.nodes}
         for name, url in found.items():
             if name not in self.nodes:
-                self.nodes[name] = Node(name, NodeRecord(url=url), self.config, self.tools, listed=True)
+                self.nodes[name] = self._node(name, NodeRecord(url=url), listed=True)
         for name, node in self.nodes.items():
             node.listed = name in own or name in found
 
@@ -149,19 +161,8 @@ class RoutstrProvider(Prepaid):
             as_of_ms=catalogue.as_of_ms,
             prepaid=self.network,
             withheld=f"{node.name}: {broken}" if broken else model.wrong,
-            reputation=self._reputation(node, model.id),
+            reputation=self.weighing.reputation(node, model.id),
         )
-
-    def _reputation(self, node: Node, model: str) -> float:
-        elsewhere = any(
-            other.catalogue is not None and other.catalogue.price_of(model) is not None
-            for other in self.nodes.values()
-            if other is not node and other.listed and not other.record.word.broken and not other.failing
-        )
-        return reputation(node.record.word, model, self._words(node), sold_elsewhere=elsewhere)
-
-    def _words(self, node: Node) -> list[Word]:
-        return [other.record.word for other in self.nodes.values() if other is not node]
 
     def remarks(self) -> Mapping[str, str]:
         """Which nodes do not answer, or have broken their word."""
@@ -179,7 +180,9 @@ class RoutstrProvider(Prepaid):
             raise ConnectFailed(f"{offer.node} is no node any more")
         asked = read(call.body, offer)
         self._as_quoted(node, offer)
-        await self._take(node, asked, wait=not call.others)
+        id = await self._take(node, asked, wait=not call.others)
+        if isinstance(node, PrivateNode):
+            return await self._open_private(node, id, call, offer, asked)
         key = Secret(node.record.key)
         try:
             reply = await self.tools.upstream.send(call.to(f"{node_url(node.record.url)}/v1/{call.endpoint}", key))
@@ -192,6 +195,30 @@ class RoutstrProvider(Prepaid):
             await self._short(node, kept)
         return kept
 
+    async def _open_private(self, node: PrivateNode, id: str, call: Outbound, offer: Offer, asked: Asked) -> Reply:
+        """Send a call with a token of its own, and write down what comes back before anything is read."""
+        await node.save()
+        headers = {**call.headers, "x-cashu": node.record.out[id].token}
+        sent = msgspec.structs.replace(call, headers=headers, url=f"{node_url(node.record.url)}/v1/{call.endpoint}")
+        try:
+            reply = await self.tools.upstream.send(sent)
+        except BaseException:
+            node.over(id, None)
+            raise
+        change = reply.headers.get("x-cashu")
+        if change:
+            node.came_back(id, change)
+            await node.save()
+        kept = NodeReply(reply, partial(self._over, node, id, offer, asked, reply.status))
+        if reply.status == 402:
+            await self._short(node, kept)
+        return kept
+
+    def _over(self, node: PrivateNode, id: str, offer: Offer, asked: Asked, status: int, said: Said) -> None:
+        node.over(id, said.cost_msat if status == 200 else None)
+        if status == 200:
+            self.weighing.weigh(node, offer, asked, said)
+
     def _as_quoted(self, node: Node, offer: Offer) -> None:
         """A price that was raised since it was quoted is not paid, nor a node whose word has broken since. Raises
         ProviderError."""
@@ -203,12 +230,11 @@ class RoutstrProvider(Prepaid):
         if now is not None and (now.input > quoted.input or now.output > quoted.output):
             raise ProviderError(f"{node.name} asks more for {offer.model} now than was quoted")
 
-    async def _take(self, node: Node, asked: Asked, *, wait: bool) -> None:
+    async def _take(self, node: Node, asked: Asked, *, wait: bool) -> str:
         until = self.tools.clock.monotonic() + self.config.wait_seconds
         while True:
             try:
-                node.take(asked.need)
-                return
+                return node.take(asked.need)
             except NotFunded:
                 left = until - self.tools.clock.monotonic()
                 if not wait or left <= 0 or asked.need > self.config.cap.msat:
@@ -236,45 +262,12 @@ class RoutstrProvider(Prepaid):
         node.give(asked.need, cost)
         if said.remaining_msat is not None and not node.open_calls and cost is not None:
             self._compare(node, said.remaining_msat)
-        self._weigh(node, offer, asked, said)
+        self.weighing.weigh(node, offer, asked, said)
 
     def _compare(self, node: Node, remaining: int) -> None:
         """What a node says is left, while nothing else is open there."""
         if remaining != node.record.balance_msat:
             node.stale = True
-
-    def _weigh(self, node: Node, offer: Offer, asked: Asked, said: Said) -> None:
-        usage, price, word = said.usage, offer.price, node.record.word
-        if usage is None or word.broken:
-            return
-        assert isinstance(price, MsatPrice), "what is sold here has a price in msat"
-        quoted = price.cost(
-            input_tokens=usage.input_tokens,
-            cached_input_tokens=min(usage.cached_input_tokens, usage.input_tokens),
-            output_tokens=usage.output_tokens,
-        )
-        if said.cost_msat is not None and word.took(said.cost_msat, quoted):
-            node.asked_ms = 0  # its prices are read again before the next offer
-        plain = said.whole and not said.tools and not self.config.hides(offer.model)
-        shown = about(said.text_bytes) if plain and said.text_bytes else None
-        word.used(
-            offer.model,
-            asked=asked.tokens,
-            reported_in=usage.input_tokens,
-            shown=shown,
-            reported_out=usage.output_tokens,
-        )
-        self._judge()
-        node.unsaved = True
-
-    def _judge(self) -> None:
-        """Whom not to buy from any more. A call at one node tells of others, too."""
-        for node in self.nodes.values():
-            if not node.record.word.broken:
-                node.record.word.broken = judge(node.record.word, self._words(node))
-                if node.record.word.broken:
-                    node.unsaved = True
-                    self.tools.log.warning("%s: %s; its money is taken back", node.name, node.record.word.broken)
 
     # -- money ----------------------------------------------------------------------------------------------------
 
@@ -287,7 +280,8 @@ class RoutstrProvider(Prepaid):
         left = max(0, self.config.cap_all.msat - there)
         found = []
         for node in self.nodes.values():
-            if not (node.record.key or node.listed or node.record.claims):
+            record = node.record
+            if not (record.key or record.balance_msat or node.listed or record.claims or node.sweeping):
                 continue
             dear = overpriced(node, self.nodes.values(), self.config.overpriced)
             funds = node.funds(now_ms, left, overpriced=dear)
@@ -345,6 +339,8 @@ class RoutstrProvider(Prepaid):
         for node in tuple(self.nodes.values()):
             if node.stale and node.record.key and not node.open_calls and not node.sweeping:
                 await self.refresh(node)
+            if isinstance(node, PrivateNode):
+                await node.chase()
             if node.unsaved:
                 await node.save()
 

@@ -19,6 +19,14 @@ DIRECTORY = "directory"
 T = TypeVar("T", bound=msgspec.Struct)
 
 
+class Coin(msgspec.Struct, kw_only=True):
+    """A token that pays single calls. `msat` is what it is thought to be worth."""
+
+    token: str
+    msat: int
+    began_ms: int = 0
+
+
 class NodeRecord(msgspec.Struct, kw_only=True):
     """What is kept of a node. `key` is whose money it is there; empty before it was funded.
 
@@ -32,6 +40,9 @@ class NodeRecord(msgspec.Struct, kw_only=True):
     swept: str = ""
     used_ms: int = 0
     claims: list[NodeClaim] = []
+    pocket: dict[str, Coin] = {}
+    out: dict[str, Coin] = {}
+    change: dict[str, Coin] = {}
     word: Word = msgspec.field(default_factory=Word)
 
 
