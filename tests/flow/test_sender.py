@@ -474,3 +474,48 @@ def test_t16_two_processes_on_one_database_make_one_payment_each(tmp_path, postg
             assert (await first.spent(), (await first.vault.verify()).first_bad) == ((13 * 1_001, 0), None)
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("state", ["dispatching", "unknown"])
+def test_after_a_restore_nothing_is_asked_before_its_rail_was_compared(tmp_path, state):
+    rail = Double()
+
+    async def story(it: Scene):
+        id = await it.open("a")
+        if state == "unknown":
+            rail.pays.append(UNKNOWN)
+            await it.round()
+        else:
+            turn = await it.office.turn()
+            await it.treasury.dispatch(turn, await it.payment(id), fee_limit_msat=10)
+        asked = (list(rail.paid), list(rail.looked))
+        it.clock.ms += 1
+        await it.vault.mark_restored("backup")
+        it.again()
+        waiting = await it.open("b")
+        for _ in range(5):
+            await it.round(300)
+        assert (rail.paid, rail.looked) == asked
+        assert (await it.state(id), await it.state(waiting), await it.spent()) == ("unknown", "reserved", (0, 2_020))
+        assert "has not been compared" in (await it.payment(id)).reason
+        await it.treasury.walked(await it.office.turn(), "lnd", await it.vault.restored_ms())
+        rail.looks.append(PAID)
+        for _ in range(3):
+            await it.round(300)
+        assert (await it.state(id), await it.state(waiting)) == ("succeeded", "succeeded")
+
+    told(tmp_path, story, rail)
+
+
+def test_what_was_about_to_be_sent_over_a_rail_that_is_frozen_since_is_only_looked_up(tmp_path):
+    rail = Double()
+
+    async def story(it: Scene):
+        id = await it.open("a")
+        await it.treasury.dispatch(await it.office.turn(), await it.payment(id), fee_limit_msat=10)
+        await it.treasury.set_frozen("rail:lnd", frozen=True, reason="looked at", actor="operator")
+        rail.looks.append(FAILED)
+        await it.round()
+        assert (rail.paid, len(rail.looked), await it.state(id), await it.spent()) == ([], 1, "failed", (0, 0))
+
+    told(tmp_path, story, rail)
