@@ -67,7 +67,7 @@ def _logged_in(browser: Browser, house: Fleet, **how: object) -> Page:
 
 def _take(page: Page, where: str, name: str, *, pressed: str | None = None) -> None:
     page.goto(f"{page.url.partition('#')[0]}#/{where}")
-    page.wait_for_function("document.querySelector('main').dataset.at === location.hash")
+    expect(page.locator("main")).to_have_attribute("data-at", f"#/{where}")
     expect(page.locator("main [aria-busy='true']")).to_have_count(0)
     if pressed is not None:
         page.get_by_role("button", name=pressed).click()

@@ -16,6 +16,7 @@ export const tint = (place) => Math.min(place, COLOURS - 1);
 export function bars(signal, steps, lines, { label, dayLong = false }) {
   const readout = h("p", { class: "readout", "aria-hidden": "true" });
   const place = h("div", { class: "plot", role: "img", "aria-label": label });
+  const own = new AbortController();
   let plot = null;
 
   const read = (at) => {
@@ -33,12 +34,21 @@ export function bars(signal, steps, lines, { label, dayLong = false }) {
     if (!width) return;
     plot = new uPlot(options(width, lines, read, dayLong), stacked(steps, lines), place);
   };
-  const watch = new ResizeObserver(() => (plot && place.clientWidth ? plot.setSize({ width: place.clientWidth, height: HEIGHT }) : draw()));
+  // In the next frame: what is drawn within this one may change what was just measured.
+  const fit = () => {
+    if (own.signal.aborted) return;
+    if (!place.isConnected) own.abort();
+    else if (plot && place.clientWidth) plot.setSize({ width: place.clientWidth, height: HEIGHT });
+    else draw();
+  };
+  const watch = new ResizeObserver(() => requestAnimationFrame(fit));
   watch.observe(place);
-  onColours(() => requestAnimationFrame(draw), signal);
-  signal.addEventListener("abort", () => {
+  onColours(() => requestAnimationFrame(() => own.signal.aborted || draw()), own.signal);
+  signal.addEventListener("abort", () => own.abort(), { signal: own.signal });
+  own.signal.addEventListener("abort", () => {
     watch.disconnect();
     plot?.destroy();
+    plot = null;
   });
   read(null);
   return h("div", { class: "chart" }, readout, place);
