@@ -14,7 +14,7 @@ from upstream import Upstream
 def test_a_rotation_with_the_servers_stopped(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     storage = ""
     if kind == "postgresql":
-        storage = f'[storage]\nurl = "{request.getfixturevalue("postgres_url")}"\n[vault]\nheartbeat_seconds = 0.3\n'
+        storage = f'[storage]\nurl = "{request.getfixturevalue("postgres_url")}"\n'
     with Upstream() as upstream:
         place = write(tmp_path / "one", instance("x", upstream.url) + storage)
         agent = place.json("agent", "create", "a", "--fund", "100sat")

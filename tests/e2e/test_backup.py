@@ -66,7 +66,7 @@ def test_a_backup_under_load_restored_verifies_and_starts_frozen(
     storage = [""] * 2
     if kind == "postgresql":
         urls = [request.getfixturevalue(name) for name in ("postgres_url", "postgres_empty_url")]
-        storage = [f'\n[storage]\nurl = "{url}"\n[vault]\nheartbeat_seconds = 1\n' for url in urls]
+        storage = [f'\n[storage]\nurl = "{url}"\n[vault]\nheartbeat_seconds = 3\n' for url in urls]
     file = tmp_path / "backup"
     with Upstream() as upstream:
         upstream.script("m", Act(words=20, pause=0.002))
