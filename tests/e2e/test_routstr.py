@@ -157,12 +157,19 @@ def test_the_cheapest_honest_one_wins(tmp_path: Path, mint: Nutshell) -> None:
                 if liar.calls() and liar.held < SAT:
                     break
             assert liar.held < SAT
-            late = await served(20)
-            assert late["liar"] == 0
-            assert late["honest"] + late["shaky"] >= 18, late
-            assert late["dearest"] == 0
-            failing = (await market.served.admin.get("/admin/offers")).json()
-            assert any("times the" in row["reason"] for row in failing["out"]), failing["out"]
+            # The next dearer one is asked now and then, until it has confirmed what the cheaper ones say.
+            for _ in range(20):
+                late = await served(20)
+                assert late["liar"] == late["dearest"] == 0
+                if late["honest"] + late["shaky"] >= 19:
+                    break
+            assert late["honest"] + late["shaky"] >= 19, late
+
+            async def explained() -> bool:
+                out = (await market.served.admin.get("/admin/offers")).json()["out"]
+                return any("times the" in row["reason"] for row in out)
+
+            await until(explained, 60)
             await market.settled()
 
     run(story())

@@ -96,11 +96,13 @@ class Market:
         return {name: msat for name, msat in self.served.setup.rows(query) if msat}
 
     async def purse(self) -> int:
-        """What our rail can spend, msat."""
-        answer = await self.served.admin.post("/admin/plugins/wallet_cashu/balance", json={})
-        found = answer.json()
-        assert not found.get("in_flight_msat"), found
-        return int(found["spendable_msat"])
+        """What our rail can spend, msat, once nothing of it is on its way."""
+
+        async def resting() -> dict[str, Any] | None:
+            found = (await self.served.admin.post("/admin/plugins/wallet_cashu/balance", json={})).json()
+            return None if found.get("in_flight_msat") else found
+
+        return int((await until(resting, 60))["spendable_msat"])
 
     async def settled(self, *, claims: bool = False) -> dict[str, int]:
         """Once nothing moves any more: ecash at the mint, balances at nodes, and what was spent are what was put in,
