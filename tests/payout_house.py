@@ -10,11 +10,33 @@ from typing import Any, cast
 import httpx
 
 from arbstr_core.api import Clock, WalletRail
-from arbstr_core.flow import Ask, Office, PayoutFlow, PayoutRooms, Preparing, Sender, SenderRules
+from arbstr_core.flow import (
+    Ask,
+    Office,
+    PayoutFlow,
+    PayoutRooms,
+    Preparing,
+    SellerFlow,
+    SellerRooms,
+    Sender,
+    SenderRules,
+)
 from arbstr_core.rails import Addresses, Rails, Rules
 from arbstr_core.storage import Cipher, Database
 from arbstr_core.types import Caller, Msat
-from arbstr_core.vault import History, Limits, NewAgent, Requests, Treasury, Vault, _events, schema
+from arbstr_core.vault import (
+    History,
+    HoldRequest,
+    Limits,
+    NewAgent,
+    Requests,
+    SellerShare,
+    Settlement,
+    Treasury,
+    Vault,
+    _events,
+    schema,
+)
 
 FUND = 1_000_000_000
 FREE = Limits(max_charge_msat=10**12, daily_msat=10**13, payouts_unapproved_msat=10**12)
@@ -115,6 +137,56 @@ class PayoutHouse:
         found = await self.vault.agent(f"ag_{by}")
         assert found is not None
         return fund - found.posted_msat, found.held_msat
+
+
+class Shop(PayoutHouse):
+    """A house whose calls a seller, bob, serves."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.sellers = SellerFlow(
+            SellerRooms(
+                treasury=self.treasury,
+                requests=self.requests,
+                preparing=self.preparing,
+                rails=self.rails,
+                sender=self.sender,
+                office=self.office,
+                cipher=self.cipher,
+                clock=self.clock,
+                ids=self._id,
+            )
+        )
+
+    async def sold(self, msat: int) -> None:
+        """A call that he served, with a margin of 7 msat."""
+        id = self._id("req_")
+        await self.vault.hold(HoldRequest(id=id, agent="ag_alice", ceilings=(msat + 7,), candidates=b"[]", model="m"))
+        share = SellerShare(seller="bob", msat=msat)
+        await self.vault.settle(Settlement(id=id, charge_msat=msat + 7, costs=(), receipt=b"{}", seller=share))
+
+    async def put(self, to: str = "ecash", name: str = "bob", **more: Any) -> dict[str, Any]:
+        """How he is paid."""
+        said = {"threshold_msat": 100_000, "every_seconds": 86_400, "realm": None, "enabled": True} | more
+        return await self.sellers.put(name, destination=to, actor="operator", **said)
+
+    async def balance(self) -> int:
+        """What he has earned."""
+        (only,) = (await self.sellers.sellers())["data"]
+        return int(only["balance_msat"])
+
+    async def paid(self) -> list[tuple[int, str]]:
+        """What he was paid, the newest first."""
+        return [(each.amount_msat, each.state.value) for each in await self.requests.payments()]
+
+    async def go(self, seconds: float = 0) -> int:
+        """After so long, what happens by itself; how many payments were opened."""
+        clock: Any = self.clock
+        if seconds:
+            clock.ms += int(seconds * 1000)
+        opened = await self.sellers.round()
+        await self.round()
+        return opened
 
 
 @asynccontextmanager

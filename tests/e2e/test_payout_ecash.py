@@ -20,6 +20,7 @@ from house import run, serving, until, write
 from lightning.apart import a_node_apart
 from mints import Mints
 from mortal import Life, MortalTransport, MovedClock
+from payout_house import Shop, open_database
 from purses import SAT, Wallet, table, wallet, worth
 
 from arbstr_core.api import WalletRail
@@ -101,6 +102,40 @@ def test_t3_a_payout_of_ecash_that_dies_at_any_point_is_one(
     died = every(tmp_path, partial(Ecash, pair=pair, token=WAYS[what]), when)
     assert died == [*range(1, len(died) + 1)]
     assert len(died) >= 10, f"unharmed beyond {died}"
+
+
+def test_a_seller_is_paid_once_at_the_threshold_at_a_mint(tmp_path: Path, pair: tuple[Nutshell, Nutshell]) -> None:
+    """With a token, for which the mint takes its fee: that is his to bear."""
+
+    async def story() -> None:
+        clock, cipher = MovedClock(), Cipher(bytes(32))
+        world = Ecash(clock, pair, token=True)
+        async with open_database(tmp_path, clock) as database:
+            await world.begin(database, cipher)
+            async with world.rail(database, cipher, Life()) as rail, wallet(pair[0]) as bob:
+                shop = Shop(database, clock, [rail], cipher, realm=world.realm)
+                await shop.agent()
+                await shop.put(threshold_msat=50 * SAT)
+                opened = []
+                for _ in range(4):
+                    await shop.sold(15_250)
+                    opened.append(await shop.go())
+                for _ in range(20):
+                    clock.moved += 30
+                    opened.append(await shop.go())
+                assert opened == [0, 0, 0, 1, *[0] * 20]
+                (paid,) = await shop.requests.payments()
+                assert (paid.state, paid.fee_msat is not None and paid.fee_msat <= paid.fee_held_msat) == (
+                    "succeeded",
+                    True,
+                )
+                assert await shop.balance() == 61_000 - paid.amount_msat - (paid.fee_msat or 0)
+                got = await bob.rail.receive((await shop.sellers.token(paid.id))["token"], key="bob")
+                assert got.amount_msat + got.fee_msat == paid.amount_msat
+                assert (await shop.vault.verify()).first_bad is None
+            assert await world.left(database, cipher) == paid.amount_msat + (paid.fee_msat or 0)
+
+    run(story())
 
 
 def test_a_served_arbstr_pays_out_at_a_mint(tmp_path: Path, pair: tuple[Nutshell, Nutshell]) -> None:

@@ -5,61 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from payout_house import FUND, PayoutHouse, open_database
+from payout_house import FUND, Shop, open_database
 from sending import UNKNOWN, Double, StillClock
 
 from arbstr_core.api import Failed, Msat, Paid
-from arbstr_core.flow import SellerFlow, SellerRooms
 from arbstr_core.storage import Cipher
 from arbstr_core.types import BadRequest, Conflict, NotFound
-from arbstr_core.vault import HoldRequest, Limits, SellerShare, Settlement
+from arbstr_core.vault import Limits
 
 DAY = 86_400
 PLENTY = Limits(max_charge_msat=10**12, daily_msat=10**15)
-
-
-class Shop(PayoutHouse):
-    """A house whose calls a seller serves."""
-
-    def __init__(self, *arguments, **more):
-        super().__init__(*arguments, **more)
-        self.sellers = SellerFlow(
-            SellerRooms(
-                treasury=self.treasury,
-                requests=self.requests,
-                preparing=self.preparing,
-                rails=self.rails,
-                sender=self.sender,
-                office=self.office,
-                cipher=self.cipher,
-                clock=self.clock,
-                ids=self._id,
-            )
-        )
-
-    async def sold(self, msat, seller="bob"):
-        """A call that he served."""
-        id = self._id("req_")
-        await self.vault.hold(HoldRequest(id=id, agent="ag_alice", ceilings=(msat + 7,), candidates=b"[]", model="m"))
-        share = SellerShare(seller=seller, msat=msat)
-        await self.vault.settle(Settlement(id=id, charge_msat=msat + 7, costs=(), receipt=b"{}", seller=share))
-
-    async def put(self, to="ecash", name="bob", **more):
-        said = {"threshold_msat": 100_000, "every_seconds": DAY, "realm": None, "enabled": True} | more
-        return await self.sellers.put(name, destination=to, actor="operator", **said)
-
-    async def balance(self):
-        (only,) = (await self.sellers.sellers())["data"]
-        return only["balance_msat"]
-
-    async def paid(self):
-        return [(each.amount_msat, each.state.value) for each in await self.requests.payments()]
-
-    async def go(self, seconds=0):
-        self.clock.ms += int(seconds * 1000)
-        opened = await self.sellers.round()
-        await self.round()
-        return opened
 
 
 def told(folder, story, *rails):
