@@ -44,6 +44,7 @@ TABLE = [
         ["D asset:cashu 7", "D cost:rail_fee 2", "C asset:transit:n 9"],
     ),
     (_node_events.TokenDisputed(node="n", msat=9), ["D asset:claim:n 9", "C asset:transit:n 9"]),
+    (_node_events.NodeClaimed(node="n", msat=9), ["D asset:claim:n 9", "C asset:prepaid:n 9"]),
     (
         _node_events.NodeSwept(node="n", balance_msat=9, token_msat=7),
         ["D asset:transit:n 7", "D cost:dust 2", "C asset:prepaid:n 9"],
@@ -129,6 +130,7 @@ def test_every_event_is_in_the_table():
         _events.AgentTransfer(payer="ag_alice", payee="ag_bob", msat=10_001),
         _node_events.TopUp(rail="lnd", node="n", msat=999, fee_msat=1),
         _node_events.NodeSwept(node="n", balance_msat=101, token_msat=101),
+        _node_events.NodeClaimed(node="n", msat=101),
         _events.Loss(asset="cashu", msat=10_000),
         _events.ChangeOfCall(rail="cashu", key="k", msat=100),
         _events.BillPaid(provider="groq", owed_msat=1, paid_msat=1_000, rail="lnd"),
