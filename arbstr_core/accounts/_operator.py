@@ -17,6 +17,10 @@ FIRST = "operator"
 _PREFIX = "opr_"
 _SEEN_MS = 60_000
 """how exactly it is known when a session was used last"""
+_NO_SESSION = (
+    "No session goes with this cookie and its `X-Arbstr-Page` header: it has ended, or the header is missing; log in "
+    "again"
+)
 _WANTED = (
     "An operator's token is needed: `Authorization: Bearer` and what admin.token holds, or what "
     "`arbstr operator add` says"
@@ -91,7 +95,7 @@ class Operators:
         """Who asks. Raises Unauthorized."""
         found = await self.bearer(authorization) if session is None else await self._by_session(session)
         if found is None:
-            raise Unauthorized(_WANTED if session is None else "The session has ended: log in again")
+            raise Unauthorized(_WANTED if session is None else _NO_SESSION)
         return found
 
     async def log_in(self, token: str) -> NewSession:

@@ -117,7 +117,7 @@ class Incoming:
         owner = await self._owner(rail, deposit)
         first = await self._treasury.credit(turn, rail.name, rail.network.value, deposit, owner=owner, stream=stream)
         if first:
-            whose = owner or "nobody known"
+            whose = owner or "no account"
             _log.info("%s: %d msat came in for %s, %s", rail.name, deposit.amount_msat, whose, deposit.reference)
         return True
 

@@ -127,7 +127,11 @@ class HouseFlow:
 
     async def run_command(self, stem: str, name: str, arguments: Mapping[str, str]) -> Any:
         """Run a plugin's command. Raises NotFound, or BadRequest for parameters it does not have."""
-        commands = {command.name: command for command in self._commands.get(stem, ())}
+        if stem not in self._commands:
+            raise NotFound(
+                f"No plugin {stem!r} with commands is enabled; these are: {', '.join(sorted(self._commands))}"
+            )
+        commands = {command.name: command for command in self._commands[stem]}
         command = commands.get(name)
         if command is None:
             known = ", ".join(sorted(commands)) or "none"

@@ -66,8 +66,10 @@ class LocalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         )
 
     def thread_count(self) -> int:
-        """Threads for the model server: as set, else one for each CPU this process may use, at most four."""
+        """Threads for the model server: as set, else one for each CPU that this process may use but one, at most four.
+
+        All of them wait for the slowest after each layer, so with a CPU too many for what is free they crawl."""
         if self.threads is not None:
             return self.threads
         usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return min(usable, MOST_THREADS)
+        return max(1, min(usable - 1, MOST_THREADS))

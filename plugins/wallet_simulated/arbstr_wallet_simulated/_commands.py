@@ -10,7 +10,14 @@ from arbstr_core.api import Amount, BadRequest, Clock, Command, Param
 from arbstr_wallet_simulated import _decisions as decisions
 from arbstr_wallet_simulated._config import Config
 from arbstr_wallet_simulated._journal import Journal
-from arbstr_wallet_simulated._texts import INVOICE_PREFIX, read_invoice, read_token, write_invoice, write_token
+from arbstr_wallet_simulated._texts import (
+    INVOICE_PREFIX,
+    preimage_of,
+    read_invoice,
+    read_token,
+    write_invoice,
+    write_token,
+)
 
 _AMOUNT = Param(name="amount", help="such as 21sat or 1500msat", required=True)
 _COMMANDS = (
@@ -44,7 +51,11 @@ def commands(config: Config, journal: Journal, clock: Clock) -> list[Command]:
         text = given["invoice"].strip()
         reference = read_invoice(text).payment_hash if text.startswith(INVOICE_PREFIX) else text
         book = await journal.decide(lambda book: decisions.settle(book, reference, clock.now_ms()))
-        return {"reference": reference, "state": "paid", "amount_msat": book.invoices[reference].amount_msat}
+        paid: dict[str, Any] = {"reference": reference, "state": "paid"}
+        if text.startswith(INVOICE_PREFIX):
+            # Who pays an invoice learns this, and nobody before.
+            paid["preimage"] = preimage_of(read_invoice(text).nonce)
+        return {**paid, "amount_msat": book.invoices[reference].amount_msat}
 
     async def make_invoice(given: Mapping[str, str]) -> Any:
         amount, expires_ms = _amount(given), clock.now_ms() + config.invoice_seconds * 1000

@@ -266,6 +266,8 @@ def test_settling_is_watched_as_a_deposit_by_text_or_reference():
         rail = rail_on(tools)
         one, two = [await rail.invoice(Msat(1000), "", key=key) for key in ("one", "two")]
         said = await run(tools, "settle-invoice", invoice=one.text)
+        preimage = said.pop("preimage")
+        assert hashlib.sha256(bytes.fromhex(preimage)).hexdigest() == one.reference
         assert said == {"reference": one.reference, "state": "paid", "amount_msat": 1000}
         await run(tools, "settle-invoice", invoice=one.reference)
         await run(tools, "settle-invoice", invoice=two.reference)
