@@ -263,6 +263,8 @@ class Stop:
 
     def _now(self) -> None:
         if self._calls is not None:
+            if not self.asked:
+                _log.info("stopping once open calls have ended; a second signal does not wait for them")
             self._calls.stop()
             for server in self._servers:
                 server.force_exit = server.should_exit

@@ -178,7 +178,7 @@ def summary(opened: OpenReply | None, meter: Meter, bill: Bill | None, times: Ti
         cost_msat=bill.cost_msat if bill else 0,
         usage=bill.usage if bill else meter.usage(CallFacts()),
         total_ms=int((now - began) * 1000),
-        first_byte_ms=max(int((first - began) * 1000), 0),
+        first_byte_ms=max(int((first - began) * 1000), 1) if first else 0,
         overhead_ms=(asked - began) * 1000 if asked else None,
         served=opened.quote if opened is not None and meter.output_seen else None,
         **facts,

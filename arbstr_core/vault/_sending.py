@@ -40,8 +40,11 @@ _SENT_ON = Statement(
         r.PAYMENT.c.state.in_([constant(state) for state in ("dispatching", "in_flight", "unknown")]),
     )
 )
+_FEE = sa.case(
+    (r.PAYMENT.c.fee_msat < r.PAYMENT.c.fee_held_msat, r.PAYMENT.c.fee_msat), else_=r.PAYMENT.c.fee_held_msat
+)
 _SENT_OF = Statement(
-    sa.select(sa.func.coalesce(sa.func.sum(r.PAYMENT.c.amount_msat + r.PAYMENT.c.fee_held_msat), constant(0)))
+    sa.select(sa.func.coalesce(sa.func.sum(r.PAYMENT.c.amount_msat + _FEE), constant(0)))
     .select_from(r.PAYMENT.join(t.HOLD, t.HOLD.c.id == r.PAYMENT.c.id))
     .where(
         r.PAYMENT.c.owner == sa.bindparam("owner"),
@@ -50,6 +53,9 @@ _SENT_OF = Statement(
         r.PAYMENT.c.state.in_([constant(state) for state in ("dispatching", "in_flight", "unknown", "succeeded")]),
         t.HOLD.c.window_start_ms == sa.bindparam("day"),
     )
+)
+_LARGEST_DAILY = Statement(
+    sa.select(sa.func.max(t.LIMITS.c.daily_msat)).where(t.LIMITS.c.agent_id == sa.bindparam("agent"))
 )
 _WALKED = Statement(
     sa.select(r.PLACE.c.cursor).where(r.PLACE.c.rail == sa.bindparam("rail"), r.PLACE.c.stream == constant(WALKED))
@@ -145,9 +151,12 @@ class Dispatch(_OfTreasury, VaultOperation[Sent | Waits | Over]):
 
 
 def _too_fast(book: Book, payment: PaymentRecord, day: int, daily: int) -> str | None:
-    """By payments alone, which nobody else writes: windows of limits are written by whoever serves calls."""
+    """By payments alone, which nobody else writes: windows of limits are written by whoever serves calls. What was held
+    before a limit was lowered may go, so the largest that there ever was counts."""
     row = book.tx.one(_SENT_OF, {"owner": payment.owner, "agent": payment.agent, "day": day})
     sent = int(row[0]) if row else 0
+    was = book.tx.one(_LARGEST_DAILY, {"agent": payment.agent})
+    daily = max(daily, int(was[0] or 0) if was else 0)
     if sent + payment.amount_msat + payment.fee_held_msat <= daily:
         return None
     return f"{payment.agent} was paid out {sent} msat of that day's {daily} already; raise its daily limit, or cancel"

@@ -120,7 +120,8 @@ def test_what_is_wrong_is_explained(tmp_path: Path, mint: Nutshell) -> None:
                     offers = (await market.served.admin.get("/admin/offers")).json()
                     found = {row["provider"]: row["reason"] for row in offers["failing"]}
                     found |= {row["model"]: row["reason"] for row in offers["out"]}
-                    return found if f"providers_routstr/{priced.name}" in found else None
+                    wanted = (f"providers_routstr/{priced.name}", "providers_routstr 127.0.0.1", "bare")
+                    return found if found.keys() >= {*wanted, "providers_routstr relay ws://127.0.0.1:1"} else None
 
                 found = await until(said, 60)
                 assert "cannot be paid" in found[f"providers_routstr/{priced.name}"]
@@ -152,11 +153,12 @@ def test_the_cheapest_honest_one_wins(tmp_path: Path, mint: Nutshell) -> None:
 
             # What is learned of nodes is in the offers a second later.
             await served(20)
-            for _ in range(100):
+
+            async def drained() -> bool:
                 await served(5)
-                if liar.calls() and liar.held < SAT:
-                    break
-            assert liar.held < SAT
+                return bool(liar.calls()) and liar.held < SAT
+
+            await until(drained, 90)
             # The next dearer one is asked now and then, until it has confirmed what the cheaper ones say.
             for _ in range(20):
                 late = await served(20)

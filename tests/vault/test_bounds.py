@@ -397,9 +397,12 @@ def test_a_day_of_payouts_is_counted_by_payments(treasurys, proxys):
     """A broken proxy may forget what the windows of limits say was used: more than a day's leaves all the same not."""
 
     async def story(owner, proxy):
-        await owner.set_limits("ag_alice", lambda limits: replace(limits, daily_msat=900, max_charge_msat=900))
+        limits = Limits(max_charge_msat=900, daily_msat=900, payouts_unapproved_msat=900)
+        frugal = {"id": "ag_frugal", "name": "frugal", "realm": "sim", "token_hash": b"f" * 32, "limits": limits}
+        await owner.create_agent(NewAgent(**frugal, fund_msat=5_000, rail="simulated"))
         for name in ("pay_1", "pay_2"):
-            payout = replace(proxys.request(500, id=name), kind="payout", body_digest=name.encode(), fee_msat=0)
+            asked = proxys.request(500, agent="ag_frugal", id=name)
+            payout = replace(asked, kind="payout", body_digest=name.encode(), fee_msat=0)
             assert isinstance(await hold_payout(owner, payout, rails=("simulated",)), Granted)
             if name == "pay_1":
                 assert isinstance(await _sent(owner, "pay_1"), Sent)

@@ -171,8 +171,8 @@ def whoever_comes_last_is_first(patch):
 def a_call_costs_a_msat_more(patch):
     whole = Settle.__init__
 
-    def dearer(self, chart, settlement):
-        whole(self, chart, msgspec.structs.replace(settlement, charge_msat=settlement.charge_msat + 1))
+    def dearer(self, chart, settlement, **more):
+        whole(self, chart, msgspec.structs.replace(settlement, charge_msat=settlement.charge_msat + 1), **more)
 
     patch.setattr(Settle, "__init__", dearer)
 
