@@ -26,7 +26,9 @@ def set_up(settings: LogSettings, redact: Redactor) -> None:
     """Log to standard error from now on, as `settings` say. ARBSTR_LOG is the level."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter((_Json if settings.format == "json" else _Text)(redact))
-    logging.basicConfig(level=os.environ.get("ARBSTR_LOG", "INFO").upper(), handlers=[handler], force=True)
+    level = os.environ.get("ARBSTR_LOG", "INFO").upper()
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    handler.setLevel(level)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -30,11 +30,14 @@ class Notices(logging.Handler):
 
 @contextmanager
 def heard() -> Iterator[Notices]:
-    """Listen to everything of arbstr's for a while."""
+    """Listen to everything of arbstr's for a while, whatever level of the log is shown."""
     log = logging.getLogger("arbstr")
-    notices = Notices()
+    level, notices = log.level, Notices()
     log.addHandler(notices)
+    if not log.isEnabledFor(logging.WARNING):
+        log.setLevel(logging.WARNING)
     try:
         yield notices
     finally:
+        log.setLevel(level)
         log.removeHandler(notices)

@@ -309,3 +309,9 @@ def refusing(status: int) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join(10)
+
+
+def test_what_is_warned_of_is_told_whatever_the_log_shows(place: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("CRITICAL")
+    add(place, instance("keyless", f"{DEAD}/v1", more='key = "env:NO_SUCH_KEY"'))
+    assert "providers_openai.keyless is disabled" in wrong(place)["warning"]
