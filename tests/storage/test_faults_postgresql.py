@@ -221,8 +221,12 @@ def test_a_row_that_others_lock_is_not_waited_for_by_each(postgres_url, tmp_path
     asyncio.run(story())
 
 
+WAITS_HERE = """SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE NOT granted AND datname = current_database()"""
+
+
 def test_a_deadlock_spoils_nobody_else_s(postgres_url, tmp_path, clock):
-    entered = threading.Event()
+    entered, has_the_second = threading.Event(), threading.Event()
     met = []
 
     def meet(tx):
@@ -230,9 +234,10 @@ def test_a_deadlock_spoils_nobody_else_s(postgres_url, tmp_path, clock):
         if not met:
             met.append(True)
             entered.set()
+            assert has_the_second.wait(OPEN_WAIT_SECONDS)
             with beside(postgres_url) as watch:
                 end = time.monotonic() + OPEN_WAIT_SECONDS
-                while not watch.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
+                while not watch.execute(WAITS_HERE).fetchone():
                     assert time.monotonic() < end
         tx.all(LOCK, {"id": 2})
 
@@ -241,6 +246,7 @@ def test_a_deadlock_spoils_nobody_else_s(postgres_url, tmp_path, clock):
             other.execute("SET deadlock_timeout = '20s'")
             with other.transaction():
                 other.execute("SELECT 1 FROM note WHERE id = 2 FOR UPDATE")
+                has_the_second.set()
                 assert entered.wait(OPEN_WAIT_SECONDS)
                 other.execute("SELECT 1 FROM note WHERE id = 1 FOR UPDATE")
 
