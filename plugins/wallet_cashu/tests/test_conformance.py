@@ -46,13 +46,6 @@ from arbstr_core.testing import (
     configure,
 )
 
-# Watching deposits is stopped in the middle of whatever it does. A connection that is being made to a mint just then is
-# left to the collector by the libraries below httpx.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-]
-
 AMOUNT = 21_000
 PURSES = (2_048, 1_024, 1_024)
 """One coin each: what is paid with them always has change."""
