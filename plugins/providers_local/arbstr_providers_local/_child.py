@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import sys
@@ -152,12 +153,14 @@ async def _until_ready(child: Child, spec: Spec) -> None:
     assert stdin is not None, "the child has a pipe for its input"
     assert stdout is not None, "the child has a pipe for its output"
     try:
-        stdin.write(child.key.reveal().encode() + b"\n")
-        await stdin.drain()
+        # A child that ended before it read its key breaks the pipe: its status says more than that.
+        with contextlib.suppress(ConnectionError):
+            stdin.write(child.key.reveal().encode() + b"\n")
+            await stdin.drain()
         while line := await stdout.readline():
             if line.strip() == b"ready":
                 return
-    except (ConnectionError, ValueError) as bad:
+    except ValueError as bad:
         raise ConnectFailed(f"the model server did not start properly ({bad}): see {spec.log}") from None
     status = await child.ended()
     raise ConnectFailed(f"the model server ended with status {status} before it was ready{_last_words(spec.log)}")

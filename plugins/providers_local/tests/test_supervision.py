@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from arbstr_providers_local import LocalConfig, LocalProvider
+from arbstr_providers_local import LocalConfig, LocalProvider, _child
 from arbstr_providers_local._keeper import MOST_FAILURES, REST_SECONDS, Keeper
 from arbstr_providers_local._model import Shelf
 from arbstr_providers_local._provider import spec_of
@@ -113,12 +113,35 @@ def test_a_broken_model_fails_with_the_servers_own_words(tools_in: ToolsIn, tmp_
     ],
 )
 def test_a_bad_child_fails_the_call_and_is_gone(tools_in: ToolsIn, tmp_path: Path, code: str, sentence: str) -> None:
+    patience = 0.5 if "0.5 s" in sentence else 60.0
+
     async def story() -> None:
         async with tools_in(tmp_path) as tools:
-            keeper = keeper_of(tools, tmp_path, code, start_seconds=0.5)
+            keeper = keeper_of(tools, tmp_path, code, start_seconds=patience)
             with pytest.raises(ConnectFailed, match=sentence):
                 await keeper.child()
             with pytest.raises(ConnectFailed, match=r"not started again for 1 s"):
+                await keeper.child()
+            await keeper.aclose()
+
+    asyncio.run(story())
+
+
+def test_a_child_that_ends_before_its_key_is_written_tells_its_status(
+    tools_in: ToolsIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def late(*how: Any) -> _child.Child:
+        child = await spawn(*how)
+        await child.ended()
+        return child
+
+    spawn = _child._spawn
+    monkeypatch.setattr(_child, "_spawn", late)
+
+    async def story() -> None:
+        async with tools_in(tmp_path) as tools:
+            keeper = keeper_of(tools, tmp_path, "raise SystemExit(3)")
+            with pytest.raises(ConnectFailed, match="ended with status 3 before"):
                 await keeper.child()
             await keeper.aclose()
 
