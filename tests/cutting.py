@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from closing import let_them_end
+from closing import let_them_end, take_no_more
 
 T = TypeVar("T")
 
@@ -244,8 +244,7 @@ class Cutter:
             self._changed.notify_all()
 
     async def _close(self) -> None:
-        self._server.close()
-        await let_them_end()
+        await take_no_more(self._server)
         for link in tuple(self._links):
             link.abort()
         for task in tuple(self._tasks):

@@ -18,7 +18,7 @@ from types import TracebackType
 
 import msgspec
 from arbstr_wallet_cashu._nutshell import NoMint, Nutshell, Options, install
-from closing import let_them_end
+from closing import let_them_end, take_no_more
 
 ROOT = Path(__file__).parents[1]
 HOME = ROOT / ".nutshell"
@@ -154,8 +154,7 @@ class Lossy:
 
     async def _close(self) -> None:
         assert self._server is not None, "it was opened"
-        self._server.close()
-        await let_them_end()
+        await take_no_more(self._server)
         links = list(self._links)
         await self._break()
         await asyncio.gather(*links, return_exceptions=True)

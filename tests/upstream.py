@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from closing import let_them_end
+from closing import let_them_end, take_no_more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +117,7 @@ class Upstream:
     async def _serve(self) -> None:
         server = await asyncio.start_server(self._client, sock=self._socket)
         await self._stop.wait()
-        server.close()
-        await let_them_end()
+        await take_no_more(server)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

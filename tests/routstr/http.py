@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from closing import let_them_end, take_no_more
+
 
 @dataclass(frozen=True)
 class Request:
@@ -78,12 +80,12 @@ class Server:
     async def stop(self) -> None:
         """Break every connection, and take no more."""
         if self._server is not None:
-            self._server.close()
-            self._server = None
+            server, self._server = self._server, None
+            await take_no_more(server)
         for link in tuple(self._links):
             link.cancel()
         await asyncio.gather(*self._links, return_exceptions=True)
-        await asyncio.sleep(0)
+        await let_them_end()
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = asyncio.ensure_future(self._serve(reader, writer))
