@@ -35,7 +35,7 @@ from arbstr_core.storage._statements import (
     constant,
 )
 from arbstr_core.storage._store import PluginStore
-from arbstr_core.storage._transaction import Operation, Transaction
+from arbstr_core.storage._transaction import Operation, RunFirst, Transaction
 from arbstr_core.storage._writer import Writer
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "PluginStore",
     "Rotated",
     "Rows",
+    "RunFirst",
     "Schema",
     "Signer",
     "Statement",

@@ -24,6 +24,15 @@ class Operation(ABC, Generic[T]):
         """Do it, in the writer's thread."""
 
 
+class RunFirst(Exception):
+    """Raised by an operation whose transaction cannot have it: it is rolled back, `operation` (if any) runs in one of
+    its own, and all begins again. What others may make as well is made so: whoever waits for it holds nothing."""
+
+    def __init__(self, operation: Operation[Any] | None = None) -> None:
+        super().__init__(f"{operation} comes first")
+        self.operation = operation
+
+
 class Transaction(ABC):
     """One transaction. `scratch` lives as long as it does, `operations` are all that share it.
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from arbstr_core.api import Clock
 from arbstr_core.storage._link import Link, NotCommitted
-from arbstr_core.storage._transaction import Operation
+from arbstr_core.storage._transaction import Operation, RunFirst
 from arbstr_core.types import ArbstrError, Overloaded, StorageError, VaultUnavailable
 
 T = TypeVar("T")
@@ -140,6 +140,9 @@ class Writer:
             return [(future, None, refusal.reason) for _, future in batch]
         except NotCommitted as failure:
             return [(future, None, failure) for _, future in batch]
+        except RunFirst as first:
+            self._link.roll_back()
+            return self._after(first.operation, batch, hurry)
         except self._faults as fault:
             lost, waited = self._link.lost(fault), self._link.waited(fault)
             self._link.roll_back()
@@ -151,6 +154,15 @@ class Writer:
             # Where a lock was waited for in vain, those that want it as well must not wait as long, each for itself.
             return [result for item in batch for result in self._outcomes([item], hurry=waited)]
         return [(future, result, None) for (_, future), result in zip(batch, results, strict=True)]
+
+    def _after(self, first: Operation[Any] | None, batch: list[_Item], hurry: bool) -> list[_Result]:
+        """Run a batch after what one of it needs; where that fails, each by itself, and it is told."""
+        failed = None if first is None else self._outcomes([(first, batch[0][1])], hurry=hurry)[0][2]
+        if failed is None:
+            return self._outcomes(batch, hurry=hurry)
+        if len(batch) == 1:
+            return [(batch[0][1], None, failed)]
+        return [result for item in batch for result in self._outcomes([item], hurry=hurry)]
 
     def _run(self, operations: list[Operation[Any]], hurry: bool) -> list[Any]:
         try:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from arbstr_core.storage import INTEGER, TEXT, Dialect, Operation, Transaction, array
+from arbstr_core.storage import INTEGER, TEXT, Dialect, Operation, RunFirst, Transaction, array
 from arbstr_core.vault import _alerts, _audit, _numbers, _rows
 from arbstr_core.vault._buckets import SPENT, Buckets
 from arbstr_core.vault._rows import Account, Held, Node, Purse
@@ -61,6 +61,23 @@ class VaultOperation(Operation[T]):
     @abstractmethod
     def change(self, book: Book) -> T:
         """Do it."""
+
+
+class _Open(VaultOperation[None]):
+    """Open an account, unless another process did."""
+
+    must = True
+
+    def __init__(self, chart: Chart, name: str, realm: str, kind: str) -> None:
+        super().__init__(chart)
+        self._name, self._realm, self._kind = name, realm, kind
+
+    def change(self, book: Book) -> None:
+        """Open it."""
+        if book.tx.dialect is Dialect.POSTGRESQL:
+            book.tx.all(_rows.LOCK_OPENING, {})
+        if book.find_account(self._name, self._realm) is None:
+            book.open_account(self._name, self._realm, self._kind)
 
 
 class Book:
@@ -197,8 +214,15 @@ class Book:
     # Accounts
 
     def account(self, name: str, realm: str, kind: str) -> Account:
-        """The account with this name, opened where there is none."""
-        return self.find_account(name, realm) or self.open_account(name, realm, kind)
+        """The account with this name. Raises RunFirst where it is to be opened, or was just now: the order in which
+        accounts are locked must know it."""
+        seen = (name, realm) in self._chart
+        found = self.find_account(name, realm)
+        if found is None:
+            raise RunFirst(_Open(self._chart, name, realm, kind))
+        if found.constrained and found.id not in self.purses and not seen:
+            raise RunFirst
+        return found
 
     def find_account(self, name: str, realm: str) -> Account | None:
         """The account with this name, if there is one."""

@@ -172,6 +172,8 @@ LOAD_NODES = Load(Node, (TEXT,), _load_nodes)
 LOAD_PURSES = Load(Purse, (INTEGER,), _load_purses)
 LOAD_HOLDS = Load(Held, (TEXT,), _load_holds)
 LOAD_ENDS = _load_ends()
+LOCK_OPENING = Statement(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(constant("arbstr accounts")))))
+"""on PostgreSQL: one at a time opens an account that others may open, too"""
 FIND_ACCOUNT = Statement(
     sa.select(t.ACCOUNT.c.id, t.ACCOUNT.c.kind, t.ACCOUNT.c.constrained).where(
         t.ACCOUNT.c.name == sa.bindparam("name"), t.ACCOUNT.c.realm == sa.bindparam("realm")

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from notes import NOTE, NOTES, ONE, REWRITE, Poison, Settle, Wait, Write, count
+from notes import NOTE, NOTES, ONE, REWRITE, Poison, Settle, Wait, Write, count, ids, together
 
-from arbstr_core.storage import Dialect, Operation, Statement, constant
+from arbstr_core.storage import Dialect, Operation, RunFirst, Statement, constant
 from arbstr_core.types import Overloaded, StorageError, VaultUnavailable
 
 
@@ -89,6 +89,41 @@ def test_a_dead_writer_tells_everyone_and_takes_nothing_more(either):
             with pytest.raises(VaultUnavailable):
                 db.submit(Write(3))
             assert await db.read(count) <= 1
+
+    asyncio.run(story())
+
+
+class Needs(Write):
+    """Writes, where note 9 is there: by `first`, in a transaction that came before."""
+
+    def __init__(self, id: int, first: Operation[Any]) -> None:
+        super().__init__(id)
+        self._first = first
+
+    def run(self, tx: Any) -> int:
+        shared = super().run(tx)
+        if tx.one(ONE, {"id": 9}) is None:
+            raise RunFirst(self._first)
+        return shared
+
+
+def test_what_comes_first_has_its_own_transaction_and_all_begins_again(either):
+    async def story():
+        async with either(schemas=[NOTES]) as db:
+            work = [Write(1), Needs(2, Write(9)), Needs(3, Write(9)), Write(4)]
+            assert await together(db, work) == [4] * 4
+            assert await db.read(ids) == [1, 2, 3, 4, 9]
+
+    asyncio.run(story())
+
+
+def test_where_what_comes_first_fails_only_who_needs_it_is_told(either):
+    async def story():
+        async with either(schemas=[NOTES]) as db:
+            one, two, three = await together(db, [Write(1), Needs(2, Write(9, "bad")), Write(3)])
+            assert (one, three) == (1, 1)
+            assert isinstance(two, StorageError)
+            assert await db.read(ids) == [1, 3]
 
     asyncio.run(story())
 

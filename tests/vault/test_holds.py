@@ -298,7 +298,7 @@ def test_the_money_path_reads_by_key_only(bench):
             pass
 
     asyncio.run(make())
-    own = ("LOCK", "LOCK_NAMED", "HOLD_NUMBERS", "TRANSFER_NUMBERS", "ACCOUNT_NUMBERS")  # PostgreSQL's
+    own = ("LOCK", "LOCK_NAMED", "LOCK_OPENING", "HOLD_NUMBERS", "TRANSFER_NUMBERS", "ACCOUNT_NUMBERS")  # PostgreSQL's
     named = {name: value for name, value in vars(_rows).items() if isinstance(value, Statement)}
     statements = [value for name, value in named.items() if name not in own]
     assert len(statements) > 10
