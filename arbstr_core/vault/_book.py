@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from arbstr_core.storage import INTEGER, TEXT, Dialect, Operation, RunFirst, Transaction, array
 from arbstr_core.vault import _alerts, _audit, _numbers, _rows
 from arbstr_core.vault._buckets import SPENT, Buckets
+from arbstr_core.vault._minutes import NOBODY, Minutes
 from arbstr_core.vault._rows import Account, Held, Node, Purse
 from arbstr_core.vault._terms import DAY_MS, FLOOR
 
@@ -27,8 +28,6 @@ Entry = tuple[Account, str, int]
 
 _DEBIT_NORMAL = frozenset({"asset", "cost"})
 _CONSTRAINED = frozenset({"agent", "seller", "temp", "asset", "equity", "suspense"})
-_NOBODY = "arbstr"
-"""The actor of what the ledger does by itself"""
 
 
 def plain_text(what: str, *texts: str) -> None:
@@ -106,9 +105,7 @@ class Book:
         self._transfers: list[Sequence[Any]] = []
         self._entries: list[Sequence[Any]] = []
         self._receipts: list[Sequence[Any]] = []
-        self._notes: list[tuple[str, str, str, str]] = []
-        self._held_digests: list[tuple[int, bytes]] = []
-        self._posted_digests: list[tuple[int, bytes]] = []
+        self._minutes = Minutes()
         self._keys: dict[str, tuple[int, int, str]] = {}
         self._load([each for each in tx.operations if isinstance(each, VaultOperation)])
 
@@ -126,7 +123,7 @@ class Book:
             row = tx.one(_rows.LOAD_ENDS, {})
             assert row is not None, "a SELECT of aggregates gave no row"
             self._next_hold, self._next_transfer = _numbers.counting_from(row[0]), _numbers.counting_from(row[1])
-            self._head = _audit.Head(seq=row[2], hash=row[3] or _audit.GENESIS)
+            self._minutes.head = _audit.Head(seq=row[2], hash=row[3] or _audit.GENESIS)
         self.nodes.update((node.id, node) for node in nodes())
         self.holds = {hold.id: hold for hold in found()}
         self.purses = {purse.account: purse for purse in purses()}
@@ -202,8 +199,7 @@ class Book:
         for row in self._new_holds:
             if row[1] == hold_id:
                 return row[2], row[9], row[14]
-        found = self.tx.one(_rows.FIND_REQUEST, {"id": hold_id})
-        assert found is not None, f"hold {hold_id} is known and not there"
+        [found] = self.tx.all(_rows.FIND_REQUEST, {"id": hold_id})
         return found[0], found[1], found[2]
 
     def posted(self, key: str) -> tuple[int, int, str] | None:
@@ -228,11 +224,9 @@ class Book:
         """The account with this name, if there is one."""
         key = (name, realm)
         found = self._chart.get(key) or self._own_chart.get(key)
-        if found is None:
-            row = self.tx.one(_rows.FIND_ACCOUNT, {"name": name, "realm": realm})
-            if row is not None:
-                # It was there before this transaction: what this one opens is in `_own_chart`, and may yet roll back.
-                found = self._chart[key] = Account(*row)
+        if found is None and (row := self.tx.one(_rows.FIND_ACCOUNT, {"name": name, "realm": realm})) is not None:
+            # It was there before this transaction: what this one opens is in `_own_chart`, and may yet roll back.
+            found = self._chart[key] = Account(*row)
         return found
 
     def open_account(self, name: str, realm: str, kind: str) -> Account:
@@ -302,7 +296,7 @@ class Book:
         self.holds[held.id] = held
         self._opened.append(held.agent)
         self._count(held, held.amount)
-        self._held_digests.append((held.seq, _audit.of_hold(small, windows, candidates)))
+        self._minutes.holds.append((held.seq, _audit.of_hold(small, windows, candidates)))
         return held
 
     def end_hold(
@@ -360,7 +354,7 @@ class Book:
             self._keys[key] = (seq, amount, memo)
         rows = [(n, *self._entry(seq, *entry)) for n, entry in enumerate(kept, 1)]
         self._entries.extend((seq, *row) for row in rows)
-        self._posted_digests.append((seq, _audit.of_transfer(transfer, rows, receipt)))
+        self._minutes.transfers.append((seq, _audit.of_transfer(transfer, rows, receipt)))
         return seq
 
     def _entry(self, seq: int, account: Account, side: str, msat: int) -> tuple[int, str, int, int | None]:
@@ -376,20 +370,9 @@ class Book:
 
     # The audit
 
-    def note(self, action: str, subject: str, data: str, *, actor: str = _NOBODY) -> None:
+    def note(self, action: str, subject: str, data: str, *, actor: str = NOBODY) -> None:
         """What is to be said in the audit, with the transaction's end."""
-        self._notes.append((actor, action, subject, data))
-
-    def _audited(self) -> None:
-        said = _audit.runs("hold", self._held_digests) + _audit.runs("transfer", self._posted_digests)
-        if said:
-            first, last = said[0], said[-1]
-            subject = f"from {first[0]} {first[1]} to {last[0]} {last[1] + len(last[2]) // _audit.HEX_CHARS - 1}"
-            self.note(_audit.LEDGER, subject, _audit.canonical(*said))
-        if self.tx.dialect is Dialect.POSTGRESQL:
-            self.tx.bulk(_rows.INSERT_PENDING, [(self.now_ms, *note) for note in self._notes])
-        else:
-            self.tx.bulk(_rows.INSERT_AUDIT, [_audit.chained(self._head, self.now_ms, note) for note in self._notes])
+        self._minutes.note(actor, action, subject, data)
 
     def write(self) -> None:
         """Write everything; holds change state only after their outcome is there, and counters and windows after
@@ -402,15 +385,14 @@ class Book:
         tx.bulk(_rows.INSERT_RECEIPTS, self._receipts)
         tx.bulk(_rows.END_HOLDS, self._ended)
         self.buckets.write()
-        tx.bulk(_rows.MOVE_COUNTERS, [self._moved(account, delta) for account, delta in self._deltas.items()])
-        self._audited()
+        ends = {
+            account: (self.purses[account].last_hold, self.purses[account].last_transfer) for account in self._deltas
+        }
+        tx.bulk(_rows.MOVE_COUNTERS, [(account, *delta, *ends[account]) for account, delta in self._deltas.items()])
+        self._minutes.write(tx)
         if self.watched:
             nodes = [self.chain(agent)[0] for agent in sorted(self.watched)]
             _alerts.watch(tx, [(node, self.purse(node.account)) for node in nodes])
-
-    def _moved(self, account: int, delta: Sequence[int]) -> tuple[int, int, int, int, int]:
-        purse = self.purses[account]
-        return account, delta[0], delta[1], purse.last_hold, purse.last_transfer
 
 
 def _named(agents: Sequence[str], holds: Sequence[str], accounts: Sequence[int]) -> dict[str, str]:
