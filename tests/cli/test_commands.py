@@ -54,6 +54,19 @@ def test_the_life_of_an_agent(place: Setup) -> None:
         assert made["token"] not in table
 
 
+def test_a_child_key_is_shown_to_spend_from_the_account_at_the_top(place: Setup) -> None:
+    place.arbstr("agent", "create", "top", "--fund", "1000sat")
+    for name, above in (("child", "top"), ("grandchild", "child")):
+        place.arbstr("agent", "create", name, "--parent", above)
+    _, top, *below = place.arbstr("agent", "list").splitlines()
+    assert "1,000 sat" in top
+    for row in below:
+        assert "spends from top" in row
+        assert "1,000" not in row
+    assert {row["posted_msat"] for row in place.json("agent", "list")} == {1_000_000}
+    assert "from whose account it spends" in place.arbstr("agent", "show", "child")
+
+
 def test_what_cannot_be_done_is_said_in_a_sentence(place: Setup) -> None:
     place.arbstr("agent", "create", "bot")
     cases = {
