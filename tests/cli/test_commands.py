@@ -192,6 +192,8 @@ def test_check_says_everything_and_no_secret(tmp_path: Path) -> None:
     assert "hunter2" not in done.stdout + done.stderr
     for said in ("max_body_bytes", "client_stall_second", "keep", "sever", "rulez", "providers_openai"):
         assert said in done.stderr, (said, done.stderr)
+    # What the strategies are cannot be said while a plugin that may bring one is broken.
+    assert "there is no 'best'" not in done.stderr
     assert place.command("serve").returncode == 1
     good = write(tmp_path / "good", instance("x", "https://api.example/v1"))
     assert "valid" in good.arbstr("check")
@@ -200,6 +202,25 @@ def test_check_says_everything_and_no_secret(tmp_path: Path) -> None:
     done = bad.command("check")
     assert done.returncode == 1
     assert "best" in done.stderr
+
+
+def test_check_says_of_values_whatever_is_wrong_with_keys(tmp_path: Path) -> None:
+    rows = (
+        instance("x", "https://api.example/v1", '[models.m]\ninput = "lots"\noutput = "1 sat"')
+        + '[routing]\nstrategy = "best"\nkeep = 0\nkeeep = 1\npolicies = ["policy_none"]\n[sever]\nlisten = 1\n'
+        + '[market]\nusd_per_btc = "NaN"\n[dispatch]\ndeadline_seconds = 1\n'
+        + '[vault.defaults]\nzone = "Mars/Olympus"\ndaily = "much"\n'
+        + '[webhooks]\nurl = "https://example.org"\nsecret = "env:ARBSTR_NO_SUCH"\nevents = ["nothing"]\n'
+    )
+    tokens = 'internal_token = "env:ARBSTR_NO_SUCH_ONE"\nmetrics_token = "env:ARBSTR_NO_SUCH_OTHER"'
+    done = write(tmp_path, rows, server=f"max_body_bytes = -1\n{tokens}").command("check")
+    assert done.returncode == 1
+    for said in (
+        *("max_body_bytes", "[routing] keep:", "keeep", "sever", "'lots'", "[routing] strategy: there is no 'best'"),
+        *("policy_none", "usd_per_btc", "deadline_seconds", "Mars/Olympus", "daily", "env:ARBSTR_NO_SUCH)"),
+        *("'nothing'", "ARBSTR_NO_SUCH_ONE", "ARBSTR_NO_SUCH_OTHER"),
+    ):
+        assert done.stderr.count(said) == 1, (said, done.stderr)
 
 
 def test_a_broken_plugin_breaks_no_help_list_or_doctor(tmp_path: Path) -> None:
