@@ -96,6 +96,13 @@ def _says(text: str, field: msgspec.structs.FieldInfo) -> bool:
     return bool(said == (list(default) if isinstance(default, tuple) else default))
 
 
+def test_the_configuration_leads_to_the_tables_of_every_plugin() -> None:
+    linked = re.findall(
+        r"\]\(\.\./plugins/(\w+)/README\.md\)", CONFIGURATION[CONFIGURATION.index("## `[plugins.NAME]`") :]
+    )
+    assert sorted(set(linked)) == STEMS
+
+
 @pytest.mark.parametrize("stem", STEMS)
 def test_every_key_of_a_plugin_is_in_its_readme(stem: str) -> None:
     readme = (ROOT / "plugins" / stem / "README.md").read_text()
