@@ -28,21 +28,29 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def examine_config(path: Path) -> Verdict:
-    """What is wrong with the file at `path`, and with each plugin's table in it: all of it, whatever else is wrong."""
-    settings, problems = config.survey(config.read(path), path)
+    """What is wrong with the file at `path`, and with each plugin's table in it: all of it, whatever else is wrong.
+    Everything is made for it, on a loop of its own."""
+    settings, problems = examine_tables(path)
     if settings is None:
         return Verdict(problems)
     problems += _settings_problems(settings)
-    try:
-        plugins.load(settings.arbstr.plugins, settings.plugins, config.decode)
-    except ConfigError as bad:
-        problems += bad.problems
-        rest = _without_broken(settings)
-        if rest is None:
-            return Verdict(problems)
-        settings = rest
-    made = asyncio.run(_made(_among_enabled(settings)))
+    rest = _without_broken(settings)
+    if rest is None:
+        return Verdict(problems)
+    made = asyncio.run(_made(_among_enabled(rest)))
     return Verdict([*problems, *(each for each in made.problems if each not in problems)], made.notices)
+
+
+def examine_tables(path: Path) -> tuple[Settings | None, list[Problem]]:
+    """What is wrong with the tables at `path` as they are written, the plugins' among them, and what is well of the
+    kernel's own, if enough is. Nothing is made."""
+    settings, problems = config.survey(config.read(path), path)
+    if settings is not None:
+        try:
+            plugins.load(settings.arbstr.plugins, settings.plugins, config.decode)
+        except ConfigError as bad:
+            problems += bad.problems
+    return settings, problems
 
 
 def _without_broken(settings: Settings) -> Settings | None:
@@ -51,6 +59,8 @@ def _without_broken(settings: Settings) -> Settings | None:
     enabled = settings.arbstr.plugins
     rows = [row for row in plugins.states(enabled, settings.plugins, config.decode) if row.name in enabled]
     broken = [row for row in rows if row.state is not plugins.LoadState.OK]
+    if not broken:
+        return settings
     if any(not row.kinds or "policy" in row.kinds for row in broken):
         return None
     names = {row.name for row in broken}
