@@ -16,6 +16,7 @@ from arbstr_core.storage._inspect import Finding, files, inside, is_made, is_use
 from arbstr_core.storage._link import ConstraintFailed, Link, NotAllowed, NotCommitted
 from arbstr_core.storage._lock import Announcement, is_held, read_announcement
 from arbstr_core.storage._migrations import Migration, Schema
+from arbstr_core.storage._reading import Reader
 from arbstr_core.storage._rotation import Rotated, rotate
 from arbstr_core.storage._shape import unlike
 from arbstr_core.storage._signer import Signer, is_signed, key_id_of, open_signer, wrong_audit_key
@@ -58,6 +59,7 @@ __all__ = [
     "NotCommitted",
     "Operation",
     "PluginStore",
+    "Reader",
     "Rotated",
     "Rows",
     "RunFirst",

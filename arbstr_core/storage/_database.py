@@ -18,8 +18,9 @@ from arbstr_core.storage._backup import copy_aside
 from arbstr_core.storage._link import Link
 from arbstr_core.storage._lock import Lock
 from arbstr_core.storage._migrations import Migrating, Schema, applied_to, apply, make, missing_of, refuse_older
-from arbstr_core.storage._snapshots import same_snapshot
+from arbstr_core.storage._reading import Engine, Reader, Told, same_snapshot
 from arbstr_core.storage._sqlite import SqliteLink, SqliteMigrating, connect, database_path, make_file, read_engine
+from arbstr_core.storage._sqlite import storage_error as sqlite_error
 from arbstr_core.storage._statements import Dialect
 from arbstr_core.storage._tables import schema
 from arbstr_core.storage._transaction import Operation
@@ -46,8 +47,8 @@ class _Opened:
     name: str
     dialect: Dialect
     link: Link
-    engine: Callable[[int], sa.Engine]
-    """of so many reading connections"""
+    engine: Engine
+    told: Told
     upgraded: Upgraded
 
 
@@ -64,6 +65,7 @@ class Database:
         self._lock = lock
         self._writer = Writer(opened.link, clock, bound=queue_bound)
         self._engine_of = opened.engine
+        self._told = opened.told
         self._engine = opened.engine(_READERS)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="arbstr-reader")
         self._open = True
@@ -121,28 +123,18 @@ class Database:
             with self._engine.connect() as connection:
                 return work(connection)
         except DBAPIError as error:
-            raise self._told(error) from error
+            raise self._told(error.orig) from error
 
-    def _told(self, error: DBAPIError) -> StorageError:
-        told = self._link.told(error.orig) if error.orig is not None else error
-        return told if isinstance(told, StorageError) else StorageError(f"{self.name}: {error}")
-
-    async def read_together(self, work: Callable[[Sequence[sa.Connection]], T], count: int) -> T:
-        """As `read`, with `count` connections that see the same snapshot: for long work that shares it out to threads.
-        They are its own, so that other readers do not wait for it."""
+    async def read_together(self, work: Callable[[Sequence[Reader]], T], count: int) -> T:
+        """As `read`, with `count` readers that see the same snapshot, for long work that `work` shares out to threads,
+        one a reader. They are its own, so that others do not wait for it."""
         if not self._open:
             raise StorageError(f"{self.name} is closed")
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_together, work, count)
 
-    def _read_together(self, work: Callable[[Sequence[sa.Connection]], T], count: int) -> T:
-        engine = self._engine_of(count + 1)
-        try:
-            with same_snapshot(engine, count) as connections:
-                return work(connections)
-        except DBAPIError as error:
-            raise self._told(error) from error
-        finally:
-            engine.dispose()
+    def _read_together(self, work: Callable[[Sequence[Reader]], T], count: int) -> T:
+        with same_snapshot(self._engine_of, self._told, count) as readers:
+            return work(readers)
 
     async def close(self) -> None:
         """Finish the writes and reads that wait, then let go of it. Closing twice does nothing."""
@@ -196,7 +188,12 @@ def _open_sqlite(path: Path, clock: Clock, schemas: Sequence[Schema], upgrade: b
         raise
     link = SqliteLink(path, connection)
     return _Opened(
-        name=str(path), dialect=Dialect.SQLITE, link=link, engine=partial(read_engine, path), upgraded=upgraded
+        name=str(path),
+        dialect=Dialect.SQLITE,
+        link=link,
+        engine=partial(read_engine, path),
+        told=partial(sqlite_error, path),
+        upgraded=upgraded,
     )
 
 
@@ -204,7 +201,7 @@ def _open_postgresql(
     url: str, password: Secret | None, clock: Clock, schemas: Sequence[Schema], upgrade: bool
 ) -> _Opened:
     try:
-        from arbstr_core.storage._postgresql import Server, migrating
+        from arbstr_core.storage._postgresql import Server, migrating, storage_error
         from arbstr_core.storage._postgresql_link import PostgresLink
     except ImportError as missing:
         raise StorageError(
@@ -215,7 +212,14 @@ def _open_postgresql(
     with migrating(server) as connection:
         upgraded = _migrated(connection, schemas, clock, None, upgrade)
     link = PostgresLink(server)
-    return _Opened(name=link.name, dialect=Dialect.POSTGRESQL, link=link, engine=server.read_engine, upgraded=upgraded)
+    return _Opened(
+        name=link.name,
+        dialect=Dialect.POSTGRESQL,
+        link=link,
+        engine=server.read_engine,
+        told=partial(storage_error, link.name),
+        upgraded=upgraded,
+    )
 
 
 def _migrated(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -10,7 +11,7 @@ from arbstr_core.storage import Dialect
 from arbstr_core.vault._rail_tables import METADATA
 
 Check = Callable[[sa.Connection], str | None]
-"""The first thing that is wrong, or None"""
+"""The first thing that is wrong, or None. Can be pickled: it may run in another process"""
 
 SIGNED = "CASE {0}side WHEN 'debit' THEN {0}amount_msat ELSE -{0}amount_msat END"
 
@@ -174,11 +175,13 @@ def damaged(connection: sa.Connection) -> list[Check]:
 
 
 def _asked(sentence: str, query: str) -> Check:
-    def check(connection: sa.Connection) -> str | None:
-        row = connection.exec_driver_sql(f"{query} LIMIT 1").first()
-        return None if row is None else sentence.format(*row)
+    return partial(first, sentence, query)
 
-    return check
+
+def first(sentence: str, query: str, connection: sa.Connection) -> str | None:
+    """The first row that a query finds, in the words of a sentence; None where it finds none."""
+    row = connection.exec_driver_sql(f"{query} LIMIT 1").first()
+    return None if row is None else sentence.format(*row)
 
 
 ENDED = _asked(_HOLD, _ENDED)

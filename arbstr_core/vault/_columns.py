@@ -1,8 +1,10 @@
-"""Reads whole numbers column by column, a page of rows at a time: one text of the database a column, which costs a
+"""Reads whole numbers column by column, a page of rows at a time: one value of the database a column, which costs a
 tenth of a row of objects each."""
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,6 +17,9 @@ _ROWS = {Dialect.SQLITE: 20_000, Dialect.POSTGRESQL: 2_000}
 """In a page: what is done with it fits the processor's cache; PostgreSQL joins more of them by reading whole tables."""
 _END = "SELECT max(n) FROM (SELECT {1} AS n FROM {0} WHERE {1} > {2} ORDER BY {1} LIMIT {3}) AS page"
 _NUMBERS = msgspec.json.Decoder(list[int | None])
+_AS_JSON = "json_group_array({0})"
+_NULL = -(2**63)
+_AS_BYTES = f"string_agg(int8send(coalesce({{0}}, {_NULL})), ''::bytea)"
 
 Column = list[Any]
 """Whole numbers, None for NULL"""
@@ -35,7 +40,13 @@ def pages(connection: sa.Connection, table: str, number: str) -> Iterator[tuple[
 def columns(connection: sa.Connection, names: Sequence[str], query: str) -> list[Column]:
     """The columns of `query`, which calls them by `names` and puts its rows in order."""
     sqlite = Dialect(connection.dialect.name) is Dialect.SQLITE
-    one = "json_group_array({0})" if sqlite else "'[' || string_agg(coalesce({0}::text, 'null'), ',') || ']'"
-    texts = ", ".join(one.format(name) for name in names)
-    row = connection.exec_driver_sql(f"SELECT {texts} FROM ({query}) AS page").one()
-    return [_NUMBERS.decode(text) if text is not None else [] for text in row]
+    one, read = (_AS_JSON, _NUMBERS.decode) if sqlite else (_AS_BYTES, _numbers)
+    row = connection.exec_driver_sql(f"SELECT {', '.join(map(one.format, names))} FROM ({query}) AS page").one()
+    return [read(column) if column is not None else [] for column in row]
+
+
+def _numbers(column: bytes) -> Column:
+    found = array("q", column)
+    if sys.byteorder == "little":
+        found.byteswap()
+    return [None if each == _NULL else each for each in found] if _NULL in found else found.tolist()

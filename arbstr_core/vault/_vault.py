@@ -47,7 +47,7 @@ from arbstr_core.vault._values import (
     Settlement,
     Verification,
 )
-from arbstr_core.vault._verify import CONNECTIONS, verify
+from arbstr_core.vault._verify import how_many, verify
 
 _AT_ONCE = 100
 
@@ -329,7 +329,8 @@ class Vault:
 
     async def verify(self, known: Sequence[KnownCheckpoint] = ()) -> Verification:
         """Replay the whole ledger on one snapshot and compare; with what is `known` from elsewhere, too."""
-        return await self._db.read_together(partial(verify, schemas=self._db.schemas, known=known), CONNECTIONS)
+        count = await self._db.read(how_many)
+        return await self._db.read_together(partial(verify, schemas=self._db.schemas, known=known), count)
 
     async def _approval(self, approval_id: str) -> ApprovalRecord:
         found = await self.approval(approval_id)

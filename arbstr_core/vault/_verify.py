@@ -1,7 +1,7 @@
 """Replays the whole ledger, on one snapshot, and compares it with what is stored.
 
-The checks share out the connections: a database works on each without the interpreter's lock. The first thing wrong
-that is told is the one that matters most, whichever was found first.
+The checks share out the readers, each of which is a process. The first thing wrong that is told is the one that matters
+most, whichever was found first.
 """
 
 from __future__ import annotations
@@ -12,34 +12,41 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
-from arbstr_core.storage import Dialect, Schema
+from arbstr_core.storage import Dialect, Reader, Schema
+from arbstr_core.types import StorageError
 from arbstr_core.vault import _checks, _digests, _ends, _replay, _windows
 from arbstr_core.vault._chain import Walk
 from arbstr_core.vault._checks import Check
 from arbstr_core.vault._guarded import unguarded
 from arbstr_core.vault._values import KnownCheckpoint, Verification
 
-CONNECTIONS = 2
-"""What `verify` works on; the machines that it runs on have few processors"""
-
+_READERS = 2
+"""The machines that it runs on have few processors."""
+_SHARED_FROM = 50_000
+"""transfers: with fewer, another process is not worth its start, a third of a second"""
+_PARTS = 2
+"""into which the longest checks are cut, so that no reader is left with one at the end"""
 _COUNTS = """SELECT (SELECT count(*) FROM transfer), (SELECT count(*) FROM hold WHERE state = 'held'),
 (SELECT count(*) FROM agent)"""
 
 
-def verify(
-    connections: Sequence[sa.Connection], schemas: Sequence[Schema], known: Sequence[KnownCheckpoint] = ()
-) -> Verification:
-    """Everything, on connections that see the same snapshot of what `schemas` make; the first thing wrong is named."""
+def how_many(connection: sa.Connection) -> int:
+    """How many readers `verify` should have."""
+    last = connection.exec_driver_sql("SELECT max(seq) FROM transfer").scalar()
+    return _READERS if (last or 0) >= _SHARED_FROM else 1
+
+
+def verify(readers: Sequence[Reader], schemas: Sequence[Schema], known: Sequence[KnownCheckpoint] = ()) -> Verification:
+    """Everything, with readers that see the same snapshot of what `schemas` make; the first thing wrong is named."""
     walk = Walk(known)
     entries = _replay.Entries()
-    shape = unguarded(connections[0], schemas)
+    shape = readers[0].run(partial(unguarded, schemas=schemas))
     counts: Sequence[int] = (0, 0, 0)
     try:
-        found = [*_shared_out(connections, _tasks(connections[0], walk, entries)), shape]
-        counts = connections[0].exec_driver_sql(_COUNTS).one()
-    except DBAPIError:
+        found = [*_shared_out(readers, readers[0].run(partial(_tasks, walk, entries))), shape]
+        counts = readers[0].run(_counted)
+    except StorageError:
         if shape is None:
             raise
         # What is not there cannot be read.
@@ -60,20 +67,37 @@ def verify(
     )
 
 
+def _counted(connection: sa.Connection) -> Sequence[int]:
+    return tuple(connection.exec_driver_sql(_COUNTS).one())
+
+
 class _Task:
     """A check, and the tasks that must be done before: it compares with what they found on their way."""
 
     def __init__(self, check: Check, *after: _Task) -> None:
-        self.check = check
+        self._check = check
         self.after = after
 
+    def run(self, reader: Reader) -> str | None:
+        """What is wrong. What the check found on its way is brought here, for those that come after."""
+        here: object = getattr(self._check, "__self__", None)
+        found, there = reader.run(partial(_checked, self._check))
+        if there is not here:
+            vars(here).update(vars(there))
+        return found
 
-def _tasks(connection: sa.Connection, walk: Walk, entries: _replay.Entries) -> list[_Task]:
+
+def _checked(check: Check, connection: sa.Connection) -> tuple[str | None, object]:
+    """What is wrong; and whose method the check is, where it is one, for there it keeps what it finds."""
+    return check(connection), getattr(check, "__self__", None)
+
+
+def _tasks(walk: Walk, entries: _replay.Entries, connection: sa.Connection) -> list[_Task]:
     """In order of how much what they find would matter."""
     dialect = Dialect(connection.dialect.name)
     ends = _ends.Ends()
     walked, ended = _Task(walk.run), _Task(ends.run)
-    digests = [_Task(partial(_others, walk, kind), walked) for kind in _digests.KINDS]
+    digests = [_Task(partial(_others, walk, kind, n), walked) for kind in _digests.KINDS for n in range(_PARTS)]
     return [
         _Task(entries.run),
         ended,
@@ -90,10 +114,11 @@ def _tasks(connection: sa.Connection, walk: Walk, entries: _replay.Entries) -> l
 # Nothing can be compared with what the audit says where that is wrong itself.
 
 
-def _others(walk: Walk, kind: _digests.Kind, connection: sa.Connection) -> str | None:
+def _others(walk: Walk, kind: _digests.Kind, part: int, connection: sa.Connection) -> str | None:
     if not walk.well:
         return None
-    for page in _digests.pages(connection, kind, walk.said):
+    pages = _digests.pages(connection, kind, walk.said)
+    for page in pages[len(pages) * part // _PARTS : len(pages) * (part + 1) // _PARTS]:
         found = _digests.first_other(connection, kind, page, walk.said)
         if found is not None:
             return found
@@ -119,11 +144,11 @@ class _Shared:
         self._done: set[int] = set()
         self._moved = threading.Condition()
 
-    def work(self, connection: sa.Connection) -> None:
+    def work(self, reader: Reader) -> None:
         """Take what can be done, until nothing is left."""
         while (place := self._next()) is not None:
             try:
-                self.found[place] = self._tasks[place].check(connection)
+                self.found[place] = self._tasks[place].run(reader)
             finally:
                 with self._moved:
                     self._done.add(id(self._tasks[place]))
@@ -140,10 +165,10 @@ class _Shared:
             return None
 
 
-def _shared_out(connections: Sequence[sa.Connection], tasks: Sequence[_Task]) -> list[str | None]:
+def _shared_out(readers: Sequence[Reader], tasks: Sequence[_Task]) -> list[str | None]:
     """What each task found."""
     shared = _Shared(tasks)
-    with ThreadPoolExecutor(len(connections), thread_name_prefix="arbstr-verify") as pool:
-        for done in [pool.submit(shared.work, connection) for connection in connections]:
+    with ThreadPoolExecutor(len(readers), thread_name_prefix="arbstr-verify") as pool:
+        for done in [pool.submit(shared.work, reader) for reader in readers]:
             done.result()
     return shared.found

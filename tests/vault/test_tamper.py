@@ -9,7 +9,7 @@ import pytest
 from history import copies, fill, verified
 
 from arbstr_core.storage import Dialect
-from arbstr_core.vault import KnownCheckpoint, unguarded
+from arbstr_core.vault import KnownCheckpoint, _verify, unguarded
 from arbstr_core.vault._migrations import guards
 
 
@@ -203,6 +203,19 @@ def test_verify_finds_what_was_done_without_the_guards(fresh, statement, found):
     verification = verified(bench)
     assert not verification.ok
     assert found in verification.first_bad
+
+
+@pytest.mark.parametrize("statement", [None, *(statement for statement, _ in FOUND[::8])])
+def test_two_processes_find_what_one_does(fresh, monkeypatch, statement):
+    """A large ledger is shared out to processes, which send each other what they found on their way."""
+    bench = fresh()
+    if statement is not None:
+        bench.tamper_unguarded(statement)
+    alone = verified(bench)
+    monkeypatch.setattr(_verify, "_SHARED_FROM", 0)
+    together = verified(bench)
+    assert together == alone
+    assert together.ok is (statement is None)
 
 
 @contextmanager
