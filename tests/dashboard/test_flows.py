@@ -225,8 +225,10 @@ def test_a_payout_is_let_and_a_realm_frozen(house: House, look: Open) -> None:
     page.get_by_role("dialog").get_by_label("Why").fill("a look at the rail")
     page.get_by_role("dialog").get_by_role("button", name="Freeze").click()
     expect(page.get_by_text("a look at the rail")).to_be_visible()
-    wallet("payouts", to=outside("make-invoice", amount="8sat")["invoice"])
+    payee = outside("make-invoice", amount="8sat")["invoice"]
+    wallet("payouts", to=payee)
     page.get_by_role("link", name="Approvals").click()
+    expect(page.get_by_title(payee)).to_have_text(f"{payee[:12]}…{payee[-8:]}")
     page.get_by_role("button", name="Grant to pays out").click()
     page.get_by_role("link", name="Money").click()
     waiting = row(page, "Payments", "8 sat")

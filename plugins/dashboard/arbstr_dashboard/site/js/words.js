@@ -67,3 +67,6 @@ export function moment(ms) {
 
 /** `closed` of a `half_open` state, `half open`. */
 export const plain = (word) => String(word).replaceAll("_", " ");
+
+/** The ends of what is long and nobody reads: an invoice, a reference. */
+export const short = (text) => (text.length > 24 ? `${text.slice(0, 12)}…${text.slice(-8)}` : text);

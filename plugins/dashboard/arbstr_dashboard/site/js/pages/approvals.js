@@ -8,6 +8,7 @@ import { region } from "../region.js";
 import { to } from "../router.js";
 import { table } from "../table.js";
 import { pager } from "../pager.js";
+import { short } from "../words.js";
 
 export const title = "Approvals";
 
@@ -48,7 +49,7 @@ function one(approval, then) {
     "li",
     { class: "ask" },
     h("p", { class: "want" }, what, " ", amount(approval.ceiling_msat, { strong: true }), " by ", agentLink(approval.agent, approval.agent_name)),
-    h("p", { class: "quiet" }, approval.models.length ? ["for ", named(approval.models.join(", ")), "; "] : null, "waits ", until(approval.expires_ms), " more"),
+    h("p", { class: "quiet" }, whatFor(approval), "waits ", until(approval.expires_ms), " more"),
     h(
       "div",
       { class: "answers" },
@@ -56,6 +57,12 @@ function one(approval, then) {
       button("Deny", decide("deny", "Denied to"), { key: `deny ${approval.id}`, "aria-label": `Deny to ${approval.agent_name}` }),
     ),
   );
+}
+
+/** The models that are called, or where a payout goes. */
+function whatFor({ to: payee, models }) {
+  if (payee) return ["to ", h("span", { class: "long", title: payee }, short(payee)), "; "];
+  return models.length ? ["for ", named(models.join(", ")), "; "] : null;
 }
 
 function decided(rows) {

@@ -9,7 +9,7 @@ import { pager } from "../pager.js";
 import { amount, at, button, empty, named, say, state } from "../parts.js";
 import { region } from "../region.js";
 import { table } from "../table.js";
-import { plain } from "../words.js";
+import { plain, short } from "../words.js";
 
 const TONES = { succeeded: "good", failed: "bad", rejected: "bad", cancelled: "still", unknown: "warn", in_flight: "live", dispatching: "live", reserved: "warn", created: "warn" };
 
@@ -37,8 +37,6 @@ function drawPayments(rows, again) {
     { empty: empty("Nothing was paid out yet.", "Payouts of agents, sellers’ shares and top-ups of nodes come here.") },
   );
 }
-
-const short = (to) => (to.length > 24 ? `${to.slice(0, 12)}…${to.slice(-8)}` : to);
 
 function decisions(row, again) {
   const act = (verb, done) => async () => {
