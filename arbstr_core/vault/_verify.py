@@ -7,6 +7,7 @@ most, whichever was found first.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -134,13 +135,14 @@ def _limits(walk: Walk, ends: _ends.Ends, connection: sa.Connection) -> str | No
 
 
 class _Shared:
-    """What is still to be done. What others wait for comes first, then what has waited, which is the longest."""
+    """What is still to be done. What most others wait for comes first, so that the first reader takes it and what it
+    finds need not be sent; after that what has waited, which is the longest."""
 
     def __init__(self, tasks: Sequence[_Task]) -> None:
         self.found: list[str | None] = [None] * len(tasks)
         self._tasks = tasks
-        waited_for = {id(before) for task in tasks for before in task.after}
-        self._left = sorted(range(len(tasks)), key=lambda n: (id(tasks[n]) not in waited_for, not tasks[n].after))
+        waiting = Counter(id(before) for task in tasks for before in task.after)
+        self._left = sorted(range(len(tasks)), key=lambda n: (-waiting[id(tasks[n])], not tasks[n].after))
         self._done: set[int] = set()
         self._moved = threading.Condition()
 
