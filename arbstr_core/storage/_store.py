@@ -15,6 +15,17 @@ from arbstr_core.storage._transaction import Operation, Transaction
 _OWN = (PLUGIN_STORE.c.stem == sa.bindparam("stem"), PLUGIN_STORE.c.key == sa.bindparam("key"))
 # Other processes that want the same key on PostgreSQL wait, and then see what became of it.
 _GET = Statement(sa.select(PLUGIN_STORE.c.value).where(*_OWN).with_for_update())
+# Some plugins look ever again: to build a query costs more than to run it.
+_FIND = sa.select(PLUGIN_STORE.c.value).where(*_OWN)
+_SCAN = (
+    sa.select(PLUGIN_STORE.c.key, PLUGIN_STORE.c.value)
+    .where(
+        PLUGIN_STORE.c.stem == sa.bindparam("stem"),
+        PLUGIN_STORE.c.key >= sa.bindparam("prefix"),
+        sa.func.substr(PLUGIN_STORE.c.key, 1, sa.bindparam("size", type_=sa.Integer)) == sa.bindparam("prefix"),
+    )
+    .order_by(PLUGIN_STORE.c.key)
+)
 _DELETE = Statement(sa.delete(PLUGIN_STORE).where(*_OWN))
 _INSERT = "INSERT INTO plugin_store (stem, key, value) VALUES (:stem, :key, :value) ON CONFLICT (stem, key)"
 _ADD = Statement(sa.text(f"{_INSERT} DO NOTHING"))
@@ -31,9 +42,8 @@ class PluginStore:
 
     async def get(self, key: str) -> bytes | None:
         """The value, or None."""
-        table = PLUGIN_STORE.c
-        query = sa.select(table.value).where(table.stem == self._stem, table.key == key)
-        sealed = await self._db.read(lambda connection: connection.execute(query).scalar())
+        own = self._row(key)
+        sealed = await self._db.read(lambda connection: connection.execute(_FIND, own).scalar())
         return None if sealed is None else self._opened(key, sealed)
 
     async def put(self, items: Mapping[str, bytes | None], *, where: Mapping[str, bytes | None] | None = None) -> bool:
@@ -50,10 +60,8 @@ class PluginStore:
 
     async def scan(self, prefix: str) -> dict[str, bytes]:
         """All pairs whose key starts with `prefix`, in key order."""
-        table = PLUGIN_STORE.c
-        starts = sa.func.substr(table.key, 1, len(prefix)) == prefix
-        query = sa.select(table.key, table.value).where(table.stem == self._stem, table.key >= prefix, starts)
-        rows = await self._db.read(lambda connection: connection.execute(query.order_by(table.key)).all())
+        wanted = {"stem": self._stem, "prefix": prefix, "size": len(prefix)}
+        rows = await self._db.read(lambda connection: connection.execute(_SCAN, wanted).all())
         return {key: self._opened(key, sealed) for key, sealed in rows}
 
     def _purpose(self, key: str) -> str:

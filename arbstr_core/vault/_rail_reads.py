@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from arbstr_core.storage import INTEGER
 from arbstr_core.types import Network
 from arbstr_core.vault import _events, _payments, _requests
 from arbstr_core.vault import _rail_tables as r
@@ -29,6 +30,21 @@ from arbstr_core.vault._rail_values import (
 _SENT = [state.value for state in PaymentState if state.sent]
 _CAME_TO_NOTHING = [state.value for state in PaymentState if state.final and state is not PaymentState.SUCCEEDED]
 _ASSET = "asset:"
+_OPEN_PAYMENT = sa.text("payment.state IN ('reserved', 'dispatching', 'in_flight', 'unknown')")
+_OPEN_REQUEST = sa.text("request.state IN ('asked', 'open')")
+# These two are asked ever again, all day: to build a query costs more than to run it.
+_DUE_PAYMENTS = (
+    sa.select(*_payments.COLUMNS)
+    .where(_OPEN_PAYMENT, r.PAYMENT.c.due_ms <= sa.bindparam("now"))
+    .order_by(sa.case((r.PAYMENT.c.state.in_(_SENT), 0), else_=1), r.PAYMENT.c.due_ms, r.PAYMENT.c.seq)
+    .limit(sa.bindparam("most", type_=INTEGER))
+)
+_DUE_REQUESTS = (
+    sa.select(*_requests.COLUMNS)
+    .where(_OPEN_REQUEST, r.REQUEST.c.due_ms <= sa.bindparam("now"))
+    .order_by(r.REQUEST.c.due_ms, r.REQUEST.c.seq)
+    .limit(sa.bindparam("most", type_=INTEGER))
+)
 _OWED = {"agent": "agents", "seller": "sellers", "temp": "calls", "suspense": "suspense", "equity": "equity"}
 
 
@@ -63,11 +79,7 @@ def payments(
 
 def due_payments(connection: sa.Connection, now_ms: int, most: int) -> list[PaymentRecord]:
     """Those that are to be sent or looked up now: what may be on its way first, each kind the longest due first."""
-    column = r.PAYMENT.c
-    open_now = sa.text("payment.state IN ('reserved', 'dispatching', 'in_flight', 'unknown')")
-    query = sa.select(*_payments.COLUMNS).where(open_now, column.due_ms <= now_ms)
-    query = query.order_by(sa.case((column.state.in_(_SENT), 0), else_=1), column.due_ms, column.seq).limit(most)
-    return [_payments.record(row) for row in connection.execute(query)]
+    return [_payments.record(row) for row in connection.execute(_DUE_PAYMENTS, {"now": now_ms, "most": most})]
 
 
 def sent_payments(connection: sa.Connection) -> list[PaymentRecord]:
@@ -79,11 +91,9 @@ def sent_payments(connection: sa.Connection) -> list[PaymentRecord]:
 
 def next_due_ms(connection: sa.Connection) -> int | None:
     """When the next payment or request is to be looked at; None where there is none."""
-    open_payment = sa.text("payment.state IN ('reserved', 'dispatching', 'in_flight', 'unknown')")
-    open_request = sa.text("request.state IN ('asked', 'open')")
     found = [
-        connection.execute(sa.select(sa.func.min(r.PAYMENT.c.due_ms)).where(open_payment)).scalar(),
-        connection.execute(sa.select(sa.func.min(r.REQUEST.c.due_ms)).where(open_request)).scalar(),
+        connection.execute(sa.select(sa.func.min(r.PAYMENT.c.due_ms)).where(_OPEN_PAYMENT)).scalar(),
+        connection.execute(sa.select(sa.func.min(r.REQUEST.c.due_ms)).where(_OPEN_REQUEST)).scalar(),
     ]
     return min((due for due in found if due is not None), default=None)
 
@@ -153,10 +163,7 @@ def requests(
 
 def due_requests(connection: sa.Connection, now_ms: int, most: int) -> list[RequestRecord]:
     """Requests whose rail is to be asked now, or whose time is over."""
-    open_now = sa.text("request.state IN ('asked', 'open')")
-    query = sa.select(*_requests.COLUMNS).where(open_now, r.REQUEST.c.due_ms <= now_ms)
-    query = query.order_by(r.REQUEST.c.due_ms, r.REQUEST.c.seq).limit(most)
-    return [_requests.record(row) for row in connection.execute(query)]
+    return [_requests.record(row) for row in connection.execute(_DUE_REQUESTS, {"now": now_ms, "most": most})]
 
 
 def deposits(

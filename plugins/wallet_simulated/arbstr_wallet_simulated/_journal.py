@@ -26,6 +26,7 @@ class Journal:
         self._lock = asyncio.Lock()
         self._book = Book(balance_msat)
         self._read = 0
+        self._scanned = False
 
     async def book(self) -> Book:
         """The book as it is now."""
@@ -49,9 +50,10 @@ class Journal:
                     return self._book
 
     async def _catch_up(self) -> None:
-        if self._read == 0:
+        if not self._scanned:
             for line in (await self._store.scan(_PREFIX)).values():
                 self._apply(_LINE.decode(line))
+            self._scanned = True
         while (raw := await self._store.get(_name(self._read + 1))) is not None:
             self._apply(_LINE.decode(raw))
 
