@@ -28,7 +28,7 @@ class Watch:
 
     __slots__ = (
         *("_deaf", "_hang_up", "_leave", "_looking", "_receive", "beat", "beating", "begun", "gone", "sending_since"),
-        *("silent_since", "task"),
+        *("seen", "silent_since", "task"),
     )
 
     def __init__(
@@ -37,6 +37,8 @@ class Watch:
         self.task = task
         self._leave = leave
         self._hang_up = hang_up
+        self.seen = False
+        """True once a look has found it"""
         self.gone = False
         self.sending_since = 0.0
         """when the client was last handed something that it has not taken yet; 0 for nothing"""
@@ -135,15 +137,17 @@ class Watches:
 
     async def sweep(self) -> None:
         """Look after them, for ever."""
-        old: set[Watch] = set()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             now = time.monotonic()
             limit, alive = now - self._stall_seconds, self._keep_alive_seconds
-            for watch in old & self._watches:
+            for watch in tuple(self._watches):
+                if not watch.seen:
+                    # It is marked, and not kept until the next look: with it would be all of a call that has ended.
+                    watch.seen = True
+                    continue
                 watch.look()
                 if alive:
                     watch.keep_alive(now, alive)
                 if 0 < watch.sending_since < limit and not watch.gone:
                     watch.give_up()
-            old = set(self._watches)
