@@ -11,19 +11,21 @@ from arbstr_core.dispatch import OpenReply
 from arbstr_core.flow._closing import Closing
 from arbstr_core.flow._glance import Glance, glance
 from arbstr_core.flow._headers import reply_headers
-from arbstr_core.flow._receipt import Ending, billed, blamed, hold_request, summary, write_receipt
+from arbstr_core.flow._receipt import Ending, billed, blamed, hold_request, row_of, write_receipt
 from arbstr_core.flow._refusal import lease_lost, vault_unavailable, withheld
 from arbstr_core.flow._remedies import Outcome, Remedies, fit
 from arbstr_core.flow._retries import Again, Answer, Retries, may_come_again
-from arbstr_core.flow._rooms import CallRooms, CallSummary
+from arbstr_core.flow._rooms import CallRooms
 from arbstr_core.flow._spare import Spare, share_of
 from arbstr_core.flow._voice import Voice
 from arbstr_core.flow._waiting import Alarm, Leash, drain, over, read_out, wake, woken
 from arbstr_core.flow.approval import decision
+from arbstr_core.journal import CallRow
 from arbstr_core.metering import Bill, Meter, Seen, counted, exhausted, sent
 from arbstr_core.types import (
     Attempt,
     Caller,
+    CallFacts,
     CallRefused,
     ChatCall,
     Plan,
@@ -53,7 +55,7 @@ class Exchange:
         rooms: CallRooms,
         call: ChatCall,
         caller: Caller,
-        closed: Callable[[Exchange, CallSummary], None],
+        closed: Callable[[Exchange, CallRow], None],
         retries: Retries | None = None,
     ) -> None:
         self.call = call
@@ -172,8 +174,7 @@ class Exchange:
         waited = int((self._first_byte_at - self._began) * 1000) - self._attempts[-1].ms
         first = self._again.first if self._again is not None else ""
         known = (opened.quote, plan, self._granted, self._bill)
-        tried, limited = len(self._attempts), self._limited
-        return reply_headers(*known, attempts=tried, overhead_ms=waited, limited=limited, first=first)
+        return reply_headers(*known, len(self._attempts), waited, self._limited, first)
 
     async def refused(self, status: int, outcome: str) -> None:
         """The caller is refused after all: note it for the request log, and free its money before it tries again."""
@@ -360,7 +361,7 @@ class Exchange:
             self._ended.set_result(None)
             for waiter in self._waiters:
                 wake(waiter)
-            self._closed(self, self._summary())
+            self._closed(self, self._row())
 
     def _settlement(self, opened: OpenReply, granted: Granted) -> Settlement:
         quote = opened.quote
@@ -383,14 +384,17 @@ class Exchange:
             return None
         return again.kept(self.call.id, self.headers(), self._voice.last() if self.call.stream else b"")
 
-    def _summary(self) -> CallSummary:
-        status, outcome = self._answer or (200 if self._opened else 0, self._ending.value)
-        times = (self._began, self._asked_at, self._first_byte_at, self._rooms.clock.monotonic())
-        facts = {"status": status, "outcome": outcome, "whole": self._whole, "attempts": self._attempts}
-        return summary(self._opened, self._meter, self._bill, times, **facts)
+    def _row(self) -> CallRow:
+        """What is noted of the call; and what it teaches is learned."""
+        call, agent, opened, bill, clock = self.call, self._caller.agent, self._opened, self._bill, self._rooms.clock
+        usage = bill.usage if bill else self._meter.usage(CallFacts())
+        if opened is not None and self._meter.output_seen:
+            learn = self._rooms.experience.note
+            learn(agent, call, opened.quote, usage, whole=self._whole, now_ms=clock.now_ms())
+        times = (self._began, self._asked_at, self._first_byte_at, clock.monotonic())
+        return row_of(call, agent, opened, usage, bill, times, self._attempts, self._ending, self._answer)
 
     def _receipt(self, quote: Quote | None, usage: Usage) -> bytes:
         known: dict[str, Any] = {"call": self.call, "plan": self._plan, "bill": self._bill, "attempts": self._attempts}
-        now, first = self._rooms.clock.monotonic() - self._began, self._first_byte_at - self._began
-        known["first_byte_ms"] = int(first * 1000) if self._first_byte_at else None
-        return write_receipt(quote=quote, usage=usage, ending=self._ending, total_ms=int(now * 1000), **known)
+        times = (self._began, self._asked_at, self._first_byte_at, self._rooms.clock.monotonic())
+        return write_receipt(quote=quote, usage=usage, ending=self._ending, times=times, **known)

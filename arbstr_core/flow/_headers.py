@@ -14,7 +14,6 @@ def reply_headers(
     plan: Plan,
     granted: Granted | None,
     bill: Bill | None,
-    *,
     attempts: int,
     overhead_ms: int,
     limited: bool,

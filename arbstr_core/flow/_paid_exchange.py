@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from arbstr_core.flow._exchange import Exchange
 from arbstr_core.flow._remedies import Remedies
-from arbstr_core.flow._rooms import CallRooms, CallSummary
+from arbstr_core.flow._rooms import CallRooms
 from arbstr_core.flow._singles import Single
+from arbstr_core.journal import CallRow
 from arbstr_core.types import ChatCall, Plan
 
 
@@ -19,7 +20,7 @@ class PaidExchange(Exchange):
     __slots__ = ("_single", "header")
 
     def __init__(
-        self, rooms: CallRooms, call: ChatCall, single: Single, closed: Callable[[Exchange, CallSummary], None]
+        self, rooms: CallRooms, call: ChatCall, single: Single, closed: Callable[[Exchange, CallRow], None]
     ) -> None:
         # Nobody pays an invoice for an account that ends with the call.
         super().__init__(replace(rooms, bills=None), call, single.caller, closed)

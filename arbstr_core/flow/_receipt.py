@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from arbstr_core.dispatch import OpenReply
-from arbstr_core.flow._rooms import CallSummary
+from arbstr_core.journal import CallRow
 from arbstr_core.metering import Bill, Meter, bill
 from arbstr_core.routing import demands
 from arbstr_core.types import (
@@ -44,6 +44,10 @@ class Ending(enum.StrEnum):
     CANCELLED = "cancelled"
 
 
+Times = tuple[float, float, float, float]
+"""When a call began, its first provider was asked, its first byte came, and when it ended; 0 for what did not happen"""
+
+
 def write_receipt(
     *,
     call: ChatCall,
@@ -53,10 +57,10 @@ def write_receipt(
     bill: Bill | None,
     attempts: Sequence[Attempt],
     ending: Ending,
-    first_byte_ms: int | None,
-    total_ms: int,
+    times: Times,
 ) -> bytes:
     """The receipt as JSON. Amounts are in msat, times in milliseconds; see docs/receipts.md."""
+    began, _, first, now = times
     receipt: dict[str, Any] = {
         "endpoint": call.endpoint,
         "model": call.model,
@@ -67,8 +71,8 @@ def write_receipt(
         "attempts": attempts,
         "reasons": _reasons(plan, bill),
         **_alternatives(_others(plan, quote, attempts, usage), quote, usage),
-        "first_byte_ms": first_byte_ms,
-        "total_ms": total_ms,
+        "first_byte_ms": int((first - began) * 1000) if first else None,
+        "total_ms": int((now - began) * 1000),
     }
     if plan is not None:
         receipt["strategy"] = plan.strategy
@@ -162,26 +166,42 @@ def facts_of(opened: OpenReply, call_id: str) -> CallFacts:
         return CallFacts()
 
 
-Times = tuple[float, float, float, float]
-"""When a call began, its first provider was asked, its first byte came, and when it ended; 0 for what did not happen"""
-
-
-def summary(opened: OpenReply | None, meter: Meter, bill: Bill | None, times: Times, **facts: Any) -> CallSummary:
-    """What the request log keeps of a call that ended; `facts` are those of CallSummary that need no working out."""
+def row_of(
+    call: ChatCall,
+    agent: str,
+    opened: OpenReply | None,
+    usage: Usage,
+    bill: Bill | None,
+    times: Times,
+    attempts: Sequence[Attempt],
+    ending: Ending,
+    answer: tuple[int, str] | None,
+) -> CallRow:
+    """What the request log keeps of a call that ended. `answer` is the status that the caller got, and what it stands
+    for, where that is not how the call ended."""
     began, asked, first, now = times
     offer = None if opened is None else opened.quote.offer
-    return CallSummary(
+    status, outcome = answer or (200 if opened else 0, ending.value)
+    return CallRow(
+        id=call.id,
+        agent=agent,
+        model=call.model,
+        status=status,
+        outcome=outcome,
         provider=offer.provider if offer else "",
-        tier=offer.tier if offer else "",
-        sold=offer.model if offer else "",
         charged_msat=bill.charge_msat if bill else 0,
-        cost_msat=bill.cost_msat if bill else 0,
-        usage=bill.usage if bill else meter.usage(CallFacts()),
         total_ms=int((now - began) * 1000),
+        tier=offer.tier if offer else "",
+        stream=call.stream,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
         first_byte_ms=max(int((first - began) * 1000), 1) if first else 0,
+        endpoint=call.endpoint,
+        sold=offer.model if offer else "",
+        cached_input_tokens=usage.cached_input_tokens,
+        cost_msat=bill.cost_msat if bill else 0,
         overhead_ms=(asked - began) * 1000 if asked else None,
-        served=opened.quote if opened is not None and meter.output_seen else None,
-        **facts,
+        attempts=attempts,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -23,16 +23,13 @@ from arbstr_core.market import Market
 from arbstr_core.routing import Router
 from arbstr_core.storage import Cipher
 from arbstr_core.types import (
-    Attempt,
     Caller,
     CallRefused,
     ChatCall,
     InsufficientFunds,
     ModelNotFound,
     Plan,
-    Quote,
     Standing,
-    Usage,
 )
 from arbstr_core.vault import Refused, Vault, body_digest
 from arbstr_core.wire import suffixed
@@ -103,27 +100,3 @@ class CallRooms:
     def digest(self, call: ChatCall) -> bytes:
         """What the same call is known by when it comes again."""
         return body_digest(self.body_key, call.endpoint, call.body)
-
-
-class CallSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What the request log keeps of a call that ended. `status` is what the caller got, 0 for nothing."""
-
-    status: int
-    outcome: str
-    provider: str
-    charged_msat: int
-    total_ms: int
-    tier: str = ""
-    usage: Usage = Usage()
-    first_byte_ms: int = 0
-    """0 where none came"""
-    served: Quote | None = None
-    """who showed output; None where nobody did"""
-    whole: bool = False
-    """True where the reply came to its end"""
-    sold: str = ""
-    """the model that answered; empty where none did"""
-    cost_msat: int = 0
-    overhead_ms: float | None = None
-    """until the first provider was asked; None where none was"""
-    attempts: Sequence[Attempt] = ()

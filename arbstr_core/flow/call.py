@@ -14,7 +14,7 @@ from arbstr_core.flow._paid_exchange import PaidExchange
 from arbstr_core.flow._refusal import lease_lost, vault_unavailable
 from arbstr_core.flow._remedies import Ask, Outcome, Quotes, Remedies
 from arbstr_core.flow._retries import Retries
-from arbstr_core.flow._rooms import CallRooms, CallSummary
+from arbstr_core.flow._rooms import CallRooms
 from arbstr_core.journal import CallRow, Journal
 from arbstr_core.market import Market, Snapshot
 from arbstr_core.types import (
@@ -223,39 +223,8 @@ class CallFlow:
     def _running(self, id: str) -> Exchange | None:
         return next((exchange for exchange in self._open if exchange.call.id == id), None)
 
-    def _closed(self, exchange: Exchange, summary: CallSummary) -> None:
-        caller, call = self._open.pop(exchange), exchange.call
+    def _closed(self, exchange: Exchange, row: CallRow) -> None:
+        del self._open[exchange]
         if self._leaving:
             self._tell_leaving(exchange)
-        if summary.served is not None:
-            self._rooms.experience.note(
-                caller.agent,
-                call,
-                summary.served,
-                summary.usage,
-                whole=summary.whole,
-                now_ms=self._rooms.clock.now_ms(),
-            )
-        self._journal.note(
-            CallRow(
-                id=call.id,
-                agent=caller.agent,
-                model=call.model,
-                provider=summary.provider,
-                status=summary.status,
-                outcome=summary.outcome,
-                charged_msat=summary.charged_msat,
-                total_ms=summary.total_ms,
-                tier=summary.tier,
-                stream=call.stream,
-                input_tokens=summary.usage.input_tokens,
-                output_tokens=summary.usage.output_tokens,
-                first_byte_ms=summary.first_byte_ms,
-                endpoint=call.endpoint,
-                sold=summary.sold,
-                cached_input_tokens=summary.usage.cached_input_tokens,
-                cost_msat=summary.cost_msat,
-                overhead_ms=summary.overhead_ms,
-                attempts=summary.attempts,
-            )
-        )
+        self._journal.note(row)

@@ -37,8 +37,7 @@ def receipt(quotes: list[Quote]) -> bytes:
         bill=bill,
         attempts=[served],
         ending=Ending.COMPLETE,
-        first_byte_ms=1,
-        total_ms=1,
+        times=(1.0, 1.0, 1.001, 1.001),
     )
 
 
