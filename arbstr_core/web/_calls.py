@@ -55,38 +55,35 @@ class CallDoor:
     async def __call__(self, scope: Message, receive: Receive, send: Send, endpoint: Endpoint) -> None:
         """One request, from its headers to its last byte."""
         call_id = self._ids()
-        try:
-            await self._call(call_id, scope, receive, send, endpoint)
-        except Exception:
-            await _apologise(send, call_id, endpoint)
-            raise
-
-    async def _call(self, call_id: str, scope: Message, receive: Receive, send: Send, endpoint: Endpoint) -> None:
         said: dict[str, str] = {}
         caller: Caller | None = None
         model = ""
         try:
-            headers = header_map(scope, self._flow.credentials)
-            if "x-request-id" in headers:
-                said["x-client-request-id"] = headers["x-request-id"]
-            known = await self._flow.caller(credential(headers), headers)
-            if isinstance(known, Caller):
-                caller = known
-            else:
-                said["x-arbstr-change"] = change_of(known)
-            key, tries = read_retry(headers)
-            body = await read_body(headers, receive, self._max_body_bytes, "[server] max_body_bytes")
-            asked = (body, call_id, endpoint, hints_of(headers), time.time_ns() // 1_000_000, key, tries)
-            call = read_call(*asked) if len(body) <= _MOST_AT_ONCE else await asyncio.to_thread(read_call, *asked)
-            model = call.model
-            exchange = self._flow.begin(call, known)
-        except ClientGone:
-            return
-        except CallRefused as refused:
-            status = await refuse(send, call_id, said, refused, endpoint)
-            self._flow.refused(call_id, caller, model, status, refused)
-            return
-        await self._serve(exchange, receive, send, said, scope.get("extensions", {}).get(HANG_UP))
+            try:
+                headers = header_map(scope, self._flow.credentials)
+                if "x-request-id" in headers:
+                    said["x-client-request-id"] = headers["x-request-id"]
+                known = await self._flow.caller(credential(headers), headers)
+                if isinstance(known, Caller):
+                    caller = known
+                else:
+                    said["x-arbstr-change"] = change_of(known)
+                key, tries = read_retry(headers)
+                body = await read_body(headers, receive, self._max_body_bytes, "[server] max_body_bytes")
+                asked = (body, call_id, endpoint, hints_of(headers), time.time_ns() // 1_000_000, key, tries)
+                call = read_call(*asked) if len(body) <= _MOST_AT_ONCE else await asyncio.to_thread(read_call, *asked)
+                model = call.model
+                exchange = self._flow.begin(call, known)
+            except ClientGone:
+                return
+            except CallRefused as refused:
+                status = await refuse(send, call_id, said, refused, endpoint)
+                self._flow.refused(call_id, caller, model, status, refused)
+                return
+            await self._serve(exchange, receive, send, said, scope.get("extensions", {}).get(HANG_UP))
+        except Exception:
+            await _apologise(send, call_id, endpoint)
+            raise
 
     async def _serve(
         self, exchange: Exchange, receive: Receive, send: Send, said: dict[str, str], hang_up: Callable[[], None] | None
@@ -101,9 +98,11 @@ class CallDoor:
                 found = await exchange.open()
                 if found is None:
                     await self._reply(exchange, line, said)
-                else:
-                    await line.start(found.replayed(), None if exchange.call.stream else len(found.body))
+                elif exchange.call.stream:
+                    await line.start(found.replayed())
                     await line.say(found.body, last=True)
+                else:
+                    await line.whole(found.replayed(), found.body)
             except CallRefused as refused:
                 watch.stop()
                 await exchange.refused(answer(refused)[0], type(refused).__name__)
@@ -121,15 +120,14 @@ class CallDoor:
 
     async def _reply(self, exchange: Exchange, line: Line, said: dict[str, str]) -> None:
         if exchange.call.stream:
-            await line.start(exchange.headers(), None)
+            await line.start(exchange.headers())
             async for chunk, last in exchange.events():
                 await line.say(chunk, last=last)
         else:
             body = await exchange.body()
             if isinstance(exchange, PaidExchange):
                 await _give_change(exchange, said)
-            await line.start(exchange.headers(), len(body))
-            await line.say(body, last=True)
+            await line.whole(exchange.headers(), body)
 
 
 async def _give_change(exchange: Exchange, said: dict[str, str]) -> None:

@@ -19,6 +19,18 @@ class Cycle(RequestResponseCycle):
     """Says the same as uvicorn's. Whatever is not plain (HEAD, an answer without a body, a client that does not take
     what it gets, a message out of turn) is left to that."""
 
+    async def receive(self) -> Any:
+        """The request's body, or that the client is gone."""
+        event = self.message_event
+        if not event.is_set() or self.disconnected or self.response_complete or self.waiting_for_100_continue:
+            return await super().receive()
+        # Something is here: there is nothing to wait for.
+        self.flow.resume_reading()
+        event.clear()
+        message = {"type": "http.request", "body": bytes(self.body), "more_body": self.more_body}
+        self.body = bytearray()
+        return message
+
     async def send(self, message: Any) -> None:
         """An ASGI message."""
         if self.disconnected or self.response_complete or self.flow.write_paused or self.access_log:

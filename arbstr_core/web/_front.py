@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from arbstr_core.accounts import Internal, Operators
@@ -72,24 +72,27 @@ class Front:
         self._local = local
         self._cors_origins = frozenset(cors_origins)
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Message, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request."""
         if scope["type"] != "http":
-            await self._control(scope, receive, send)
-            return
+            return self._control(scope, receive, send)
         if self._cors_origins:
             send = self._with_cors(scope, send)
         path = scope["path"]
-        method = scope["method"]
         endpoint = _CALLS.get(path[3:] if path.startswith("/v1/") else path)
         if endpoint is None:
             path = _plain(path)
             endpoint = _CALLS.get(path)
+        if endpoint is not None and scope["method"] == "POST":
+            # What the door does is awaited as it is: a step in between would be woken each time the call is.
+            return self._chat(scope, receive, send, endpoint)
+        return self._other(scope, receive, send, path, endpoint)
+
+    async def _other(self, scope: Message, receive: Receive, send: Send, path: str, endpoint: Endpoint | None) -> None:
+        """What is no call."""
+        method = scope["method"]
         if endpoint is not None:
-            if method == "POST":
-                await self._chat(scope, receive, send, endpoint)
-            else:
-                await self._not_that_way(method, "POST", send, endpoint)
+            await self._not_that_way(method, "POST", send, endpoint)
         elif path == "/models" or path.startswith("/models/"):
             if method in ("GET", "HEAD"):
                 await self._models(scope, send, path[len("/models/") :] or None)

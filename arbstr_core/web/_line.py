@@ -30,17 +30,28 @@ class Line:
         self._said = said
         self._watch = watch
 
-    async def start(self, facts: list[tuple[str, str]], size: int | None) -> None:
-        """Begin, with what arbstr says beside the reply, unless that is done."""
+    async def start(self, facts: list[tuple[str, str]]) -> None:
+        """Begin a stream, with what arbstr says beside the reply, unless that is done."""
         watch = self._watch
         if watch.beat is not None:
             await watch.quiet()
             if watch.begun:
                 return
         watch.begun = True
-        kind = _EVENTS if self._call.stream else _JSON
-        whole = [*kind, *ids_of(self._call.id, self._call.endpoint), *facts, *self._said.items()]
-        await self._send({"type": "http.response.start", "status": 200, "headers": encoded(whole, size)})
+        head = [*_EVENTS, *ids_of(self._call.id, self._call.endpoint), *facts, *self._said.items()]
+        await self._send({"type": "http.response.start", "status": 200, "headers": encoded(head)})
+
+    async def whole(self, facts: list[tuple[str, str]], body: bytes) -> None:
+        """Say all of an answer that is no stream."""
+        watch, send = self._watch, self._send
+        watch.begun = True
+        # Once the response is complete, the server says "disconnect" to everyone who still listens.
+        watch.stop()
+        watch.sending_since = watch.silent_since = time.monotonic()
+        head = [*_JSON, *ids_of(self._call.id, self._call.endpoint), *facts, *self._said.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": encoded(head, len(body))})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+        watch.sending_since = 0.0
 
     async def say(self, body: bytes, *, last: bool) -> None:
         """Send a part of the body."""
