@@ -212,11 +212,12 @@ class Book:
     def account(self, name: str, realm: str, kind: str) -> Account:
         """The account with this name. Raises RunFirst where it is to be opened, or was just now: the order in which
         accounts are locked must know it."""
-        seen = (name, realm) in self._chart
+        if (known := self._chart.get((name, realm))) is not None:
+            return known
         found = self.find_account(name, realm)
         if found is None:
             raise RunFirst(_Open(self._chart, name, realm, kind))
-        if found.constrained and found.id not in self.purses and not seen:
+        if found.constrained and found.id not in self.purses:
             raise RunFirst
         return found
 
@@ -249,7 +250,7 @@ class Book:
         delta = self._deltas.setdefault(account, [0, 0])
         delta[0] += posted
         delta[1] += held
-        purse = self.purse(account)
+        purse = self.purses.get(account) or self.purse(account)
         purse.posted += posted
         purse.held += held
         return purse
@@ -344,16 +345,16 @@ class Book:
         receipt: str | None = None,
     ) -> int:
         """Append a transfer with its entries, which must balance; entries of nothing are left out. Its number."""
-        kept = [entry for entry in entries if entry[2]]
-        if sum(msat if side == "debit" else -msat for _, side, msat in kept):
+        if sum([msat if side == "debit" else -msat for _, side, msat in entries]):
             raise AssertionError(f"the entries of {kind} {hold_seq or key} do not balance")
         seq = self._next_transfer()
         transfer = (seq, kind, realm, hold_seq, key, amount, refers_to, self.now_ms, memo)
         self._transfers.append(transfer)
         if key is not None:
             self._keys[key] = (seq, amount, memo)
+        kept = [entry for entry in entries if entry[2]]
         rows = [(n, *self._entry(seq, *entry)) for n, entry in enumerate(kept, 1)]
-        self._entries.extend((seq, *row) for row in rows)
+        self._entries += [(seq, *row) for row in rows]
         self._minutes.transfers.append((seq, _audit.of_transfer(transfer, rows, receipt)))
         return seq
 

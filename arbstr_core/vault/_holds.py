@@ -29,6 +29,8 @@ from arbstr_core.vault._values import (
     Settlement,
 )
 
+_STATES = {state.value: state for state in HoldState}
+
 
 class OpenHold(VaultOperation[Granted | Refused | Claimed | ApprovalNeeded]):
     """Set aside what the longest prefix of the candidates needs, as far as balance and limits allow."""
@@ -264,7 +266,7 @@ def known_hold(book: Book, hold_id: str) -> Held:
 
 def closed(hold: Held, *, first: bool) -> Closed:
     """How a hold ended."""
-    return Closed(id=hold.id, state=HoldState(hold.state), charged_msat=hold.charged, first=first)
+    return Closed(id=hold.id, state=_STATES[hold.state], charged_msat=hold.charged, first=first)
 
 
 def ended_before(
