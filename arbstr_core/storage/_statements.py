@@ -179,12 +179,12 @@ class Load(Bulk, Generic[T]):
 class BulkInsert:
     """INSERT of any number of rows.
 
-    On SQLite one statement for each power of two in their number, so that few are ever compiled; rows come as bound
-    values, for as JSON, which the other bulk statements take, a row costs five times the CPU. On PostgreSQL one
-    statement, one array a column.
+    On SQLite two or three statements of the sizes below, so that few are ever compiled and few are run: each hands the
+    interpreter's lock to whoever waits for it. Rows come as bound values, for as JSON, which the other bulk statements
+    take, a row costs five times the CPU. On PostgreSQL one statement, one array a column.
     """
 
-    _SIZES = (64, 32, 16, 8, 4, 2, 1)
+    _SIZES = (64, 56, 48, 40, 32, 28, 24, 20, 16, 14, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1)
 
     def __init__(self, table: sa.Table, columns: Sequence[str], replace: bool) -> None:
         self._table = table
