@@ -39,6 +39,7 @@ class Experience:
         self._agents: OrderedDict[str, _Agent] = OrderedDict()
         self._everybodys: OrderedDict[str, Habit] = OrderedDict()
         self._hits: OrderedDict[Key, float] = OrderedDict()
+        self._nothing = Habits(everybodys=self._everybodys, hits=self._hits)
         self._most = (agents, models, offers)
         self._cache_ms = cache_seconds * 1000
 
@@ -49,21 +50,13 @@ class Experience:
     def habits(self, agent: str) -> Habits:
         """What is known of `agent`, and of everybody."""
         known = self._agents.get(agent)
-        if known is None:
-            return Habits(everybodys=self._everybodys, hits=self._hits)
-        return Habits(
-            mine=known.outputs,
-            everybodys=self._everybodys,
-            served_ms=known.served_ms,
-            warm=known.warm,
-            hits=self._hits,
-        )
+        return self._nothing if known is None else known.habits
 
     def note(self, agent: str, call: ChatCall, quote: Quote, usage: Usage, *, whole: bool, now_ms: int) -> None:
         """Learn from a call of `agent` that was served at `quote` and used `usage`; `whole` where the reply came to its
         end."""
         agents, models, offers = self._most
-        known = self._agents.get(agent) or _Agent()
+        known = self._agents.get(agent) or _Agent(self._everybodys, self._hits)
         _put(self._agents, agent, known, agents)
         _put(known.served_ms, quote.offer.key, now_ms, _LAST_OF_AN_AGENT)
         if whole:
@@ -93,14 +86,17 @@ class Experience:
 
 
 class _Agent:
-    """What is known of one agent."""
+    """What is known of one agent; `habits` shows all of it, as it is at any time."""
 
-    __slots__ = ("outputs", "served_ms", "warm")
+    __slots__ = ("habits", "outputs", "served_ms", "warm")
 
-    def __init__(self) -> None:
+    def __init__(self, everybodys: OrderedDict[str, Habit], hits: OrderedDict[Key, float]) -> None:
         self.outputs: OrderedDict[str, Habit] = OrderedDict()
         self.served_ms: OrderedDict[Key, int] = OrderedDict()
         self.warm: OrderedDict[Key, Warm] = OrderedDict()
+        self.habits = Habits(
+            mine=self.outputs, everybodys=everybodys, served_ms=self.served_ms, warm=self.warm, hits=hits
+        )
 
 
 def _learned(old: Habit | None, said: float, *, cut: bool) -> Habit | None:
