@@ -61,7 +61,8 @@ def list_agents(config: ConfigFile = None, json: AsJson = False) -> None:
     if json:
         as_json(agents)
         return
-    rows = [[*_names(agent), sat(agent["posted_msat"]), sat(agent["available_msat"])] for agent in agents]
+    known = {agent["id"]: agent for agent in agents}
+    rows = [[*_names(agent), *_money(agent, known)] for agent in agents]
     table(["id", "name", "realm", "state", "balance", "available"], rows, empty="No agents: arbstr agent create NAME")
 
 
@@ -135,6 +136,17 @@ def _print(agent: dict[str, object], json: bool) -> None:
         as_json(agent)
     else:
         facts(agent_facts(agent))
+
+
+def _money(agent: dict[str, Any], known: dict[str, dict[str, Any]]) -> list[str]:
+    """Balance and what is available of it. A child key has neither: it spends from the account of the agent at the
+    top, whose row shows them once."""
+    top = agent
+    while top["parent"] in known:
+        top = known[top["parent"]]
+    if top is not agent:
+        return [f"spends from {top['name']}", ""]
+    return [sat(agent["posted_msat"]), sat(agent["available_msat"])]
 
 
 def _names(agent: dict[str, str]) -> list[str]:

@@ -12,6 +12,9 @@ from arbstr_core.cli._show import as_json, facts, moment, sat, table
 
 app = typer.Typer(help="Approvals: calls and payouts that wait for you.", no_args_is_help=True)
 
+_HEAD, _TAIL = 20, 8
+"""What is shown of a long destination"""
+
 Approval = Annotated[str, typer.Argument(help="The approval's id.", metavar="APPROVAL")]
 
 
@@ -32,11 +35,11 @@ def list_approvals(
     shown = [
         [
             *(row["id"], row["agent_name"], row["kind"], sat(row["ceiling_msat"])),
-            *(", ".join(row["models"]), row["state"], moment(row["expires_ms"])),
+            *(_what_for(row, short=True), row["state"], moment(row["expires_ms"])),
         ]
         for row in rows
     ]
-    table(["id", "agent", "kind", "up to", "models", "state", "until"], shown, empty="Nothing waits.")
+    table(["id", "agent", "kind", "up to", "for", "state", "until"], shown, empty="Nothing waits.")
 
 
 @app.command()
@@ -53,6 +56,14 @@ def deny(approval: Approval, config: ConfigFile = None, json: AsJson = False) ->
     _print(ask(config, lambda client: client.post(f"/approvals/{part(approval, 'an approval')}/deny")), json)
 
 
+def _what_for(row: dict[str, Any], *, short: bool) -> str:
+    """The models that are called, or where a payout goes."""
+    to = row["to"]
+    if to is None:
+        return ", ".join(row["models"])
+    return f"to {to[:_HEAD]}\u2026{to[-_TAIL:]}" if short and len(to) > _HEAD + _TAIL + 1 else f"to {to}"
+
+
 def _print(row: dict[str, Any], json: bool) -> None:
     if json:
         as_json(row)
@@ -62,7 +73,7 @@ def _print(row: dict[str, Any], json: bool) -> None:
             ("id", row["id"]),
             ("agent", row["agent_name"]),
             ("up to", sat(row["ceiling_msat"])),
-            ("models", ", ".join(row["models"])),
+            ("for", _what_for(row, short=False)),
             ("state", row["state"]),
             ("until", moment(row["expires_ms"])),
         ]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import typer
 
 from arbstr_core import config
-from arbstr_core.cli._check import examine_config
+from arbstr_core.cli._check import examine_tables
 from arbstr_core.cli._operator import OperatorClient, operator_client
 from arbstr_core.cli._show import warn
 from arbstr_core.config import Settings
@@ -58,7 +58,7 @@ def settings_of(explicit: str | None) -> Settings:
     try:
         return config.load(path)
     except ConfigError:
-        raise ConfigError(examine_config(path).problems) from None
+        raise ConfigError(examine_tables(path)[1]) from None
 
 
 def ask(explicit: str | None, work: Callable[[OperatorClient], Awaitable[T]], *, market: bool = False) -> T:

@@ -18,6 +18,7 @@ from arbstr_core.cli._data import database_password, token_path
 from arbstr_core.cli._db import examine_database
 from arbstr_core.cli._house import plugin_rows
 from arbstr_core.cli._operator import Refused, operator_client
+from arbstr_core.cli._part import TREASURY
 from arbstr_core.config import Settings, load
 from arbstr_core.plugins import installed
 from arbstr_core.storage import Finding, database_path, is_held, lock_base, mode_of
@@ -114,7 +115,7 @@ async def _running(settings: Settings) -> list[Finding]:
         async with operator_client(settings, market=True) as client:
             found = [Finding(what="server", ok=True, detail="running" if client.running else "not running")]
             found += [Finding(what="warning", ok=False, detail=text) for text in await client.get("/notices")]
-            found += _offers(await client.get("/offers"))
+            found += _offers(await client.get("/offers"), buys=settings.server.role != TREASURY)
             found += _providers(await client.post("/providers/check"))
             rails = await client.get("/rails")
             found += _rails(rails)
@@ -128,10 +129,15 @@ async def _running(settings: Settings) -> list[Finding]:
         return [Finding(what="start", ok=False, detail=line) for line in str(broken).splitlines()]
 
 
-def _offers(document: dict[str, Any]) -> Iterator[Finding]:
+def _offers(document: dict[str, Any], *, buys: bool) -> Iterator[Finding]:
     models = {row["model"] for row in document["offers"]}
-    detail = f"{len(document['offers'])} offers of {len(models)} models"
-    yield Finding(what="offers", ok=bool(models), detail=detail if models else "no model can be bought: add a provider")
+    if not buys:
+        detail = "none needed: a treasury buys no models; what can be bought is said where calls are served"
+    elif models:
+        detail = f"{len(document['offers'])} offers of {len(models)} models"
+    else:
+        detail = 'no model can be bought: add a provider; a process that is to buy none has [server] role = "treasury"'
+    yield Finding(what="offers", ok=bool(models) or not buys, detail=detail)
     for row in document["out"]:
         yield Finding(what=f"offer {row['provider']} {row['model']}", ok=False, detail=row["reason"])
     for row in document["failing"]:

@@ -58,7 +58,8 @@ def route(
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> None:
-    """What would happen to a call: every offer with its cost, or the reason why it is out. Sends nothing."""
+    """What would happen to a call: every offer with its cost, or the reason why it is out. Sends nothing. Exit code 1
+    where nobody would be asked."""
     planned: dict[str, Any] = {"model": model, "prompt": prompt, "endpoint": endpoint.value}
     planned |= {"policy": policy, "complexity": complexity, "agent": agent}
     if request is not None:
@@ -68,7 +69,13 @@ def route(
     document = ask(config, lambda client: client.post("/route", planned), market=True)
     if json:
         as_json(document)
-        return
+    else:
+        _show_plan(document)
+    if not document["candidates"]:
+        raise typer.Exit(1)
+
+
+def _show_plan(document: dict[str, Any]) -> None:
     rows = [_row(str(place), each) for place, each in enumerate(document["candidates"], 1)]
     rows += [_row("", each) for each in document["beaten"]]
     heads = ["asked", "provider", "model", "tier", "in", "cached", "out", "expected cost", "at most"]

@@ -80,7 +80,7 @@ def moment(at_ms: int | None) -> str:
 
 def agent_facts(agent: Mapping[str, Any]) -> list[tuple[str, str]]:
     """An agent, for people."""
-    above = [("below", agent["parent"])] if agent.get("parent") else []
+    above = [("below", f"{agent['parent']}, from whose account it spends")] if agent.get("parent") else []
     return [
         ("id", agent["id"]),
         ("name", agent["name"]),

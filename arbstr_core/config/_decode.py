@@ -57,8 +57,20 @@ def salvage(path: str, table: Mapping[str, Any], schema: type[S], problems: list
     None only where a required key has no value. For the kernel's own tables, whose structs check nothing themselves.
     """
     values = _values(path, table, schema, problems)
+    for field in msgspec.structs.fields(schema):
+        if field.name not in values and isinstance(inner := table.get(field.encode_name), Mapping):
+            values |= _salvaged(join(path, field.encode_name), inner, field)
     required = {field.name for field in msgspec.structs.fields(schema) if field.required}
     return schema(**values) if required <= values.keys() else None
+
+
+def _salvaged(path: str, table: Mapping[str, Any], field: Any) -> dict[str, Any]:
+    """What is well of a table in a table, by its name; its problems are told."""
+    schema = field.type
+    if not (isinstance(schema, type) and issubclass(schema, msgspec.Struct)):
+        return {}
+    found = salvage(path, table, schema, [])
+    return {} if found is None else {field.name: found}
 
 
 def _values(path: str, table: Mapping[str, Any], schema: type[S], problems: list[Problem]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -129,9 +129,9 @@ def _settings(document: Mapping[str, Any], path: Path) -> tuple[Settings | None,
     problems += [*check_server(server)] if server else []
     problems += [*check_storage(storage)] if storage else []
     problems += [*check_webhooks(webhooks)] if webhooks else []
-    problems += [*check_audit(audit)] if audit else []
-    problems += [*check_market(market)] if market else []
-    problems += [*check_dispatch(dispatch)] if dispatch else []
+    audit = _sound(audit, check_audit, problems)
+    market = _sound(market, check_market, problems)
+    dispatch = _sound(dispatch, check_dispatch, problems)
     if arbstr is not None:
         problems += [*check_arbstr(arbstr), *check_tables(arbstr, plugins)]
         problems += [*check_routing(routing, arbstr)] if routing else []
@@ -155,6 +155,13 @@ def _settings(document: Mapping[str, Any], path: Path) -> tuple[Settings | None,
         plugins=plugins,
     )
     return settings, problems
+
+
+def _sound(table: S | None, check: Callable[[S], Iterable[Problem]], problems: list[Problem]) -> S | None:
+    """`table`, or its defaults where `check` finds something in it that nothing could be made of."""
+    found = [] if table is None else [*check(table)]
+    problems += found
+    return type(table)() if table is not None and found else table
 
 
 def _unknown_tables(document: Mapping[str, Any]) -> list[Problem]:

@@ -17,8 +17,8 @@ from arbstr_core.vault import AgentRecord, Limits, NewAgent, Vault
 Json = dict[str, Any]
 T = TypeVar("T")
 
-# What stands in the path of a URL, alone between two slashes.
-_NAME = re.compile(r"(?!ag_|\.)[^/]{1,100}\Z")
+# What stands in the path of a URL, alone between two slashes, and is neither an id nor an option of a command.
+_NAME = re.compile(r"(?!ag_|\.|-)[^/]{1,100}\Z")
 _AGENT = "ag_"
 _MOST_MODELS = 1_000
 _MOST_OF_A_MODEL = 256
@@ -76,7 +76,7 @@ class Keys:
         if not _NAME.match(name) or not name.isprintable() or name != name.strip():
             raise BadRequest(
                 f"{name!r} cannot be an agent's name: 1 to 100 printable characters, no /, no blanks around it, "
-                "and neither ag_ nor . first",
+                "and neither ag_ nor . nor - first",
                 param="name",
             )
         token = new_token()

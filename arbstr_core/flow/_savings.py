@@ -102,6 +102,7 @@ class Tally:
         self._days: dict[str, _Sum] = {}
         self._agents: dict[str, _Sum] = {}
         self._providers: dict[str, _Sum] = {}
+        self._seen: set[str] = set()
         self._alone = 0
         self._left_out = 0
 
@@ -113,6 +114,7 @@ class Tally:
         if said.provider is None:
             return
         others = {other.provider: other.cost_msat for other in said.alternatives if other.model is None}
+        self._seen |= {said.provider, *others}
         if not others:
             self._alone += 1
             return
@@ -124,6 +126,15 @@ class Tally:
         groups = (_of(self._models, said.model or row.model), _of(self._days, day))
         for total in (self._all, *groups, _of(self._agents, row.agent), _of(self._providers, said.provider)):
             total.add(row.charged_msat, found)
+
+    def require_known(self) -> None:
+        """Raise BadRequest where the baseline is a provider that no call which was counted names."""
+        kind, _, provider = self._name.partition(":")
+        if kind == "list" and self._seen and provider not in self._seen:
+            known = ", ".join(f"list:{name}" for name in sorted(self._seen))
+            raise BadRequest(
+                f"no call of that time has a price of {provider[:60]!r}; there is {known}", param="baseline"
+            )
 
     def document(self) -> Json:
         """All of it. `alone` are calls that nobody else would have served, `left_out` those that the baseline has no
@@ -159,6 +170,7 @@ async def savings(history: History, baseline: str, *, since_ms: int | None, unti
         _add_all(tally, part.rows)
         before = part.following
         if before is None:
+            tally.require_known()
             return tally.document()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from arbstr_core.vault import _rail_tables as r
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._corrections import CORRECTION
 from arbstr_core.vault._records import ApprovalRecord, ApprovalState
@@ -164,7 +165,14 @@ _APPROVAL = sa.select(
     t.APPROVAL.c.decided_ms,
     t.APPROVAL.c.decided_by,
     t.APPROVAL.c.hold_id,
-).select_from(t.APPROVAL.join(t.AGENT, t.AGENT.c.id == t.APPROVAL.c.agent_id))
+    r.PAYMENT.c.destination,
+).select_from(
+    t.APPROVAL.join(t.AGENT, t.AGENT.c.id == t.APPROVAL.c.agent_id).outerjoin(
+        # A payout has the id of its hold.
+        r.PAYMENT,
+        (t.APPROVAL.c.kind == PAYOUT) & (r.PAYMENT.c.id == t.APPROVAL.c.hold_id),
+    )
+)
 
 
 def approval(connection: sa.Connection, id: str) -> ApprovalRecord | None:

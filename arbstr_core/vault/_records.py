@@ -43,6 +43,8 @@ class ApprovalRecord(msgspec.Struct, frozen=True, kw_only=True):
     decided_by: str | None
     hold_id: str | None
     """the last call under it; the payout that waits for it"""
+    to: str | None
+    """where a payout goes"""
 
 
 class EventName(enum.StrEnum):

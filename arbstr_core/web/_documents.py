@@ -121,6 +121,7 @@ class ApprovalDocument(BaseModel):
     decided_ms: int | None
     decided_by: str | None
     hold_id: str | None
+    to: str | None = Field(description="where a payout goes")
 
 
 class EventDocument(BaseModel):

@@ -118,7 +118,7 @@ class Front:
                     await _say(send, 404, f"{path} is not served here: the operator's API has a listener of its own")
                     return
                 if self._local and not names_this_machine(scope):
-                    await _say(send, 421, "The Host header names another machine: use 127.0.0.1 or localhost")
+                    await _say(send, 421, _ELSEWHERE)
                     return
                 if not _below(path, *_ADMIN, _INTERNAL):
                     await self._sites(scope, send)
@@ -283,6 +283,9 @@ def _plain(path: str) -> str:
     return path.removeprefix("/v1") or "/"
 
 
+_ELSEWHERE = "The Host header names another machine: use 127.0.0.1 or localhost"
+
+
 async def _say(send: Send, status: int, message: str) -> None:
-    body = error_body(message, "invalid_request_error", code="not_found" if status == 404 else None)
+    body = error_body(message, "invalid_request_error", code="not_found" if status == 404 else "misdirected_request")
     await respond(send, status, [("content-type", "application/json")], body)

@@ -54,6 +54,19 @@ def test_the_life_of_an_agent(place: Setup) -> None:
         assert made["token"] not in table
 
 
+def test_a_child_key_is_shown_to_spend_from_the_account_at_the_top(place: Setup) -> None:
+    place.arbstr("agent", "create", "top", "--fund", "1000sat")
+    for name, above in (("child", "top"), ("grandchild", "child")):
+        place.arbstr("agent", "create", name, "--parent", above)
+    _, top, *below = place.arbstr("agent", "list").splitlines()
+    assert "1,000 sat" in top
+    for row in below:
+        assert "spends from top" in row
+        assert "1,000" not in row
+    assert {row["posted_msat"] for row in place.json("agent", "list")} == {1_000_000}
+    assert "from whose account it spends" in place.arbstr("agent", "show", "child")
+
+
 def test_what_cannot_be_done_is_said_in_a_sentence(place: Setup) -> None:
     place.arbstr("agent", "create", "bot")
     cases = {
@@ -179,6 +192,8 @@ def test_check_says_everything_and_no_secret(tmp_path: Path) -> None:
     assert "hunter2" not in done.stdout + done.stderr
     for said in ("max_body_bytes", "client_stall_second", "keep", "sever", "rulez", "providers_openai"):
         assert said in done.stderr, (said, done.stderr)
+    # What the strategies are cannot be said while a plugin that may bring one is broken.
+    assert "there is no 'best'" not in done.stderr
     assert place.command("serve").returncode == 1
     good = write(tmp_path / "good", instance("x", "https://api.example/v1"))
     assert "valid" in good.arbstr("check")
@@ -187,6 +202,25 @@ def test_check_says_everything_and_no_secret(tmp_path: Path) -> None:
     done = bad.command("check")
     assert done.returncode == 1
     assert "best" in done.stderr
+
+
+def test_check_says_of_values_whatever_is_wrong_with_keys(tmp_path: Path) -> None:
+    rows = (
+        instance("x", "https://api.example/v1", '[models.m]\ninput = "lots"\noutput = "1 sat"')
+        + '[routing]\nstrategy = "best"\nkeep = 0\nkeeep = 1\npolicies = ["policy_none"]\n[sever]\nlisten = 1\n'
+        + '[market]\nusd_per_btc = "NaN"\n[dispatch]\ndeadline_seconds = 1\n'
+        + '[vault.defaults]\nzone = "Mars/Olympus"\ndaily = "much"\n'
+        + '[webhooks]\nurl = "https://example.org"\nsecret = "env:ARBSTR_NO_SUCH"\nevents = ["nothing"]\n'
+    )
+    tokens = 'internal_token = "env:ARBSTR_NO_SUCH_ONE"\nmetrics_token = "env:ARBSTR_NO_SUCH_OTHER"'
+    done = write(tmp_path, rows, server=f"max_body_bytes = -1\n{tokens}").command("check")
+    assert done.returncode == 1
+    for said in (
+        *("max_body_bytes", "[routing] keep:", "keeep", "sever", "'lots'", "[routing] strategy: there is no 'best'"),
+        *("policy_none", "usd_per_btc", "deadline_seconds", "Mars/Olympus", "daily", "env:ARBSTR_NO_SUCH)"),
+        *("'nothing'", "ARBSTR_NO_SUCH_ONE", "ARBSTR_NO_SUCH_OTHER"),
+    ):
+        assert done.stderr.count(said) == 1, (said, done.stderr)
 
 
 def test_a_broken_plugin_breaks_no_help_list_or_doctor(tmp_path: Path) -> None:

@@ -96,6 +96,13 @@ def _says(text: str, field: msgspec.structs.FieldInfo) -> bool:
     return bool(said == (list(default) if isinstance(default, tuple) else default))
 
 
+def test_the_configuration_leads_to_the_tables_of_every_plugin() -> None:
+    linked = re.findall(
+        r"\]\(\.\./plugins/(\w+)/README\.md\)", CONFIGURATION[CONFIGURATION.index("## `[plugins.NAME]`") :]
+    )
+    assert sorted(set(linked)) == STEMS
+
+
 @pytest.mark.parametrize("stem", STEMS)
 def test_every_key_of_a_plugin_is_in_its_readme(stem: str) -> None:
     readme = (ROOT / "plugins" / stem / "README.md").read_text()
@@ -168,6 +175,41 @@ def test_every_error_is_described_as_it_is_sent() -> None:
     assert [status for status, _, _ in said.values()] == sorted(status for status, _, _ in said.values())
     final = text[text.index("`x-should-retry: false` comes with") :].split(":", 2)[1]
     assert set(re.findall(r"\b[A-Z][a-z]+[A-Z]\w+|\bConflict\b", final)) == {error.__name__ for error in _FINAL}
+
+
+NOT_HTTP = "NONSENSE\r\n\r\n"
+LARGE_HEAD = "GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nx: " + "x" * 300_000 + "\r\n\r\n"
+EARLY = {
+    400: NOT_HTTP,
+    404: "GET /nothing HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n",
+    405: "PUT /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 0\r\n\r\n",
+    421: "GET /admin/agents HTTP/1.1\r\nhost: example.org\r\n\r\n",
+    431: LARGE_HEAD,
+}
+"""What is refused before it is a call; 408 takes half a minute, and 500 is nobody's plan."""
+
+
+def test_what_is_refused_before_it_is_a_call_is_described_as_it_is_sent(tmp_path: Path) -> None:
+    text = (DOCS / "errors.md").read_text()
+    rows = re.findall(r"^\| (\d{3}) \| `(\w+)` \| `?(\w+)`? \|", text, re.MULTILINE)
+    said = {int(status): (kind, None if code == "null" else code) for status, kind, code in rows}
+    assert list(said) == sorted({*EARLY, 408, 500})
+
+    async def story() -> None:
+        async with serving(write(tmp_path)) as house:
+            for status, request in EARLY.items():
+                reader, writer = await asyncio.open_connection("127.0.0.1", house.setup.port)
+                writer.write(request.encode())
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                length = int(re.findall(r"content-length: (\d+)", head)[0])
+                error = msgspec.json.decode(await reader.readexactly(length))["error"]
+                writer.close()
+                assert head.split()[1] == str(status), head
+                assert (error["type"], error["code"]) == said[status]
+                assert ("x-request-id" in head) == (status not in (400, 431))
+                assert ("allow: post" in head) == (status == 405)
+
+    run(story())
 
 
 # -- receipts --------------------------------------------------------------------------------------------------------

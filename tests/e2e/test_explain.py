@@ -173,3 +173,15 @@ def test_the_command_shows_all_of_it(tmp_path: Path) -> None:
         done = place.command(*words)
         assert done.returncode == code, words
         assert said in done.stderr
+
+
+def test_the_command_fails_where_nobody_would_be_asked(tmp_path: Path) -> None:
+    small = '[[plugins.providers_mock.models]]\nname = "m"\nfree = true\ncontext = 1\n'
+    place = write(tmp_path, small, plugins=PLUGINS)
+    asked = ("route", "--model", "m")
+    nobody = place.command(*asked)
+    assert nobody.returncode == 1
+    assert nobody.stdout.startswith("Nothing qualifies.\nbecause: ")
+    assert "out: providers_mock (m): " in nobody.stdout
+    document = place.command(*asked, "--json")
+    assert (document.returncode, json.loads(document.stdout)["candidates"]) == (1, [])

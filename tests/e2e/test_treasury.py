@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -126,6 +127,17 @@ def refused(setup: Setup, *words: str) -> str:
     ended = setup.command(*words)
     assert ended.returncode == 1, ended
     return ended.stderr
+
+
+def test_the_doctor_of_a_treasury_misses_no_models(tmp_path: Path, postgres_url: str) -> None:
+    tables, plugins = f'[storage]\nurl = "{postgres_url}"\n', ("policy_price", "wallet_simulated")
+    for role, well, said in (("treasury", True, "a treasury buys no models"), ("all", False, "no model can be bought")):
+        place = write(tmp_path / role, tables, plugins=plugins, server=f'role = "{role}"')
+        if role == "all":
+            share_keys(Setup(tmp_path / "treasury", 0), place)
+        place.arbstr("agent", "list")
+        rows = {row["what"]: row for row in json.loads(place.command("doctor", "--json").stdout)}
+        assert (rows["offers"]["ok"], said in rows["offers"]["detail"]) == (well, True), rows["offers"]
 
 
 def test_a_part_that_cannot_be_kept_to_itself_does_not_start(apart: Apart, tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ MODEL = '[[plugins.providers_mock.models]]\nname = "m"\ninput = "1000 sat"\noutp
 PLUGINS = ("providers_mock", "policy_price", "wallet_simulated")
 
 
-async def smoke(setup: Setup, *words: str, token: str = "") -> subprocess.CompletedProcess[str]:
+async def smoke(setup: Setup, *words: str, token: str = "", listen: str = "") -> subprocess.CompletedProcess[str]:
     """Run it as a user does."""
     return await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, SMOKE, "--url", setup.url, *words],
-        env={"ARBSTR_ADMIN_TOKEN": token} if token else {},
+        [sys.executable, SMOKE, *([] if listen else ["--url", setup.url]), *words],
+        env={name: value for name, value in (("ARBSTR_ADMIN_TOKEN", token), ("LISTEN", listen)) if value},
         cwd=setup.folder,
         capture_output=True,
         text=True,
@@ -33,7 +33,8 @@ def test_all_that_works_has_a_line_and_the_agent_is_disabled(tmp_path: Path) -> 
         async with serving(write(tmp_path, MODEL, plugins=PLUGINS)) as house:
             done = await smoke(house.setup)
             assert (done.returncode, done.stderr) == (0, "")
-            *lines, last = done.stdout.splitlines()
+            first, *lines, last = done.stdout.splitlines()
+            assert first.split()[:2] == ["asks", f"{house.setup.url}:"]
             told = ["health", "rails", "agent", "call", "receipt", "stream", "receipt", "balance", "audit"]
             assert [line.split()[:2] for line in lines] == [["ok", each] for each in told]
             assert last == "arbstr works."
@@ -42,6 +43,24 @@ def test_all_that_works_has_a_line_and_the_agent_is_disabled(tmp_path: Path) -> 
             assert 0 < agent["posted_msat"] < 1_000_000
 
     run(story())
+
+
+def test_it_asks_where_make_run_was_told_to_listen(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with serving(write(tmp_path, MODEL, plugins=PLUGINS)) as house:
+            done = await smoke(house.setup, listen=f"0.0.0.0:{house.setup.port}")
+            assert (done.returncode, done.stderr) == (0, "")
+            assert done.stdout.split()[:2] == ["asks", f"{house.setup.url}:"]
+
+    run(story())
+
+
+def test_it_says_that_it_waits(tmp_path: Path) -> None:
+    nobody = Setup(tmp_path, free_port())
+    gone = asyncio.run(smoke(nobody, "--wait", "1", token="x"))
+    waits = gone.stdout.splitlines()[1]
+    assert waits.startswith(f"..  waits up to 1 seconds: {nobody.url}/readyz does not answer: ")
+    assert gone.stderr.startswith("!!  not ready after 1 seconds: ")
 
 
 def test_what_does_not_work_is_a_line_on_standard_error(tmp_path: Path) -> None:

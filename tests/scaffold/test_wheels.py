@@ -77,6 +77,19 @@ def test_there_is_a_wheel_of_each_and_nothing_strange_in_it(wheels: dict[str, Pa
         assert inside - {"arbstr_core/config.toml"} == files, package
 
 
+def test_every_wheel_carries_the_licence(wheels: dict[str, Path]) -> None:
+    """Each distribution has a copy, for its source to be whole without this checkout; all of them are one text."""
+    text = (ROOT / "LICENSE").read_bytes()
+    for package, path in wheels.items():
+        with ZipFile(path) as wheel:
+            head = f"{path.name.removesuffix('-py3-none-any.whl')}.dist-info"
+            assert wheel.read(f"{head}/licenses/LICENSE") == text, package
+            metadata = wheel.read(f"{head}/METADATA").decode().splitlines()
+            assert {"License-Expression: MIT", "License-File: LICENSE"} <= set(metadata), package
+            vendored = [name for name in wheel.namelist() if "/vendor/" in name and "LICENSE" in name]
+            assert len([name for name in vendored if ".dist-info/" in name]) * 2 == len(vendored), package
+
+
 def test_the_kernel_alone_says_what_to_add_and_with_that_it_works(wheels: dict[str, Path], tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.install(wheels["arbstr_core"])

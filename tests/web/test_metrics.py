@@ -15,6 +15,7 @@ from upstream import Act, Upstream
 
 from arbstr_core.journal import CallRow, Counts, exposition, gauge
 from arbstr_core.types import Attempt, Outcome
+from arbstr_core.vault import PaymentState
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "token-that-reads-metrics-and-no-more-0123456789"
@@ -211,6 +212,10 @@ def test_the_page_and_the_board_name_metrics_that_exist(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "metrics.md").read_text()
     told = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", page, re.MULTILINE))
     assert told == there
+    (open_states,) = re.findall(r"^\| `arbstr_payments_open` .*", page, re.MULTILINE)
+    lives = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "payouts.md").read_text(), re.MULTILINE)
+    waiting = {each.value for each in PaymentState if not each.final and each is not PaymentState.CREATED}
+    assert set(re.findall(r"`(\w+)` \(", open_states)) == waiting & set(lives)
     board = json.loads((ROOT / "deploy" / "grafana" / "arbstr.json").read_text())
     parts = ("_bucket", "_sum", "_count")
     names = {f"{name}{part}" for name, kind in there.items() for part in (parts if kind == "histogram" else ("",))}

@@ -4,6 +4,7 @@ back; and what is wrong with a destination is said before anything is held."""
 from __future__ import annotations
 
 import asyncio
+import json
 from functools import partial
 
 import pytest
@@ -285,7 +286,8 @@ def test_an_operator_ends_what_its_rail_says_nothing_of(tmp_path, outcome, left,
 
 def test_the_command_line_lists_shows_and_lets(tmp_path):
     async def story(payer):
-        id = (await payer.refused(await payer.invoice()))[1]["payout"]
+        invoice = await payer.invoice()
+        id = (await payer.refused(invoice))[1]["payout"]
         with_it = payer.served.setup.run
 
         async def command(*words):
@@ -294,6 +296,9 @@ def test_the_command_line_lists_shows_and_lets(tmp_path):
             return done.stdout
 
         assert id in await command("payment", "list", "--state", "created")
+        assert f"to {invoice[:20]}\u2026{invoice[-8:]}" in await command("approval", "list")
+        (approval,) = json.loads(await command("approval", "list", "--json"))
+        assert (approval["kind"], approval["hold_id"], approval["to"]) == ("payout", id, invoice)
         assert "approval" in await command("payment", "show", id)
         assert id in await command("payment", "approve", id)
         ended = await until(lambda: _ended(payer, id))
