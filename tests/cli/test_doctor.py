@@ -152,7 +152,7 @@ FAULTS: dict[str, tuple[Callable[[Setup], None], str, str, str]] = {
         lambda place: sql(
             place,
             "INSERT INTO audit (seq, epoch, format, at_ms, actor, action, subject, data, hash) "
-            f"SELECT seq + 1, epoch, format, {int((time.time() + 3600) * 1000)}, actor, action, subject, data, hash "
+            f"SELECT seq + 1, epoch, format, {int((time.time() + 3690) * 1000)}, actor, action, subject, data, hash "
             "FROM audit ORDER BY seq DESC LIMIT 1",
         ),
         "clock",
