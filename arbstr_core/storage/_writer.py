@@ -133,33 +133,31 @@ class Writer:
             self._link.close()
 
     def _outcomes(self, batch: list[_Item], *, again: bool = True, hurry: bool = False) -> list[_Result]:
-        """Run a batch in one transaction; where one of it fails, each again in its own."""
-        try:
-            results = self._run([operation for operation, _ in batch], hurry)
-        except _NoTransaction as refusal:
-            return [(future, None, refusal.reason) for _, future in batch]
-        except NotCommitted as failure:
-            return [(future, None, failure) for _, future in batch]
-        except RunFirst as first:
-            self._link.roll_back()
-            return self._after(first.operation, batch, hurry)
-        except self._faults as fault:
-            lost, waited = self._link.lost(fault), self._link.waited(fault)
-            self._link.roll_back()
-            if again and (lost or self._link.overtaken(fault)):
-                return self._outcomes(batch, again=False)
-            if lost or len(batch) == 1:
-                told = self._link.told(fault)
-                return [(future, None, told) for _, future in batch]
-            # Where a lock was waited for in vain, those that want it as well must not wait as long, each for itself.
-            return [result for item in batch for result in self._outcomes([item], hurry=waited)]
-        return [(future, result, None) for (_, future), result in zip(batch, results, strict=True)]
-
-    def _after(self, first: Operation[Any] | None, batch: list[_Item], hurry: bool) -> list[_Result]:
-        """Run a batch after what one of it needs; where that fails, each by itself, and it is told."""
-        failed = None if first is None else self._outcomes([(first, batch[0][1])], hurry=hurry)[0][2]
-        if failed is None:
-            return self._outcomes(batch, hurry=hurry)
+        """Run a batch in one transaction, after what one of it needs; where one of it fails, each again in its own."""
+        failed: BaseException | None = None
+        while failed is None:
+            try:
+                results = self._run([operation for operation, _ in batch], hurry)
+            except _NoTransaction as refusal:
+                return [(future, None, refusal.reason) for _, future in batch]
+            except NotCommitted as failure:
+                return [(future, None, failure) for _, future in batch]
+            except RunFirst as first:
+                self._link.roll_back()
+                if first.operation is not None:
+                    failed = self._outcomes([(first.operation, batch[0][1])], hurry=hurry)[0][2]
+            except self._faults as fault:
+                lost, waited = self._link.lost(fault), self._link.waited(fault)
+                self._link.roll_back()
+                if again and (lost or self._link.overtaken(fault)):
+                    return self._outcomes(batch, again=False)
+                if lost or len(batch) == 1:
+                    told = self._link.told(fault)
+                    return [(future, None, told) for _, future in batch]
+                # Where a lock was waited for in vain, those that want it as well must not wait as long, each by itself.
+                return [result for item in batch for result in self._outcomes([item], hurry=waited)]
+            else:
+                return [(future, result, None) for (_, future), result in zip(batch, results, strict=True)]
         if len(batch) == 1:
             return [(batch[0][1], None, failed)]
         return [result for item in batch for result in self._outcomes([item], hurry=hurry)]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from arbstr_core.storage import Database, Dialect
-from arbstr_core.types import Conflict, NotFound
+from arbstr_core.types import Conflict, NotFound, StorageError
 from arbstr_core.vault import _outbox, _reads
 from arbstr_core.vault._agents import CreateAgent, Fund, RotateToken, SetEnabled, SetLimits
 from arbstr_core.vault._approvals import Decide, ExpireApprovals
@@ -329,7 +329,11 @@ class Vault:
 
     async def verify(self, known: Sequence[KnownCheckpoint] = ()) -> Verification:
         """Replay the whole ledger on one snapshot and compare; with what is `known` from elsewhere, too."""
-        count = await self._db.read(how_many)
+        try:
+            count = await self._db.read(how_many)
+        except StorageError:
+            # What is not there cannot be counted: `verify` says what is wrong with it.
+            count = 1
         return await self._db.read_together(partial(verify, schemas=self._db.schemas, known=known), count)
 
     async def _approval(self, approval_id: str) -> ApprovalRecord:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +12,6 @@ from house import Setup, chat, instance, process, write
 from upstream import Upstream
 
 AGENT = {"id", "name", "enabled", "posted_msat", "held_msat", "available_msat", "limits"}
-
-
-@pytest.fixture(params=["running", "alone"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setup]:
-    """A house with one model on offer."""
-    with ExitStack() as stack:
-        upstream = stack.enter_context(Upstream())
-        found = write(tmp_path, instance("x", upstream.url))
-        if request.param == "running":
-            stack.enter_context(process(found))
-        yield found
 
 
 def test_the_life_of_an_agent(place: Setup) -> None:

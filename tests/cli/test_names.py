@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
 
 import httpx
-import pytest
 from house import Setup, chat, instance, process, write
 from upstream import Upstream
 
@@ -19,17 +16,6 @@ from arbstr_core.vault import Limits, NewAgent
 
 AWKWARD = ("a b!?#&x=1%25+%2F..", '=1+1 [bold]Jürgen\'s "Groß"; 日本')
 REFUSED = ("", " a", "a ", "a/b", "ag_x", ".a", "..", "-x", "a\nb", "a\u200bb", "x" * 101)
-
-
-@pytest.fixture(params=["running", "alone"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setup]:
-    """A house with one model on offer."""
-    with ExitStack() as stack:
-        upstream = stack.enter_context(Upstream())
-        found = write(tmp_path, instance("x", upstream.url))
-        if request.param == "running":
-            stack.enter_context(process(found))
-        yield found
 
 
 def test_an_awkward_name_works_in_every_command(place: Setup, tmp_path: Path) -> None:

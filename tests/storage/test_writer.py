@@ -107,12 +107,34 @@ class Needs(Write):
         return shared
 
 
+class NeedsMany(Operation[int]):
+    """Wants notes, each by a transaction that came before; gives how many operations shared its own."""
+
+    def __init__(self, ids: range) -> None:
+        self._ids = ids
+
+    def run(self, tx: Any) -> int:
+        for id in self._ids:
+            if tx.one(ONE, {"id": id}) is None:
+                raise RunFirst(Write(id))
+        return len(tx.operations)
+
+
 def test_what_comes_first_has_its_own_transaction_and_all_begins_again(either):
     async def story():
         async with either(schemas=[NOTES]) as db:
             work = [Write(1), Needs(2, Write(9)), Needs(3, Write(9)), Write(4)]
             assert await together(db, work) == [4] * 4
             assert await db.read(ids) == [1, 2, 3, 4, 9]
+
+    asyncio.run(story())
+
+
+def test_any_number_may_come_first(either):
+    async def story():
+        async with either(schemas=[NOTES]) as db:
+            assert await together(db, [NeedsMany(range(1000, 1600))]) == [1]
+            assert await db.read(count) == 600
 
     asyncio.run(story())
 

@@ -380,6 +380,14 @@ def test_verify_finds_what_was_put_beside_the_guards_or_taken_from_the_tables(fr
         bench.tamper("DROP TABLE theirs")
 
 
+def test_verify_tells_that_the_ledger_itself_is_not_there(fresh):
+    bench = fresh()
+    bench.tamper("ALTER TABLE transfer RENAME TO elsewhere")
+    verification = verified(bench)
+    assert not verification.ok
+    assert "transfer" in verification.first_bad
+
+
 def test_what_verify_counts(fresh):
     bench = fresh()
     verification = verified(bench)
