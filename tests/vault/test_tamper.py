@@ -383,7 +383,10 @@ def test_verify_finds_what_was_put_beside_the_guards_or_taken_from_the_tables(fr
 def test_verify_tells_that_the_ledger_itself_is_not_there(fresh):
     bench = fresh()
     bench.tamper("ALTER TABLE transfer RENAME TO elsewhere")
-    verification = verified(bench)
+    try:
+        verification = verified(bench)
+    finally:
+        bench.tamper("ALTER TABLE elsewhere RENAME TO transfer")
     assert not verification.ok
     assert "transfer" in verification.first_bad
 
