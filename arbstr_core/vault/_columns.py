@@ -13,9 +13,10 @@ import sqlalchemy as sa
 
 from arbstr_core.storage import Dialect
 
-_ROWS = {Dialect.SQLITE: 20_000, Dialect.POSTGRESQL: 2_000}
-"""In a page: what is done with it fits the processor's cache; PostgreSQL joins more of them by reading whole tables."""
-_END = "SELECT max(n) FROM (SELECT {1} AS n FROM {0} WHERE {1} > {2} ORDER BY {1} LIMIT {3}) AS page"
+_PAGE = {Dialect.SQLITE: 5_000, Dialect.POSTGRESQL: 4_000}
+"""Numbers in a page: what is done with it fits the processor's cache; PostgreSQL joins more of them by reading whole
+tables."""
+_FIRST = "SELECT min({1}) FROM {0} WHERE {2}"
 _NUMBERS = msgspec.json.Decoder(list[int | None])
 _AS_JSON = "json_group_array({0})"
 _NULL = -(2**63)
@@ -26,15 +27,20 @@ Column = list[Any]
 
 
 def pages(connection: sa.Connection, table: str, number: str) -> Iterator[tuple[int, int]]:
-    """(last of the page before, last) of the numbers of a table, which may have gaps."""
-    first = connection.exec_driver_sql(f"SELECT min({number}) FROM {table}").scalar()
-    if first is None:
-        return
-    # Whoever adds a row may number it as he likes, below nothing, too.
-    last, rows = first - 1, _ROWS[Dialect(connection.dialect.name)]
-    while (end := connection.exec_driver_sql(_END.format(table, number, last, rows)).scalar()) is not None:
-        yield last, end
-        last = end
+    """(first, last) of the numbers of a table, which may have gaps; there is a row of the first."""
+    width = _PAGE[Dialect(connection.dialect.name)]
+    last = None
+    while (first := first_after(connection, table, number, last)) is not None:
+        last = first + width - 1
+        yield first, last
+
+
+def first_after(connection: sa.Connection, table: str, number: str, last: int | None) -> int | None:
+    """The first number of a table after `last`, or of all: whoever adds a row may number it as he likes, below nothing,
+    too."""
+    which = "1 = 1" if last is None else f"{number} > {last}"
+    found: int | None = connection.exec_driver_sql(_FIRST.format(table, number, which)).scalar()
+    return found
 
 
 def columns(connection: sa.Connection, names: Sequence[str], query: str) -> list[Column]:

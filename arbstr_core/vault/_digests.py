@@ -19,6 +19,7 @@ from arbstr_core.vault import _audit
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._audit import DIGEST_BYTES
 from arbstr_core.vault._checks import ENDED, WRONG_RECEIPT
+from arbstr_core.vault._columns import first_after
 from arbstr_core.vault._rows import HOLD_SMALL, TRANSFER_COLUMNS
 from arbstr_core.vault._said import PAGE, Said, empty_page
 
@@ -168,8 +169,11 @@ KINDS = (
 
 def pages(connection: sa.Connection, kind: Kind, said: Said) -> list[int]:
     """The pages in which there are rows, or should be, in order."""
-    there = connection.exec_driver_sql(f"SELECT DISTINCT seq / {PAGE} FROM {kind.name}")
-    return sorted({int(row[0]) for row in there} | said.pages[kind.name].keys())
+    found, last = set(said.pages[kind.name]), None
+    while (seq := first_after(connection, kind.name, "seq", last)) is not None:
+        found.add(seq // PAGE)
+        last = _bounds(seq // PAGE)[1]
+    return sorted(found)
 
 
 def first_other(connection: sa.Connection, kind: Kind, page: int, said: Said) -> str | None:

@@ -17,7 +17,7 @@ min(account_id), max(account_id), min(realm), max(realm), sum(wrong) FROM (SELEC
 x.amount_msat AS charged, CASE WHEN h.approval_id IS NULL THEN h.amount_msat ELSE 0 END AS unapproved, h.seq AS hold,
 h.account_id, x.realm, CASE WHEN {WRONG_END} THEN 1 ELSE 0 END AS wrong
 FROM transfer x CROSS JOIN hold h LEFT JOIN approval p ON p.id = h.approval_id
-WHERE h.seq = x.hold_seq AND x.seq > {{0}} AND x.seq <= {{1}}) AS ended GROUP BY 1, 2"""
+WHERE h.seq = x.hold_seq AND x.seq BETWEEN {{0}} AND {{1}}) AS ended GROUP BY 1, 2"""
 _OPEN = f"""SELECT h.agent_id, h.window_start_ms, sum(h.amount_msat), {UNAPPROVED}, min(h.seq), max(h.seq) FROM hold h
 WHERE h.state = 'held' GROUP BY 1, 2"""
 

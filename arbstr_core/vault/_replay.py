@@ -12,14 +12,14 @@ from arbstr_core.vault._columns import Column, columns, pages
 
 _ENTRIES = """SELECT account_id, transfer_seq, previous_seq,
 CASE side WHEN 'debit' THEN amount_msat ELSE -amount_msat END AS msat FROM entry
-WHERE transfer_seq > {0} AND transfer_seq <= {1} ORDER BY transfer_seq, n"""
+WHERE transfer_seq BETWEEN {0} AND {1} ORDER BY transfer_seq, n"""
 _REALMS = """SELECT min(realm), max(realm), count(*), min(seq), max(seq) FROM transfer
-WHERE seq > {0} AND seq <= {1}"""
-_TRANSFERS = "SELECT seq FROM transfer WHERE seq > {0} AND seq <= {1} ORDER BY seq"
+WHERE seq BETWEEN {0} AND {1}"""
+_TRANSFERS = "SELECT seq FROM transfer WHERE seq BETWEEN {0} AND {1} ORDER BY seq"
 _ELSEWHERE = """SELECT e.transfer_seq, e.n FROM entry e LEFT JOIN transfer x ON x.seq = e.transfer_seq
-LEFT JOIN account a ON a.id = e.account_id WHERE e.transfer_seq > {0} AND e.transfer_seq <= {1}
+LEFT JOIN account a ON a.id = e.account_id WHERE e.transfer_seq BETWEEN {0} AND {1}
 AND (x.seq IS NULL OR a.realm IS DISTINCT FROM x.realm) ORDER BY 1, 2 LIMIT 1"""
-_HOLDS = "SELECT account_id, seq, previous_seq FROM hold WHERE seq > {0} AND seq <= {1} ORDER BY seq"
+_HOLDS = "SELECT account_id, seq, previous_seq FROM hold WHERE seq BETWEEN {0} AND {1} ORDER BY seq"
 _ACCOUNTS = "SELECT id, name, realm, kind, constrained, posted_msat, last_transfer FROM account ORDER BY id"
 _ASSETS = frozenset({"asset", "cost"})
 _OWED = frozenset({"agent", "seller", "temp"})

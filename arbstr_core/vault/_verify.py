@@ -26,8 +26,8 @@ _READERS = 2
 """The machines that it runs on have few processors."""
 _SHARED_FROM = 50_000
 """transfers: with fewer, another process is not worth its start, a third of a second"""
-_PARTS = 2
-"""into which the longest checks are cut, so that no reader is left with one at the end"""
+_PARTS = 4
+"""into which the longest checks are cut, so that no reader is left with much at the end"""
 _COUNTS = """SELECT (SELECT count(*) FROM transfer), (SELECT count(*) FROM hold WHERE state = 'held'),
 (SELECT count(*) FROM agent)"""
 
@@ -75,9 +75,10 @@ def _counted(connection: sa.Connection) -> Sequence[int]:
 class _Task:
     """A check, and the tasks that must be done before: it compares with what they found on their way."""
 
-    def __init__(self, check: Check, *after: _Task) -> None:
+    def __init__(self, check: Check, *after: _Task, long: bool = False) -> None:
         self._check = check
         self.after = after
+        self.long = long
 
     def run(self, reader: Reader) -> str | None:
         """What is wrong. What the check found on its way is brought here, for those that come after."""
@@ -98,9 +99,11 @@ def _tasks(walk: Walk, entries: _replay.Entries, connection: sa.Connection) -> l
     dialect = Dialect(connection.dialect.name)
     ends = _ends.Ends()
     walked, ended = _Task(walk.run), _Task(ends.run)
-    digests = [_Task(partial(_others, walk, kind, n), walked) for kind in _digests.KINDS for n in range(_PARTS)]
+    digests = [
+        _Task(partial(_others, walk, kind, n), walked, long=True) for kind in _digests.KINDS for n in range(_PARTS)
+    ]
     return [
-        _Task(entries.run),
+        _Task(entries.run, long=True),
         ended,
         *(_Task(check) for check in _checks.ledger(dialect)),
         _Task(_replay.hold_chains),
@@ -108,7 +111,7 @@ def _tasks(walk: Walk, entries: _replay.Entries, connection: sa.Connection) -> l
         *digests,
         _Task(partial(_standing, walk), walked),
         _Task(partial(_limits, walk, ends), walked, ended),
-        *(_Task(check) for check in _checks.damaged(connection)),
+        *(_Task(check, long=True) for check in _checks.damaged(connection)),
     ]
 
 
@@ -136,13 +139,13 @@ def _limits(walk: Walk, ends: _ends.Ends, connection: sa.Connection) -> str | No
 
 class _Shared:
     """What is still to be done. What most others wait for comes first, so that the first reader takes it and what it
-    finds need not be sent; after that what has waited, which is the longest."""
+    finds need not be sent; after that what takes longest, so that what is left at the end is short."""
 
     def __init__(self, tasks: Sequence[_Task]) -> None:
         self.found: list[str | None] = [None] * len(tasks)
         self._tasks = tasks
         waiting = Counter(id(before) for task in tasks for before in task.after)
-        self._left = sorted(range(len(tasks)), key=lambda n: (-waiting[id(tasks[n])], not tasks[n].after))
+        self._left = sorted(range(len(tasks)), key=lambda n: (-waiting[id(tasks[n])], not tasks[n].long))
         self._done: set[int] = set()
         self._moved = threading.Condition()
 

@@ -19,7 +19,7 @@ _FIGURES = f"""sum(CASE h.state WHEN 'held' THEN h.amount_msat ELSE coalesce(x.a
 {UNAPPROVED}, min(h.seq), max(h.seq)"""
 _OTHER = f"""SELECT w.agent_id, w.kind, w.window_start_ms, {_FIGURES} FROM hold_window w
 JOIN hold h ON h.seq = w.hold_seq LEFT JOIN transfer x ON x.hold_seq = h.seq
-WHERE w.kind IN ('day', 'minute') AND w.hold_seq > {{0}} AND w.hold_seq <= {{1}} GROUP BY 1, 2, 3"""
+WHERE w.kind IN ('day', 'minute') AND w.hold_seq BETWEEN {{0}} AND {{1}} GROUP BY 1, 2, 3"""
 # And what was corrected since.
 _CORRECTED = f"""SELECT {{0}}, sum({SIGNED.format("e.")}) FROM transfer c JOIN transfer o ON o.seq = c.refers_to
 JOIN hold h ON h.seq = o.hold_seq JOIN entry e ON e.transfer_seq = c.seq AND e.account_id = h.account_id {{1}}
