@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from arbstr_core.flow import DepositFlow, switched_on
 from arbstr_core.types import BadRequest
 from arbstr_core.web._admin_operators import Who
 from arbstr_core.web._documents import Page
-from arbstr_core.web._fields import Id, Key, PageAsked, PaidMsat, Text, Wanted
+from arbstr_core.web._fields import Id, Key, PageAsked, PaidMsat, Text, Wanted, printable
 from arbstr_core.web._wallet import Me
 
 Json = dict[str, Any]
 
 Token = Annotated[str, Field(min_length=1, max_length=65_536)]
+Memo = Annotated[str, Field(max_length=200), AfterValidator(printable)]
 
 
 class NewDeposit(BaseModel):
@@ -26,7 +27,7 @@ class NewDeposit(BaseModel):
     amount_msat: PaidMsat | None = None
     token: Token | None = Field(None, description="ecash of a mint that this arbstr takes; redeemed at once")
     rail: Text | None = Field(None, description="which rail makes the invoice; else the first that can")
-    memo: Annotated[str, Field(max_length=200)] = Field("", description="what the payer reads")
+    memo: Memo = Field("", description="what the payer reads")
     expires_seconds: Annotated[int, Field(ge=60, le=86_400, strict=True)] = 3600
 
 

@@ -102,6 +102,22 @@ async def _equal(teller: Teller, msat: int) -> bool:
     return await teller.has() == msat
 
 
+def test_a_memo_that_cannot_be_printed_is_refused_and_named(tmp_path: Path) -> None:
+    """No database takes some of it."""
+
+    async def story() -> None:
+        async with serving(write(tmp_path, SIMULATED)) as served:
+            teller = Teller(served, await served.agent(fund=0))
+            for memo in ("\0", "two\nlines", "\u202e", "a" * 201):
+                said = await teller.puts(amount_msat=1_000, memo=memo, status=400)
+                assert "memo" in said["error"]["message"]
+            for memo in ("", "\U0001f600" * 100, "a" * 200):
+                assert (await teller.puts(amount_msat=1_000, memo=memo))["state"] == "open"
+            await served.verified()
+
+    run(story())
+
+
 def test_t6_what_is_no_amount_is_refused_and_nothing_written_down(tmp_path: Path) -> None:
     async def story() -> None:
         async with serving(write(tmp_path, SIMULATED)) as served:
