@@ -115,7 +115,7 @@ class PayoutFlow:
         Raises ApprovalRequired where an operator has to let it first: its money is held then.
         """
         chain = await self._chain(caller)
-        found = await self._same(chain[-1], ask, key)
+        found = await self._same(caller, chain[-1], ask, key)
         if found is None:
             found = await self._open(caller, chain, ask, key)
         if found.state is PaymentState.CREATED:
@@ -159,9 +159,11 @@ class PayoutFlow:
     async def _prepared(self, ask: Ask, root: AgentRecord, reference: str) -> Prepared:
         return await self._rooms.preparing.prepare(ask, realm=root.realm, payer=root.id, reference=reference)
 
-    async def _same(self, root: AgentRecord, ask: Ask, key: str | None) -> PaymentRecord | None:
+    async def _same(self, caller: Caller, root: AgentRecord, ask: Ask, key: str | None) -> PaymentRecord | None:
         """The payout that was asked for under this key, before anything is fetched anew."""
         found = None if key is None else await self._rooms.requests.payment_by_key(root.id, key)
+        if found is not None and found.agent != caller.agent:
+            raise IdempotencyConflict(f"the key {key!r} was used by another key of this account: use a new one")
         if found is not None and (found.destination != ask.written or ask.amount_msat not in (None, found.amount_msat)):
             raise IdempotencyConflict(f"the key {key!r} was used for another payout, {found.id}: use a new one")
         return found

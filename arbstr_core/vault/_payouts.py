@@ -29,7 +29,7 @@ _SAME = Statement(
     )
 )
 _BY_KEY = Statement(
-    sa.select(_PAYMENT.id, _PAYMENT.destination, _PAYMENT.amount_msat).where(
+    sa.select(_PAYMENT.id, _PAYMENT.destination, _PAYMENT.amount_msat, _PAYMENT.agent_id).where(
         _PAYMENT.owner == sa.bindparam("owner"), _PAYMENT.key == sa.bindparam("key")
     )
 )
@@ -92,6 +92,9 @@ class OpenPayout(OpenHold):
         owner = chain[-1].id if chain else self._request.agent
         before = None if new.key is None else book.tx.one(_BY_KEY, {"owner": owner, "key": new.key})
         if before is not None:
+            if before[3] != self._request.agent:
+                # Whose it is sees its token: nobody else is told of it, not even which it is.
+                raise IdempotencyConflict(f"the key {new.key!r} was used by another key of this account: use a new one")
             if (before[1], before[2]) != (new.destination, new.amount_msat):
                 raise IdempotencyConflict(
                     f"the key {new.key!r} was used for another payout, {before[0]}: use a new one"

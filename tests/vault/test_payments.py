@@ -115,6 +115,20 @@ def test_t4_t16_one_destination_is_paid_once_until_it_has_failed(any_bench):
     told(any_bench, story)
 
 
+def test_t11_a_key_is_not_shared_with_other_keys_of_the_account(any_bench):
+    """T11: two of one account, at the same time, so that neither has seen the other's."""
+
+    async def story(vault):
+        await agent(any_bench, vault, "below", parent="alice", **FREE)
+        first, other = ask(any_bench), ask(any_bench, agent="ag_below")
+        await hold_payout(vault, first, key="k")
+        with pytest.raises(IdempotencyConflict, match="another key of this account") as told_so:
+            await hold_payout(vault, other, key="k")
+        assert first.id not in str(told_so.value)
+
+    told(any_bench, story)
+
+
 def test_two_at_once_for_one_destination_are_one(any_bench):
     async def story(vault):
         many = [ask(any_bench) for _ in range(8)]

@@ -106,6 +106,23 @@ def test_the_same_key_is_the_same_payout(tmp_path):
     told(tmp_path, story)
 
 
+def test_t11_a_key_is_its_agents_and_shows_nobody_else_the_token_of_a_payout(tmp_path):
+    """T11: another key of the account asks for the same under the same `Idempotency-Key`."""
+
+    async def story(payer):
+        below = await payer.served.http.post("/wallet/keys", json={"name": "below"}, headers=payer.own)
+        child = Payer(payer.served, below.json())
+        paid = await payer.paid("ecash", key="k", amount_msat=5_000)
+        status, error = await child.refused("ecash", key="k", amount_msat=5_000)
+        assert (status, error["code"], paid["id"] in error["message"]) == (422, "idempotency_conflict", False), error
+        assert (await payer.paid("ecash", key="k", amount_msat=5_000)) == paid
+        assert (await child.refused("ecash", key="own", amount_msat=5_000))[1]["code"] == "approval_required"
+        assert (await payer.refused("ecash", key="own", amount_msat=5_000))[0] == 422
+        assert await payer.spent() == (5_000, 5_000)
+
+    told(tmp_path, story)
+
+
 def test_t20_a_payout_waits_for_an_operator_unless_the_limits_say_otherwise(tmp_path):
     """T20: held for while it waits; let once; sent over the rail it was for, and not again."""
 
