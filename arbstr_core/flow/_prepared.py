@@ -21,7 +21,7 @@ from arbstr_core.api import (
     WalletRail,
 )
 from arbstr_core.rails import AUTO, Addresses, Rails, Raised, Rules, answered, choose, read_address, read_invoice
-from arbstr_core.types import BadRequest, CallRefused, Conflict, RailUnavailable, format_amount
+from arbstr_core.types import MAX_MSAT, BadRequest, CallRefused, Conflict, RailUnavailable, format_amount
 from arbstr_core.vault import Purpose, RequestRecord, Requests, RequestState
 
 ECASH = "ecash"
@@ -96,6 +96,8 @@ class Preparing:
             return Prepared(target=target, kind=kind, quotes=((own.rail, free),), fee_msat=0, own=own)
         quotes = await self._quotes(choose(rails, target, ask.rail, self._rules), target)
         fee = max(quote.fee_limit_msat for _, quote in quotes)
+        if target.amount_msat + fee > MAX_MSAT:
+            raise BadRequest("With its fee that is more bitcoin than there will ever be: ask for less", param="to")
         return Prepared(target=target, kind=kind, quotes=quotes, fee_msat=fee)
 
     # Where to

@@ -228,6 +228,7 @@ BAD = {
     "an amount as a float": ("ecash", {"amount_msat": 5.0}, "valid integer", 400),
     "an amount that is true": ("ecash", {"amount_msat": True}, "valid integer", 400),
     "more than there is": ("ecash", {"amount_msat": 2**63}, "less than or equal", 400),
+    "with its fee more than there is": ("ecash", {"amount_msat": 2_100_000_000_000_000_000}, "ask for less", 400),
     "a lock that is none": ("ecash", {"amount_msat": 5, "lock": "ab"}, "compressed public key", 400),
     "a mint of others": ("ecash", {"amount_msat": 5, "mint": "https://mint.example"}, "mints: sim", 400),
     "a lock on an invoice": (SIM, {"lock": "02" + "ab" * 32}, "leave them out", 400),
@@ -256,7 +257,7 @@ def test_bad_input_is_refused_before_any_hold_with_what_to_do(tmp_path, at):
             (0,),
         ]
 
-    told(tmp_path, story)
+    told(tmp_path, story, table='fee = "1 ppm"')
 
 
 def test_msat_are_not_payable_on_a_rail_of_whole_sats(tmp_path):
