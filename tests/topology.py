@@ -11,6 +11,7 @@ import contextlib
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -280,16 +281,14 @@ def topology(folder: Path, profile: str) -> Iterator[Topology]:
 
 
 def main() -> None:
-    """For a person: start everything, say where it is, and wait for Ctrl-C."""
+    """For a person: start everything, say where it is, and wait for Ctrl-C or SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="arbstr-topology-"))
     try:
-        with topology(folder, "regtest") as made:
-            token = made.folder / "volumes" / "arbstr" / "admin.token"
-            print(
-                f"All is well. deploy/smoke --url {made.url} --token-file {token}\nLogs are in {folder}. Ctrl-C stops."
-            )
-            with contextlib.suppress(KeyboardInterrupt):
-                signal.pause()
+        with contextlib.suppress(KeyboardInterrupt), topology(folder, "regtest") as made:
+            print(f"All is well. This asks it: {shlex.join(map(str, made.smoke()))}", flush=True)
+            print(f"Logs are in {folder}. Ctrl-C stops.", flush=True)
+            signal.pause()
     finally:
         shutil.rmtree(folder)
 

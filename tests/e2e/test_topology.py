@@ -3,13 +3,15 @@ that users get. With bitcoin: PostgreSQL, a Lightning node, a Nutshell mint and 
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import httpx
 import pytest
-from topology import Topology, topology
+from topology import ROOT, Topology, topology
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -55,3 +57,28 @@ def an_invoice(made: Topology) -> str:
         agent = asked(f"{made.url('treasury')}/admin/agents", token, name="payer", realm="regtest")
         wanted = asked(f"{made.url('proxy')}/wallet/deposits", agent["token"], amount_msat=50_000, rail="wallet_lnd")
         return wanted["invoice"]
+
+
+def test_one_command_starts_it_and_says_how_it_is_asked(tmp_path: Path) -> None:
+    """What `make topology` starts; the line that it prints is typed as it is. Nothing is left behind."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "topology"],
+        cwd=ROOT / "tests",
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert running.stdout is not None
+    try:
+        line = running.stdout.readline()
+        said, _, command = line.partition(": ")
+        assert said == "All is well. This asks it", line
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, (command, done.stderr)
+        assert done.stdout.endswith("arbstr works.\n")
+    finally:
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=300)
+    assert running.returncode == 0
+    assert list(tmp_path.glob("arbstr-topology-*")) == []
