@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -82,7 +82,10 @@ def _say_version(wanted: bool) -> None:
 
 
 Version = Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which.")]
-NewConfig = Annotated[str, typer.Option("-c", "--config", help="Where the configuration goes.")]
+NewConfig = Annotated[
+    str | None,
+    typer.Option("-c", "--config", help="Where the configuration goes; else ARBSTR_CONFIG, else ./config.toml."),
+]
 
 
 @app.callback()
@@ -159,9 +162,9 @@ def _address(text: str) -> Address:
 
 @app.command()
 @command
-def init(config: NewConfig = "config.toml") -> None:
+def init(config: NewConfig = None) -> None:
     """Write a configuration to start from, and make the state it names: database, admin token, master key."""
-    path = Path(config).absolute()
+    path = configuration.named(config, os.environ)
     written = write_config(path)
     settings = configuration.load(path)
 

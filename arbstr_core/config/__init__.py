@@ -1,7 +1,7 @@
 """TOML to checked, frozen settings, with every problem at once; and secret references. It prints no secret."""
 
 from arbstr_core.config._decode import decode
-from arbstr_core.config._load import find, load, parse, read, survey
+from arbstr_core.config._load import find, load, named, parse, read, survey
 from arbstr_core.config._secrets import resolve_bytes, resolve_secret
 from arbstr_core.config._settings import (
     Address,
@@ -42,6 +42,7 @@ __all__ = [
     "decode",
     "find",
     "load",
+    "named",
     "parse",
     "read",
     "resolve_bytes",

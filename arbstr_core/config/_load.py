@@ -48,13 +48,17 @@ _TABLES = (
 )
 
 
+def named(explicit: str | None, environ: Mapping[str, str]) -> Path:
+    """Where the configuration is, or is to be: `-c`, then ARBSTR_CONFIG, then ./config.toml."""
+    return Path(explicit or environ.get("ARBSTR_CONFIG") or "config.toml").expanduser().absolute()
+
+
 def find(explicit: str | None, environ: Mapping[str, str]) -> Path:
-    """Which configuration: `-c`, then ARBSTR_CONFIG, then ./config.toml. Raises ConfigError where it does not exist."""
-    named = explicit or environ.get("ARBSTR_CONFIG")
-    path = Path(named or "config.toml").expanduser()
+    """The same. Raises ConfigError where it does not exist."""
+    path = named(explicit, environ)
     if path.is_file():
-        return path.absolute()
-    if named is None:
+        return path
+    if not (explicit or environ.get("ARBSTR_CONFIG")):
         what = "no config.toml here; write one with `arbstr init`, or name one with -c or ARBSTR_CONFIG"
     else:
         source = "-c" if explicit else "ARBSTR_CONFIG"

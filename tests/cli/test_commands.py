@@ -247,6 +247,18 @@ def test_init_makes_what_serve_needs(tmp_path: Path) -> None:
     assert place.file.read_text() == text
 
 
+def test_init_writes_what_the_environment_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As every command says that finds none there."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    place = Setup(tmp_path, 0)
+    assert "write one with `arbstr init`" in place.command("check").stderr
+    place.arbstr("init")
+    assert place.database.exists()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    place.arbstr("check")
+
+
 def test_check_knows_the_parts_that_are_apart(tmp_path: Path) -> None:
     """No database is asked: this one is nowhere."""
     wallets = ("policy_price", "wallet_simulated")
