@@ -28,9 +28,20 @@ def database_password(settings: Settings) -> Secret | None:
     return found
 
 
+def make_data_dir(settings: Settings) -> None:
+    """Make `data_dir`, for its owner alone. Raises StorageError where that cannot be done."""
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{settings.data_dir} cannot be made ({error.strerror}): make it and give it to this user, "
+            "or name another in [arbstr] data_dir"
+        ) from error
+
+
 def open_database(settings: Settings, clock: Clock, *, upgrade: bool = False) -> Database:
     """Open it, and make what is not there yet. Raises StorageError or ConfigError."""
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_data_dir(settings)
     return Database.open(
         settings.database_url,
         data_dir=settings.data_dir,
@@ -46,12 +57,21 @@ def token_path(settings: Settings) -> Path:
     return settings.data_dir / "admin.token"
 
 
-def operator_token(settings: Settings) -> Secret:
-    """The operator's token; made, for the operator's eyes alone, where there is none."""
+def operator_token(settings: Settings, *, make: bool = True) -> Secret:
+    """The operator's token; made, for the operator's eyes alone, where there is none.
+
+    Raises StorageError where it cannot be read, or is not there and one that was made now (`make`) would not be known.
+    """
     path = token_path(settings)
     try:
         found = path.read_text().strip()
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if not make:
+            raise StorageError(
+                f"{path} is not there, and the running server knows the token that it held: put it back, "
+                "or restart arbstr, which makes another"
+            ) from error
+        make_data_dir(settings)
         return Secret(_make(path))
     except OSError as error:
         raise StorageError(f"{path} cannot be read ({error.strerror}): it holds the operator's token") from error
@@ -62,6 +82,5 @@ def operator_token(settings: Settings) -> Secret:
 
 def _make(path: Path) -> str:
     token = f"adm_{secrets.token_urlsafe(32)}"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     make_secret(path, token + "\n")
     return token

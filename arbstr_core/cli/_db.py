@@ -14,7 +14,7 @@ import typer
 
 from arbstr_core import storage
 from arbstr_core.cli._context import AsJson, ConfigFile, command, settings_of
-from arbstr_core.cli._data import database_password, open_database, schemas
+from arbstr_core.cli._data import database_password, make_data_dir, open_database, schemas
 from arbstr_core.cli._roles import PROXY, role_statements
 from arbstr_core.cli._show import as_json, say, table
 from arbstr_core.config import Settings
@@ -79,7 +79,7 @@ def restore(file: Backup, config: ConfigFile = None, json: AsJson = False) -> No
     Nothing is paid out afterwards until the rails have been compared with the ledger.
     """
     settings = settings_of(config)
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_data_dir(settings)
     put_back = _restore_postgresql if storage.is_postgresql(settings.database_url) else _restore_sqlite
     kept = asyncio.run(put_back(settings, file))
     if json:

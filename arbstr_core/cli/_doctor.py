@@ -95,6 +95,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
     postgresql = storage.is_postgresql(settings.database_url)
     if not postgresql and not database_path(settings.database_url, settings.data_dir).exists():
         yield from storage.files(settings.database_url, settings.data_dir)
+        yield from machine.lost(settings)
         yield from machine.keys(settings, None)
         yield from machine.clock(None, postgresql=False)
         return
@@ -104,6 +105,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
         with storage.looking(settings.database_url, settings.data_dir, database_password(settings)) as connection:
             yield from machine.keys(settings, connection)
             made = storage.is_made(connection)
+            if not made and not postgresql:
+                yield from machine.lost(settings)
             yield from machine.clock(connection if made else None, postgresql=postgresql)
     except (ArbstrError, SQLAlchemyError) as bad:
         yield Finding(what="database", ok=False, detail=str(bad))

@@ -122,6 +122,18 @@ async def _unreachable(url: str) -> str | None:
     return None
 
 
+def lost(settings: Settings) -> Iterator[Finding]:
+    """Keys whose database is not there. A start would make an empty one beside them, and look well."""
+    names = [name for name in ("master.key", "audit.key") if (settings.data_dir / name).exists()]
+    if names:
+        path = storage.database_path(settings.database_url, settings.data_dir)
+        detail = (
+            f"{path} holds no ledger, and {' and '.join(names)} beside it belong to one: put it back, "
+            "`arbstr db restore` a backup, or correct [storage] url; `arbstr init` begins anew"
+        )
+        yield Finding(what="database", ok=False, detail=detail)
+
+
 def keys(settings: Settings, connection: sa.Connection | None) -> Iterator[Finding]:
     """Whether the keys beside the database are the ones that it was written with."""
     for name, wrong in (

@@ -78,8 +78,9 @@ async def operator_client(settings: Settings, *, market: bool = False) -> AsyncI
     Where no server runs, plugins are started only for what needs the `market`.
     """
     path = lock_base(settings.database_url, settings.data_dir)
-    headers = {"authorization": f"Bearer {operator_token(settings).reveal()}"}
-    if is_held(path):
+    running = is_held(path)
+    headers = {"authorization": f"Bearer {operator_token(settings, make=not running).reveal()}"}
+    if running:
         async with _server_client(settings, headers) as http:
             yield OperatorClient(http, running=True)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from arbstr_core.storage._database import is_postgresql
 from arbstr_core.storage._migrations import Schema
-from arbstr_core.storage._sqlite import database_path, read_engine
+from arbstr_core.storage._sqlite import database_path, read_engine, storage_error
 from arbstr_core.storage._statements import Dialect
 from arbstr_core.storage._tables import schema
 from arbstr_core.types import Secret, StorageError
@@ -49,6 +50,8 @@ def looking(url: str, data_dir: Path, password: Secret | None) -> Iterator[sa.Co
         with engine.connect() as connection:
             yield connection
     except DBAPIError as error:
+        if isinstance(error.orig, sqlite3.Error):
+            raise storage_error(database_path(url, data_dir), error.orig) from error
         raise StorageError(f"the database cannot be read: {error.orig}; correct [storage] url") from error
     finally:
         engine.dispose()

@@ -69,6 +69,12 @@ def sql(place: Setup, *statements: str) -> None:
             connection.execute(each)
 
 
+def overwrite(file: Path, at: int, data: bytes) -> None:
+    with file.open("r+b") as opened:
+        opened.seek(at)
+        opened.write(data)
+
+
 def rewrite(file: Path, text: str) -> None:
     file.write_text(text)
     file.chmod(0o600)
@@ -147,6 +153,24 @@ FAULTS: dict[str, tuple[Callable[[Setup], None], str, str, str]] = {
         "database",
         "not a database",
         "",
+    ),
+    "a damaged database": (
+        lambda place: overwrite(place.database, 4096 * 2, b"\xff" * 4096 * 8),
+        "database",
+        "malformed",
+        "stop arbstr and restore a backup",
+    ),
+    "a database that is gone": (
+        lambda place: place.database.unlink(),
+        "database",
+        "holds no ledger, and master.key and audit.key beside it belong to one",
+        "`arbstr db restore` a backup",
+    ),
+    "an empty file in its place": (
+        lambda place: rewrite(place.database, ""),
+        "database",
+        "holds no ledger",
+        "correct [storage] url",
     ),
     "a clock that was set back": (
         lambda place: sql(
@@ -261,6 +285,34 @@ def test_a_port_that_is_taken(place: Setup) -> None:
     assert f"127.0.0.1:{place.port}: address already in use; stop what listens there, or change [server] listen" in said
     with process(place):
         assert wrong(place) == {}, "it is the server's own"
+
+
+def test_a_token_that_is_gone_while_a_server_runs(place: Setup) -> None:
+    """No command makes another, which the server would not know."""
+    token = place.folder / "data" / "admin.token"
+    with process(place):
+        kept = token.read_text()
+        token.unlink()
+        for words in (("agent", "list"), ("reload",)):
+            done = place.command(*words)
+            assert (done.returncode, token.exists()) == (1, False)
+            assert "put it back, or restart arbstr" in done.stderr
+        assert "put it back, or restart arbstr" in wrong(place)["start"]
+        rewrite(token, kept)
+        assert wrong(place) == {}
+
+
+def test_a_folder_that_cannot_be_made(place: Setup) -> None:
+    """Where even root can make none."""
+    nowhere = "/proc/none/data"
+    place.file.write_text(place.file.read_text().replace('data_dir = "data"', f'data_dir = "{nowhere}"'))
+    for words in (("serve",), ("agent", "list"), ("init",), ("reload",)):
+        done = place.command(*words)
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"{nowhere} cannot be made (")
+        assert line.endswith("or name another in [arbstr] data_dir")
+    assert "cannot be made" in " ".join(wrong(place).values())
 
 
 def test_too_few_open_files(place: Setup) -> None:
