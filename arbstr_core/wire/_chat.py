@@ -16,6 +16,7 @@ from arbstr_core.wire._codec import Codec, Names
 from arbstr_core.wire._content import TEXT_ONLY, Content, look_into, server_tools
 from arbstr_core.wire._glimpse import NOT_UNDERSTOOD, Glimpse, is_error
 from arbstr_core.wire._json import MalformedJson, members
+from arbstr_core.wire._mended import leniently
 from arbstr_core.wire._reading import Asked, Reader, unreadable
 from arbstr_core.wire._sse import DONE
 from arbstr_core.wire._usage import salvaged
@@ -175,7 +176,7 @@ class EmbeddingsCodec(Codec):
 
 def _glimpse_embeddings(data: bytes) -> Glimpse:
     try:
-        reply = _EMBEDDINGS.decode(data)
+        reply = leniently(_EMBEDDINGS, data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return NOT_UNDERSTOOD
     found = salvaged(reply.usage)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from arbstr_core.wire._glimpse import NOT_UNDERSTOOD, Glimpse, is_error, raw_text, size, text_in
+from arbstr_core.wire._mended import leniently
 from arbstr_core.wire._usage import Tokens, salvaged
 
 _NoText = Annotated[str, msgspec.Meta(max_length=0)] | None
@@ -124,7 +125,7 @@ _MOST_LAST_EVENTS = 3
 def glimpse(data: bytes) -> Glimpse:
     """Look at a reply's JSON (a whole body, or the data of one event). What is no OpenAI reply shows nothing."""
     try:
-        reply = _REPLY.decode(data)
+        reply = leniently(_REPLY, data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _salvage(data)
     return _glimpse(reply)
@@ -192,7 +193,7 @@ def _glimpse(reply: _Reply) -> Glimpse:
 def _salvage(data: bytes) -> Glimpse:
     """Look at a reply of which some part is not of OpenAI's types: each part by itself, and only text as text."""
     try:
-        reply = _LOOSE.decode(data)
+        reply = leniently(_LOOSE, data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Glimpse(text_bytes=len(data)) if data.startswith(b"{") else NOT_UNDERSTOOD
     choices = [each for each in reply.choices if isinstance(each, dict)] if isinstance(reply.choices, list) else []

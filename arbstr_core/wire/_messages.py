@@ -16,6 +16,7 @@ from arbstr_core.wire._content import Content
 from arbstr_core.wire._content_items import client_tools, look_into_blocks
 from arbstr_core.wire._glimpse import NOT_UNDERSTOOD, Glimpse, is_error, text_in
 from arbstr_core.wire._json import MalformedJson
+from arbstr_core.wire._mended import leniently
 from arbstr_core.wire._reading import Asked, Reader, unreadable
 from arbstr_core.wire._usage import salvaged
 
@@ -116,7 +117,7 @@ class _Reply:
     def glimpse(self, data: bytes) -> Glimpse:
         """Look at a body, or at the next event."""
         try:
-            event = _EVENT.decode(data)
+            event = leniently(_EVENT, data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return Glimpse(text_bytes=len(data)) if data.startswith(b"{") else NOT_UNDERSTOOD
         match event.type:

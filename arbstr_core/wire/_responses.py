@@ -16,6 +16,7 @@ from arbstr_core.wire._content import TEXT_ONLY, Content, server_tools
 from arbstr_core.wire._content_items import look_into_items
 from arbstr_core.wire._glimpse import NOT_UNDERSTOOD, Glimpse, is_error, size, text_in
 from arbstr_core.wire._json import MalformedJson
+from arbstr_core.wire._mended import leniently
 from arbstr_core.wire._reading import Asked, Reader, unreadable
 from arbstr_core.wire._usage import salvaged
 
@@ -100,7 +101,7 @@ class ResponsesCodec(Codec):
 
 def _glimpse(data: bytes) -> Glimpse:
     try:
-        event = _EVENT.decode(data)
+        event = leniently(_EVENT, data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Glimpse(text_bytes=len(data)) if data.startswith(b"{") else NOT_UNDERSTOOD
     if not isinstance(event.type, str):

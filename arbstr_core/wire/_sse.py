@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from arbstr_core.wire._mended import mended
+
 DONE = b"data: [DONE]\n\n"
 
 _BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
@@ -126,5 +128,5 @@ def broke_off(event: bytes) -> bool:
     try:
         msgspec.json.decode(data, type=msgspec.Raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return True
+        return mended(data) is None
     return False

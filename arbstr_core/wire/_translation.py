@@ -6,9 +6,12 @@ from typing import Any, Protocol
 
 import msgspec
 
+from arbstr_core.wire._mended import leniently
+
 Json = dict[str, Any]
 
 RAWS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ANYTHING = msgspec.json.Decoder()
 LISTED = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 
@@ -46,7 +49,7 @@ def text_of(raw: Any) -> str:
 def document(data: bytes) -> Json:
     """A JSON object; an empty one where it is none."""
     try:
-        said = msgspec.json.decode(data)
+        said = leniently(_ANYTHING, data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}

@@ -125,6 +125,7 @@ def test_an_event_without_end_is_cut_off(piece: bytes) -> None:
 
 def test_half_an_event_is_told_from_a_whole_one() -> None:
     whole = [b"data: {}", b"data: [DONE]", b"data:1", b": x", b"data: : x", b"event: a\ndata: {}", b"event: a"]
+    whole += [b'data: {"a":NaN}', rb'data: {"a":"\ud83d"}', b'data: {"a":"\xe2\x82"}']
     assert [event for event in whole if broke_off(event + b"\n\n")] == []
     half = [b'data: {"a":', b"data: [DON", b"data:", b'event: a\ndata: {"', b'data: {"a":"\xe2\x82', b"data: {}x"]
     assert [event for event in half if not broke_off(event + b"\n\n")] == []

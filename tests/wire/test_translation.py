@@ -257,6 +257,14 @@ def test_a_stream_of_nothing_is_a_message_of_nothing() -> None:
     assert [each["type"] for each in found] == ["message_start", "message_delta", "message_stop"]
 
 
+def test_half_a_character_loses_no_text() -> None:
+    """Some providers cut a pair of surrogates in two; what no event can carry is U+FFFD, and the rest is as it was."""
+    halves = [rb'{"choices":[{"index":0,"delta":{"content":"a%b"}}]}' % half for half in (rb"\ud83d", rb"\ude00")]
+    voice = interpreter(called())
+    said = b"".join([*(voice.events(b"data: " + each + b"\n\n") for each in halves), voice.last()])
+    assert said.decode().count('"text":"a\ufffd"') == 2
+
+
 TEXTS = st.text(min_size=1, max_size=6)
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbstr_core.types import Usage
-from arbstr_core.wire import glimpse, plain_text
+from arbstr_core.types import Endpoint, Usage
+from arbstr_core.wire import codec_of, glimpse, plain_text
 
 ANY: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -150,6 +150,39 @@ def test_a_shape_that_is_not_openais_counts_its_text_and_keeps_its_usage() -> No
     assert found.usage is not None
     assert found.usage.input_tokens == 7
     assert glimpse(b'{"error":{"message":"busy"},"usage":[]}').error
+
+
+NO_JSON = {
+    "half a pair": (rb"\ud83d", 3),
+    "a pair, and half of one": (rb"\ud83d\ude00\ude00", 7),
+    "half a character": (b"\xf0\x9f", 3),
+    "NaN": (b'a","logprob":NaN,"x":"', 1),
+    "infinity": (b'a","logprob":[-Infinity,Infinity,1e999],"x":"', 1),
+}
+
+
+@pytest.mark.parametrize("said", NO_JSON.values(), ids=NO_JSON)
+@pytest.mark.parametrize("place", ["delta", "message"])
+def test_what_is_no_json_to_the_letter_reports_its_usage_all_the_same(said: tuple[bytes, int], place: str) -> None:
+    """Servers in Python write such; who pays by the reported tokens does not pay for the envelope then."""
+    text, size = said
+    choice = b'{"index":0,"%b":{"content":"%b"},"finish_reason":"stop"}' % (place.encode(), text)
+    found = glimpse(b'{"choices":[%b],"usage":{"prompt_tokens":7,"completion_tokens":1}}' % choice)
+    assert (found.text_bytes, found.finished, found.choices) == (size, 1, 1)
+    assert found.usage == Usage(input_tokens=7, output_tokens=1)
+    assert glimpse(b'{"error":{"message":"%b"}}' % text).error
+
+
+@pytest.mark.parametrize("said", NO_JSON.values(), ids=NO_JSON)
+def test_and_so_it_does_at_the_other_endpoints(said: tuple[bytes, int]) -> None:
+    text, size = said
+    used = b'"usage":{"input_tokens":7,"output_tokens":1}'
+    message = b'{"type":"message","content":[{"type":"text","text":"%b"}],"stop_reason":"end_turn",%b}' % (text, used)
+    response = b'{"output":[{"content":[{"text":"%b"}]}],"status":"completed",%b}' % (text, used)
+    for endpoint, body in ((Endpoint.MESSAGES, message), (Endpoint.RESPONSES, response)):
+        found = codec_of(endpoint).glimpses()(body)
+        assert (found.text_bytes, found.finished) == (size, 1)
+        assert found.usage == Usage(input_tokens=7, output_tokens=1)
 
 
 @pytest.mark.parametrize(
