@@ -28,7 +28,8 @@ _ADMIN = ("/admin", "/openapi.json", _METRICS)
 _INTERNAL = "/internal"
 _WALLET = "/wallet"
 _FIRST = ("/v1", "/providers", "/health")
-_WITH_BODY = frozenset({"/v1/cost", "/v1/route", "/v1/messages/count_tokens"})
+_COUNT = "/messages/count_tokens"
+_WITH_BODY = frozenset({"/v1/cost", "/v1/route", f"/v1{_COUNT}"})
 _CREDENTIALS = (b"authorization", b"x-internal-token")
 _MOST_OF_A_BODY = 1024 * 1024
 _WALLETS_METHODS = "GET, POST, PUT, PATCH, OPTIONS"
@@ -99,7 +100,7 @@ class Front:
             else:
                 await self._not_that_way(method, "GET, HEAD", send)
         else:
-            await self._rest(scope, receive, send)
+            await self._rest({**scope, "path": _known_as(scope["path"], path)}, receive, send)
 
     async def _rest(self, scope: Message, receive: Receive, send: Send) -> None:
         """The control plane. Nothing of a body is gathered before it is known whose it is."""
@@ -281,6 +282,13 @@ def _plain(path: str) -> str:
     path = _SLASHES.sub("/", path)
     path = path.rstrip("/") if len(path) > 1 else path
     return path.removeprefix("/v1") or "/"
+
+
+def _known_as(path: str, plain: str) -> str:
+    """The path by which the control plane knows what is below `/v1`; clients write that in several ways. `plain` is
+    what `_plain` gives."""
+    below = _SLASHES.sub("/", path).startswith("/v1/") or plain == _COUNT
+    return f"/v1{plain}" if below and plain != "/" else path
 
 
 _ELSEWHERE = "The Host header names another machine: use 127.0.0.1 or localhost"

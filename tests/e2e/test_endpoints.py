@@ -256,15 +256,21 @@ def test_paths_methods_and_counting(ready: Setup) -> None:
     async def story() -> None:
         async with serving(ready) as served:
             agent = await served.agent("e")
-            key = {"x-api-key": agent["token"]}
+            key, url = {"x-api-key": agent["token"]}, served.setup.url  # httpx takes the v1 of a bare //v1 for a host
             asked = {key: value for key, value in BODIES["messages"].items() if key != "max_tokens"}
             counted = await served.http.post("/v1/messages/count_tokens", json={"model": "m", **asked}, headers=key)
             assert counted.json() == {"input_tokens": 3}
+            for path in ("/messages/count_tokens", "//v1//messages/count_tokens/", "/v1/messages/count_tokens/"):
+                again = await served.http.post(f"{url}{path}", json={"model": "m", **asked}, headers=key)
+                assert (again.status_code, again.content) == (200, counted.content), path
+                nobody = await served.http.post(f"{url}{path}", json={"model": "m", **asked})
+                assert (nobody.status_code, nobody.json()["type"]) == (401, "error"), path
             unknown = await served.http.post("/v1/messages/count_tokens", json={"model": "no", **asked}, headers=key)
             assert (unknown.status_code, unknown.json()["type"]) == (404, "error")
             for endpoint in BODIES:
                 for path in (f"/{endpoint}", f"//v1//{endpoint}/"):
-                    answer = await served.http.post(path, json={"model": "m", **BODIES[endpoint]}, headers=key)
+                    body = {"model": "m", **BODIES[endpoint]}
+                    answer = await served.http.post(f"{url}{path}", json=body, headers=key)
                     assert answer.status_code == 200, path
                 options = await served.http.options(f"/v1/{endpoint}")
                 assert (options.status_code, options.headers["allow"]) == (204, "POST, OPTIONS")
@@ -275,6 +281,9 @@ def test_paths_methods_and_counting(ready: Setup) -> None:
                 head = await served.http.head(path, headers=key)
                 assert (head.status_code, head.content) == (200, b""), path
                 assert int(head.headers["content-length"]) > 2
+            for path in ("//v1/stats/", "/v1/stats/", "/v1//requests"):
+                assert (await served.http.get(f"{url}{path}", headers=key)).status_code == 200, path
+                assert (await served.http.get(f"{url}{path}")).status_code == 401, path
             assert (await served.http.options("/v1/receipts/x")).status_code == 204
             await served.verified()
 
