@@ -66,8 +66,9 @@ class Reply:
 
     @property
     def streaming(self) -> bool:
-        """True where the body is server-sent events."""
-        return self.headers.get("content-type", "").startswith("text/event-stream")
+        """True where the body is server-sent events, or nothing says what it is: clients of models never ask."""
+        kind = self.headers.get("content-type", "").partition(";")[0]
+        return kind.strip().lower() in _EVENTS
 
     @property
     def ended(self) -> bool:
@@ -120,6 +121,9 @@ class Reply:
             self._closed = True
             if self._close is not None:
                 await self._close()
+
+
+_EVENTS = ("text/event-stream", "text/plain", "")
 
 
 async def _one(body: bytes) -> AsyncIterator[bytes]:

@@ -192,13 +192,30 @@ def _passed_on(error: UpstreamRefused, endpoint: Endpoint) -> Answer:
         said = msgspec.json.decode(error.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = None
+    if isinstance(said, list) and said:
+        said = said[0]  # as Google says it
     inner = said.get("error", said) if isinstance(said, dict) else None
     if isinstance(inner, dict) and isinstance(inner.get("message"), str):
         message = inner["message"]
         kind = inner["type"] if isinstance(inner.get("type"), str) else kind
         code = None if inner.get("code") is None else str(inner["code"])
         param = inner["param"] if isinstance(inner.get("param"), str) else None
+    elif isinstance(inner, dict):
+        message = _detail(inner.get("detail")) or message
     elif isinstance(inner, str):
         message = inner
     told = {"message": message, "type": kind, "param": param, "code": code}
     return error.status, headers, codec_of(endpoint).error_body(told, status=error.status)
+
+
+def _detail(said: Any) -> str:
+    """What a server made with FastAPI says: text, or where each mistake is and which."""
+    if isinstance(said, str):
+        return said
+    found = []
+    for each in said if isinstance(said, list) else ():
+        if isinstance(each, dict) and isinstance(each.get("msg"), str):
+            place = each.get("loc")
+            where = ".".join(map(str, place)) if isinstance(place, list) else ""
+            found.append(f"{where}: {each['msg']}" if where else each["msg"])
+    return "; ".join(found)

@@ -182,16 +182,20 @@ def test_routes_that_are_not_there(tmp_path: Path) -> None:
                 head = await http.head("/v1/models", headers=known)
                 assert (head.status_code, head.content) == (200, b"")
                 for path in ("/v1/models", "/models", "//v1/models/", "/v1//models"):
-                    listed = (await http.get(path, headers=known)).json()
+                    listed = (await http.get(f"{served.setup.url}{path}", headers=known)).json()
                     assert [model["id"] for model in listed["data"] if not model["id"].startswith("auto")] == ["m"]
                 for path in ("/chat/completions", "//v1/chat/completions/"):
-                    assert (await http.post(path, json=chat(), headers=known)).status_code == 200
+                    answer = await http.post(f"{served.setup.url}{path}", json=chat(), headers=known)
+                    assert answer.status_code == 200
 
     run(story())
 
 
 def status(code: int, content: bytes = b'{"error":{"message":"no"}}', *headers: tuple[str, str]) -> Act:
     return Act(how="status", status=code, body=content, headers=headers)
+
+
+API = "api_error"
 
 
 def own(message: str, kind: str = INVALID, code: Any = None, param: Any = None) -> bytes:
@@ -216,11 +220,12 @@ def test_what_the_provider_refuses(tmp_path: Path, stream: bool) -> None:
         (status(400, b'{"error":{"message":"m","type":3,"code":7,"param":{}}}'), 400, "7", INVALID),
         (status(400, b"\xff\xfe"), 400, None, INVALID),
         (
-            Act(how="raw", headers=(("content-type", "text/html"),), chunks=(b"<p>",)),
+            Act(how="raw", headers=(("content-type", "text/plain"),), chunks=(b"try later",)),
             502,
             "upstream_failed",
-            "api_error",
+            API,
         ),
+        (Act(how="raw", headers=(("content-type", "text/html"),), chunks=(b"<p>",)), 502, "upstream_failed", API),
         (Act(how="error_event", words=-1), 502, "upstream_failed", "api_error"),
     ]
 
@@ -236,6 +241,48 @@ def test_what_the_provider_refuses(tmp_path: Path, stream: bool) -> None:
                     assert (receipt["state"], receipt["charged_msat"]) == ("released", 0)
                 assert (await served.show(agent))["available_msat"] == agent["available_msat"]
                 await served.verified()
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'[{"error":{"code":400,"message":"too long","status":"INVALID_ARGUMENT"}}]', "too long"),
+        (b'{"detail":"too long"}', "too long"),
+        (b'{"detail":[{"loc":["body","n"],"msg":"too long","type":"x"},{"loc":["body"]}]}', "body.n: too long"),
+        (b'{"detail":[]}', "providers_openai.x says that the request is wrong"),
+        (b'{"detail":[[{}],{"loc":3,"msg":4}]}', "providers_openai.x says that the request is wrong"),
+        (b"[]", "providers_openai.x says that the request is wrong"),
+    ],
+)
+def test_the_providers_words_in_whatever_shape(tmp_path: Path, body: bytes, message: str) -> None:
+    """Google wraps its errors in a list; servers made with FastAPI have theirs in `detail`."""
+
+    async def story() -> None:
+        with Upstream() as upstream:
+            async with serving(write(tmp_path, instance("x", upstream.url))) as served:
+                upstream.script("m", status(422, body))
+                answer = await served.call(await served.agent())
+                shaped(answer, 422, None if b"code" not in body else "400", INVALID)
+                assert answer.json()["error"]["message"] == message
+
+    run(story())
+
+
+@pytest.mark.parametrize("kind", ["Text/Event-Stream; charset=UTF-8", "text/plain", None])
+def test_a_stream_is_told_by_its_events(tmp_path: Path, kind: str | None) -> None:
+    """No client looks at what a provider calls its stream, so arbstr makes nothing of it either."""
+    event = b'data: {"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":"stop"}]}\n\n'
+    headers = () if kind is None else (("content-type", kind),)
+
+    async def story() -> None:
+        with Upstream() as upstream:
+            async with serving(write(tmp_path, instance("x", upstream.url))) as served:
+                upstream.script("m", Act(how="raw", headers=headers, chunks=(event, b"data: [DONE]\n\n")))
+                answer = await served.call(await served.agent(), stream=True)
+                assert answer.content == event + b"data: [DONE]\n\n"
+                assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
 
     run(story())
 
