@@ -21,7 +21,7 @@ from arbstr_core.flow._office import Office
 from arbstr_core.flow._prepaid import account_of
 from arbstr_core.flow._sweeping import Sweeping
 from arbstr_core.rails import Raised, answered
-from arbstr_core.types import ArbstrError, StorageError, VaultUnavailable
+from arbstr_core.types import MAX_MSAT, ArbstrError, StorageError, VaultUnavailable
 from arbstr_core.vault import LostTurn, NodeClaimed, NodeVariance, PaymentRecord, Treasury, Vault
 
 _log = logging.getLogger("arbstr.flow")
@@ -126,7 +126,17 @@ class TopUp:
             self._problems[provider.name] = f"it does not say what is at its nodes: {found.what}"
             return ()
         self._problems.pop(provider.name, None)
-        return found
+        return [funds for funds in found if self._sound(provider, funds)]
+
+    def _sound(self, provider: Prepaid, funds: NodeFunds) -> bool:
+        """Whether its amounts are some. What they are not stops nobody else's money."""
+        claimed = [claim.amount_msat for claim in funds.claims]
+        said = (funds.balance_msat, funds.reserved_msat, funds.wanted_msat, *claimed)
+        wrong = [msat for msat in said if not 0 <= msat <= MAX_MSAT]
+        if wrong:
+            account = account_of(provider.name, funds.node)
+            self._problems[account] = f"it says {wrong[0]} msat, which is no amount"
+        return not wrong
 
     def _has_work(self, account: str, funds: NodeFunds) -> bool:
         moves = funds.wanted_msat > funds.balance_msat or funds.funding or funds.sweeping or funds.drain

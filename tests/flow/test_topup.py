@@ -400,3 +400,20 @@ def test_what_differs_twice_is_booked_and_what_is_open_is_not(tmp_path: Path) ->
         assert await desk.assets() == {PREPAID: 4_250}
 
     told(tmp_path, story)
+
+
+@pytest.mark.parametrize("msat", [-1, 2**62, 10**30])
+def test_what_is_no_amount_stops_nobody_elses_money(tmp_path: Path, msat: int) -> None:
+    """A node may say anything of our balance."""
+
+    async def story(desk: Desk) -> None:
+        await funded(desk)
+        desk.nodes.change(balance_msat=Msat(msat))
+        assert [await desk.topup.check(), await desk.topup.check()] == [0, 0]
+        assert await desk.assets() == {PREPAID: 5_000}
+        assert "which is no amount" in desk.topup.problems()[NODE]
+        desk.nodes.change(balance_msat=Msat(5_000))
+        await desk.rounds(1)
+        assert NODE not in desk.topup.problems()
+
+    told(tmp_path, story)
