@@ -103,7 +103,7 @@ class Buyer:
     async def settled(self, node: Node) -> int:
         """What lies at a node by our own books, once it was asked."""
         ours = self.provider.nodes[node.name]
-        await self.provider.refresh(ours)
+        await self.provider.balances.ask(ours)
         return ours.record.balance_msat
 
 

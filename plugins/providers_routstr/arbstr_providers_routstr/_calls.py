@@ -69,3 +69,8 @@ def _tokens(messages: list[_Message]) -> float | None:
 def about(size: int) -> float:
     """The tokens in so many bytes of text, about."""
     return size / 4
+
+
+def size(tokens: float) -> int:
+    """The bytes of text that are about so many tokens."""
+    return int(tokens * 4)

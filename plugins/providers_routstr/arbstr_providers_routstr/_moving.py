@@ -116,6 +116,10 @@ class Moving:
         if record is None:
             raise RailUnavailable(f"{node.name} was never asked for {key!r}")
         if not record.over:
+            now_ms = self._tools.clock.now_ms()
+            if not record.handed_ms:
+                record.handed_ms = now_ms
+                await write(self._store, FUND + key, record)
             try:
                 if isinstance(node, PrivateNode):
                     self._keep(node, record, proof, key)
@@ -123,23 +127,32 @@ class Moving:
                     await self._ask_about(node, record)
                 else:
                     await self._hand_in(node, record, proof, key)
+                if record.credited_msat is not None:
+                    record.credited_msat = min(record.credited_msat, record.amount_msat)
             except NodeSilent as silent:
-                raise RailUnavailable(f"{node.name}: {silent}") from None
+                if now_ms - record.handed_ms < _DENIED_AFTER_MS:
+                    raise RailUnavailable(f"{node.name}: {silent}") from None
+                record.denied = f"for a day it did not say what it made of our money: {silent}"
             await self._end(node, record, key)
+        elif node.pending:
+            # It was written down, and we did not hear of that.
+            node.pending, node.unbooked, node.stale = 0, record.credited_msat or 0, True
         if record.denied:
             return FundingDenied(reason=f"{node.name}: {record.denied}", evidence=record.denied)
         return Credited(amount_msat=Msat(record.credited_msat or 0))
 
     async def _end(self, node: Node, record: FundRecord, key: str) -> None:
+        more = 0 if isinstance(node, PrivateNode) else record.credited_msat or 0
+        after = msgspec.structs.replace(node.record, balance_msat=node.record.balance_msat + more)
+        encode = msgspec.json.encode
+        await self._store.put({FUND + key: encode(record), NODE + node.name: encode(after)})
+        node.record.balance_msat += more
         if record.credited_msat is not None:
-            node.record.balance_msat += 0 if isinstance(node, PrivateNode) else record.credited_msat
             node.unbooked = record.credited_msat
             node.record.used_ms = self._tools.clock.now_ms()
             node.thirsty = False
             node.wish_msat = 0
             node.stale = bool(node.record.key)
-        encode = msgspec.json.encode
-        await self._store.put({FUND + key: encode(record), NODE + node.name: encode(node.record)})
         node.pending = 0
 
     def _keep(self, node: PrivateNode, record: FundRecord, token: str, key: str) -> None:
@@ -157,10 +170,8 @@ class Moving:
                 return
             node.record.key = said.api_key
             record.credited_msat = record.amount_msat
-        elif self._tools.clock.now_ms() - record.began_ms > _DENIED_AFTER_MS:
-            record.denied = f"a day after we paid its invoice it says {said.status[:40]!r}"
         else:
-            raise NodeSilent("it has not seen our payment yet")
+            raise NodeSilent(f"of our payment it says {said.status[:40]!r}")
 
     async def _invoice(self, node: Node, record: FundRecord) -> InvoiceStatus:
         try:
@@ -211,11 +222,20 @@ class Moving:
             record = await self._begin(node, key)
         if record is not None and not record.token:
             await self._take_back(node, record, key)
+        if record is not None and record.token:
+            self._gone(node, record.token)
         node.wish_sweep = node.wish_sweep and isinstance(node, PrivateNode) and bool(node.usable)
         if record is None or not record.token:
             node.sweeping = ""
             return None
         return Swept(token=record.token, token_msat=Msat(record.token_msat), balance_msat=Msat(record.balance_msat))
+
+    def _gone(self, node: Node, token: str) -> None:
+        """It is written down that this came back; what is at the node is less by that."""
+        if isinstance(node, PrivateNode):
+            node.let_go(token)
+        else:
+            node.record.swept, node.record.balance_msat = digest(token), 0
 
     async def _begin_private(self, node: PrivateNode, key: str) -> SweepRecord | None:
         """The next token that goes back to the wallet."""
@@ -227,9 +247,15 @@ class Moving:
         record = SweepRecord(node=node.name, balance_msat=coin.msat, began_ms=now_ms, token=coin.token)
         record.token_msat = coin.msat
         node.sweeping = key
-        node.let_go(id)
+        place = node.let_go(coin.token)
         encode = msgspec.json.encode
-        await self._store.put({SWEEP + key: encode(record), NODE + node.name: encode(node.record)})
+        try:
+            await self._store.put({SWEEP + key: encode(record), NODE + node.name: encode(node.record)})
+        except BaseException:
+            # Not written down, it is where it was.
+            place[id] = coin
+            node.recount()
+            raise
         return record
 
     async def _begin(self, node: Node, key: str) -> SweepRecord | None:
@@ -252,7 +278,7 @@ class Moving:
         if held.balance < WORTH_SWEEPING:
             return None
         now_ms = self._tools.clock.now_ms()
-        record = SweepRecord(node=node.name, balance_msat=held.balance, began_ms=now_ms)
+        record = SweepRecord(node=node.name, balance_msat=node.believed(held.balance), began_ms=now_ms)
         await write(self._store, SWEEP + key, record)
         return record
 
@@ -268,8 +294,8 @@ class Moving:
         encode = msgspec.json.encode
         if token and digest(token) != node.record.swept:
             record.token, record.token_msat = token, sats * SAT
-            node.record.swept, node.record.balance_msat = digest(token), 0
-            await self._store.put({SWEEP + key: encode(record), NODE + node.name: encode(node.record)})
+            after = msgspec.structs.replace(node.record, swept=digest(token), balance_msat=0)
+            await self._store.put({SWEEP + key: encode(record), NODE + node.name: encode(after)})
         else:
             # What it gives is nothing, or what it gave before: the balance is gone, and there is nothing for it.
             node.claim(key, record.balance_msat, "it took our balance, and gave no token for it")

@@ -109,13 +109,17 @@ class Node:
 
     def note(self, held: Held) -> None:
         """The node has said what is there, while no call was open."""
-        self.record.balance_msat = held.balance + held.reserved
+        self.record.balance_msat = self.believed(held.balance + held.reserved)
         self.reserved_there = held.reserved
         self.stale = bool(held.reserved)
         if not held.reserved:
             self.unsure = 0
         self.unsaved = True
         self.changed()
+
+    def believed(self, msat: int) -> int:
+        """Of what a node says to have of ours, as much as we can have brought: what is more is a tale."""
+        return min(msat, max(self.record.balance_msat, self._config.cap.msat))
 
     def changed(self) -> None:
         """Let those look again who wait for money."""
@@ -181,7 +185,11 @@ class Node:
     async def save(self) -> None:
         """Write it down."""
         self.unsaved = False
-        await write(self._tools.store, NODE + self.name, self.record)
+        try:
+            await write(self._tools.store, NODE + self.name, self.record)
+        except BaseException:
+            self.unsaved = True
+            raise
 
 
 def overpriced(node: Node, others: Iterable[Node], times: float) -> bool:

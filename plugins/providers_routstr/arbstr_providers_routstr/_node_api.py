@@ -23,6 +23,7 @@ _MOST_BYTES = 256 * 1024
 _MOST_LIST_BYTES = 4 * 1024 * 1024
 _MOST_SAID = 200
 _MOST_OTHERS = 200
+_MOST_MSAT = 10**18
 T = TypeVar("T")
 
 
@@ -203,18 +204,22 @@ def _as(kind: type[T], said: Any) -> T:
         found = msgspec.convert(_table(said), kind)
     except msgspec.ValidationError:
         raise NodeSilent("its answer is not what was asked for") from None
-    if isinstance(found, Held) and min(found.balance, found.reserved, found.total_spent) < 0:
-        raise NodeSilent("it says that less than nothing is there")
+    if isinstance(found, Held):
+        amounts = (found.balance, found.reserved, found.total_spent)
+        if min(amounts) < 0 or max(amounts) > _MOST_MSAT:
+            raise NodeSilent("it says that less than nothing is there, or more than there is")
     return found
 
 
 def _refusal(status: int, text: bytes) -> ProviderError:
-    """Both envelopes that nodes put errors in: `{"error": {...}}`, also below `detail`, and `{"detail": ...}`."""
+    """Both envelopes that nodes put errors in: `{"error": {...}}`, also below `detail`, and `{"detail": ...}`. What has
+    neither is of something in front of the node, which knows nothing of money."""
     try:
         said = _read(text)
     except NodeSilent:
         said = {}
-    said = said if isinstance(said, dict) else {}
+    if not isinstance(said, dict) or not said.keys() & {"error", "detail"}:
+        return NodeSilent(f"something that is no node answered {status}")
     detail = said.get("detail")
     found: Any = said.get("error")
     if isinstance(detail, dict):

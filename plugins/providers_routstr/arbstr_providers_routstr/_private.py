@@ -17,7 +17,8 @@ from arbstr_providers_routstr._records import Coin
 _FEES = 3 * SAT
 """what a node's mint may take of a token, about, on top of what a call needs"""
 _TOKENS_AHEAD = 2
-_PENDING = 425
+_NONE = (404, 410)
+"""The node knows of no such token, or has no change of it any more; whatever else it says may be otherwise later"""
 _GIVEN_UP_MS = 24 * 3600 * 1000
 
 
@@ -87,11 +88,14 @@ class PrivateNode(Node):
             return next(iter(self.usable.items()))
         return None
 
-    def let_go(self, id: str) -> None:
-        """It is on its way to the wallet."""
-        self.record.change.pop(id, None)
-        self.record.pocket.pop(id, None)
+    def let_go(self, token: str) -> dict[str, Coin]:
+        """It is on its way to the wallet; where it was."""
+        record = self.record
+        place = record.change if any(coin.token == token for coin in record.change.values()) else record.pocket
+        for id in [id for id, coin in place.items() if coin.token == token]:
+            del place[id]
         self.recount()
+        return place
 
     async def chase(self) -> None:
         """Ask for the change of tokens whose reply was lost."""
@@ -101,15 +105,14 @@ class PrivateNode(Node):
                 continue
             try:
                 token, _ = await self.api.change(coin.token)
-            except NodeRefused as refused:
-                if refused.status == _PENDING and now_ms - coin.began_ms < _GIVEN_UP_MS:
+            except ProviderError as failed:
+                none = isinstance(failed, NodeRefused) and failed.status in _NONE
+                if not none and now_ms - coin.began_ms < _GIVEN_UP_MS:
                     continue
                 # It is tried as it is: the wallet, or its mint, says whose it is.
                 if id in self.record.out:
                     self.record.change[id] = self.record.out.pop(id)
                     self.recount()
-                continue
-            except ProviderError:
                 continue
             self.came_back(id, token)
 

@@ -9,6 +9,7 @@ from functools import partial
 import msgspec
 
 from arbstr_core.api import (
+    ArbstrError,
     Bolt11Request,
     ConnectFailed,
     Credited,
@@ -30,13 +31,13 @@ from arbstr_core.api import (
     Swept,
     Tools,
 )
+from arbstr_providers_routstr._balances import Balances
 from arbstr_providers_routstr._calls import Asked, read
 from arbstr_providers_routstr._catalogue import Model, read_catalogue
 from arbstr_providers_routstr._config import STEM, Config, node_name, node_url
 from arbstr_providers_routstr._directory import Directory
 from arbstr_providers_routstr._moving import Moving
 from arbstr_providers_routstr._node import Node, overpriced
-from arbstr_providers_routstr._node_api import NodeRefused
 from arbstr_providers_routstr._private import PrivateNode
 from arbstr_providers_routstr._records import NODE, WISH, NodeRecord, Wish, scan
 from arbstr_providers_routstr._replies import NodeReply, Said
@@ -47,8 +48,6 @@ _AT_A_TIME = 16
 _KEEP_SECONDS = 1.0
 _READ_SECONDS = 8.0
 _MOST_REFUSED_BYTES = 64 * 1024
-_LOST_AFTER = 3
-_ALLOWED_LOSS_PPM = 10_000
 _FEATURES = frozenset({Feature.TOOLS, Feature.JSON})
 
 
@@ -61,11 +60,11 @@ class RoutstrProvider(Prepaid):
         self.config = config
         self.tools = tools
         self.moving = Moving(config, tools)
+        self.balances = Balances(tools)
         self.directory = Directory(config, tools)
         self.nodes: dict[str, Node] = {}
         self.weighing = Weighing(config, tools, self.nodes)
         self._loaded = asyncio.Lock()
-        self._unknown_key: dict[str, int] = {}
 
     async def start(self) -> None:
         """Read what was kept, and begin to look after it."""
@@ -75,8 +74,11 @@ class RoutstrProvider(Prepaid):
     async def aclose(self) -> None:
         """Keep what is not kept yet."""
         for node in self.nodes.values():
-            if node.unsaved:
-                await node.save()
+            try:
+                if node.unsaved:
+                    await node.save()
+            except ArbstrError as broken:
+                self.tools.log.warning("%s is asked again after a start: %s", node.name, broken)
 
     async def _load(self) -> None:
         """The nodes of the configuration, and those where we have, or had, money."""
@@ -197,19 +199,32 @@ class RoutstrProvider(Prepaid):
 
     async def _open_private(self, node: PrivateNode, id: str, call: Outbound, offer: Offer, asked: Asked) -> Reply:
         """Send a call with a token of its own, and write down what comes back before anything is read."""
-        await node.save()
-        headers = {**call.headers, "x-cashu": node.record.out[id].token}
+        token = node.record.out[id].token
+        try:
+            await node.save()
+        except BaseException:
+            node.came_back(id, token)
+            node.over(id, None)
+            raise
+        headers = {**call.headers, "x-cashu": token}
         sent = msgspec.structs.replace(call, headers=headers, url=f"{node_url(node.record.url)}/v1/{call.endpoint}")
         try:
             reply = await self.tools.upstream.send(sent)
         except BaseException:
             node.over(id, None)
             raise
+        kept = NodeReply(reply, partial(self._over, node, id, offer, asked, reply.status))
         change = reply.headers.get("x-cashu")
         if change:
             node.came_back(id, change)
-            await node.save()
-        kept = NodeReply(reply, partial(self._over, node, id, offer, asked, reply.status))
+            try:
+                await node.save()
+            except BaseException as broken:
+                if not isinstance(broken, ArbstrError):
+                    await kept.aclose()
+                    raise
+                # It is written down later; after a crash before that it is asked for.
+                self.tools.log.warning("%s: its change is not written down yet: %s", node.name, broken)
         if reply.status == 402:
             await self._short(node, kept)
         return kept
@@ -260,6 +275,8 @@ class RoutstrProvider(Prepaid):
         if cost is None and said.whole and said.usage is None:
             cost = 0
         node.give(asked.need, cost)
+        if said.remaining_msat is None:
+            node.stale = True  # what it took, it says when it is asked
         if said.remaining_msat is not None and not node.open_calls and cost is not None:
             self._compare(node, said.remaining_msat)
         self.weighing.weigh(node, offer, asked, said)
@@ -329,46 +346,22 @@ class RoutstrProvider(Prepaid):
     async def _keep(self) -> None:
         """Ask for balances that are not certain, and write down what changed; for ever."""
         while True:
-            await self.tend()
+            try:
+                await self.tend()
+            except ArbstrError as broken:
+                self.tools.log.warning("nodes are looked after later: %s", broken)
             await self.tools.clock.sleep(_KEEP_SECONDS)
 
     async def tend(self) -> None:
-        """The same, once."""
+        """The same, once. A node that does not answer holds up no other."""
         if self.directory.due:
             await self._find()
-        for node in tuple(self.nodes.values()):
-            if node.stale and node.record.key and not node.open_calls and not node.sweeping:
-                await self.refresh(node)
-            if isinstance(node, PrivateNode):
-                await node.chase()
-            if node.unsaved:
-                await node.save()
+        await asyncio.gather(*map(self._look_after, tuple(self.nodes.values())))
 
-    async def refresh(self, node: Node) -> None:
-        """Ask a node what is there. What it took that no call can have used breaks its word."""
-        expected, unsure = node.record.balance_msat, node.unsure
-        try:
-            held = await node.api.held(node.record.key)
-        except NodeRefused as refused:
-            self._forgotten(node, refused)
-            return
-        except ProviderError:
-            return
-        self._unknown_key.pop(node.name, None)
-        if node.open_calls or node.pending:
-            return  # it says something of a moment that is over
-        missing = expected - unsure - held.balance - held.reserved
-        node.note(held)
-        if missing > expected * _ALLOWED_LOSS_PPM // 1_000_000 + 10 and not node.record.word.broken:
-            node.record.word.broken = f"{missing} msat are gone there that no call used"
-
-    def _forgotten(self, node: Node, refused: NodeRefused) -> None:
-        """A node that does not know our key, again and again, has lost our money, or kept it."""
-        if refused.status not in (401, 404):
-            return
-        times = self._unknown_key[node.name] = self._unknown_key.get(node.name, 0) + 1
-        if times >= _LOST_AFTER:
-            id = f"lost:{self.tools.clock.now_ms()}"
-            node.claim(id, node.record.balance_msat, "it does not know the key of our balance any more")
-            node.record.key, node.record.word.broken = "", "it does not know the key of our balance any more"
-            node.stale, node.unsaved = False, True
+    async def _look_after(self, node: Node) -> None:
+        if self.balances.due(node):
+            await self.balances.ask(node)
+        if isinstance(node, PrivateNode):
+            await node.chase()
+        if node.unsaved:
+            await node.save()

@@ -31,7 +31,8 @@ class NodeRecord(msgspec.Struct, kw_only=True):
     """What is kept of a node. `key` is whose money it is there; empty before it was funded.
 
     `balance_msat` is what it is thought to have, `swept` the digest of the token that it gave back last, `claims` what
-    it owes us and does not give.
+    it owes us and does not give; `unknown_ms` is since when it does not know the key, Unix time, and `lost` has those
+    whose money was claimed because of that.
     """
 
     url: str
@@ -40,6 +41,8 @@ class NodeRecord(msgspec.Struct, kw_only=True):
     swept: str = ""
     used_ms: int = 0
     claims: list[NodeClaim] = []
+    unknown_ms: int = 0
+    lost: list[str] = []
     pocket: dict[str, Coin] = {}
     out: dict[str, Coin] = {}
     change: dict[str, Coin] = {}
@@ -48,13 +51,15 @@ class NodeRecord(msgspec.Struct, kw_only=True):
 
 class FundRecord(msgspec.Struct, kw_only=True):
     """Money on its way to a node, by the kernel's key. `ever` is what the node said it ever had of us just before it
-    was handed the token, None where it was asked to open a balance with it."""
+    was handed the token, None where it was asked to open a balance with it. `handed_ms` is when it was first told
+    that it has the money."""
 
     node: str
     amount_msat: int
     began_ms: int
     invoice_id: str = ""
     bolt11: str = ""
+    handed_ms: int = 0
     token: str = ""
     ever: int | None = None
     credited_msat: int | None = None

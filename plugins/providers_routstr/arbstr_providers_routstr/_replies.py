@@ -18,6 +18,7 @@ _MARKS = (b'"cost"', b'"usage"', b'"metadata"', b'"provider"', b'"remaining_bala
 _OF_USAGE = frozenset({"cost", "cost_sats", "sats_cost", "cost_details", "remaining_balance_msats"})
 _OF_REPLY = frozenset({"cost", "provider", "remaining_balance_msats"})
 _MOST_COST = 10**15
+_MOST_TOKENS = 10**9
 
 
 class _Text(msgspec.Struct):
@@ -32,14 +33,10 @@ class _Choice(msgspec.Struct):
     message: _Text | None = None
 
 
-class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
-
-
 class _Usage(msgspec.Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: _Details | None = None
+    prompt_tokens: Any = 0
+    completion_tokens: Any = 0
+    prompt_tokens_details: Any = None
     cost: Any = None
     remaining_balance_msats: Any = None
 
@@ -49,7 +46,12 @@ class _Body(msgspec.Struct):
     usage: _Usage | None = None
 
 
+class _Bare(msgspec.Struct):
+    usage: _Usage | None = None
+
+
 _BODY = msgspec.json.Decoder(_Body)
+_BARE = msgspec.json.Decoder(_Bare)
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -124,10 +126,7 @@ class NodeReply(Reply):
 
     def _pass(self, body: bytes) -> bytes:
         """Read one JSON object, and take the cost fields out of it; the same bytes where there are none."""
-        try:
-            seen = _BODY.decode(body)
-        except msgspec.MsgspecError:
-            seen = _Body()
+        seen = _seen(body)
         for choice in seen.choices or ():
             self._count(choice.delta or choice.message)
         if not any(mark in body for mark in _MARKS):
@@ -146,12 +145,15 @@ class NodeReply(Reply):
 
     def _note(self, usage: _Usage) -> None:
         details = usage.prompt_tokens_details
-        self.said.usage = Usage(
-            input_tokens=max(0, usage.prompt_tokens),
-            cached_input_tokens=max(0, (details.cached_tokens or 0) if details else 0),
-            output_tokens=max(0, usage.completion_tokens),
-            source=UsageSource.PROVIDER,
-        )
+        cached = details.get("cached_tokens") if isinstance(details, dict) else None
+        came, went = _tokens(usage.completion_tokens), _tokens(usage.prompt_tokens)
+        if came is not None and went is not None:
+            self.said.usage = Usage(
+                input_tokens=went,
+                cached_input_tokens=_tokens(cached) or 0,
+                output_tokens=came,
+                source=UsageSource.PROVIDER,
+            )
         total = usage.cost.get("total_msats") if isinstance(usage.cost, dict) else None
         if _is_amount(total):
             self.said.cost_msat = total
@@ -185,9 +187,25 @@ class NodeReply(Reply):
                 self.said.told[name] = msgspec.json.decode(value)
 
 
+def _seen(body: bytes) -> _Body:
+    """What is read of it. Choices of another shape hide no cost."""
+    try:
+        return _BODY.decode(body)
+    except msgspec.MsgspecError:
+        pass
+    try:
+        return _Body(usage=_BARE.decode(body).usage)
+    except msgspec.MsgspecError:
+        return _Body()
+
+
 def _is_object(raw: Any) -> bool:
     return raw is not None and bytes(raw).lstrip()[:1] == b"{"
 
 
 def _is_amount(value: Any) -> bool:
     return type(value) is int and 0 <= value <= _MOST_COST
+
+
+def _tokens(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None

@@ -183,7 +183,8 @@ def test_a_balance_that_a_node_keeps_is_a_claim(mint: Nutshell) -> None:
 
 
 def test_a_node_that_forgot_us_is_a_claim(mint: Nutshell) -> None:
-    """N9: its database is lost. Three times asked, and three times it does not know our key."""
+    """N9: its database is lost. Three times asked, and three times it does not know our key: nothing is bought there;
+    a day later what lies there is a claim."""
 
     async def story() -> None:
         async with world(mint) as all_, all_.buyer() as buyer:
@@ -191,8 +192,13 @@ def test_a_node_that_forgot_us_is_a_claim(mint: Nutshell) -> None:
             all_.node.forget()
             offer = await buyer.offer()
             assert (await buyer.call(offer))[0] == 401
+            ours = buyer.provider.nodes[all_.node.name]
             for _ in range(3):
-                await buyer.provider.refresh(buyer.provider.nodes[all_.node.name])
+                await buyer.provider.balances.ask(ours)
+            assert "does not know the key" in (await buyer.offer()).withheld
+            assert ours.record.key
+            buyer.tools.clock.advance(24 * 3600)
+            await buyer.provider.tend()
             [funds] = await buyer.provider.funds()
             assert [claim.amount_msat for claim in funds.claims] == [credited.amount_msat]
             assert "does not know the key" in (await buyer.offer()).withheld

@@ -83,6 +83,47 @@ def test_change_whose_reply_was_lost_is_asked_for(mint: Nutshell) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("fault", ["500", "503", "429"])
+def test_change_that_cannot_be_had_now_is_asked_for_again(mint: Nutshell, fault: str) -> None:
+    """A node that is not well knows nothing of it: the token is spent, and its change is all that there is."""
+
+    async def story() -> None:
+        async with world(mint) as (node, ours, _, buyer):
+            await buyer.fund(node, 20)
+            node.fault = lambda request: "lost" if "chat" in request.path else fault
+            with pytest.raises(ConnectFailed):
+                await buyer.call(await buyer.offer())
+            await buyer.provider.tend()
+            assert not (await buyer.provider.funds())[0].drain
+            node.fault = lambda request: ""
+            await buyer.provider.tend()
+            assert await swept(buyer, node, ours) == 1
+            assert await ours.held() > 1_990
+
+    asyncio.run(story())
+
+
+def test_the_token_of_a_node_that_is_gone_is_tried(mint: Nutshell) -> None:
+    """After a day; it was never redeemed, and comes back whole."""
+
+    async def story() -> None:
+        async with world(mint) as (node, ours, _, buyer):
+            await buyer.fund(node, 20)
+            had, offer = await ours.held(), await buyer.offer()
+            await node.server.stop()
+            with pytest.raises(ConnectFailed):
+                await buyer.call(offer)
+            await buyer.provider.tend()
+            assert not (await buyer.provider.funds())[0].drain
+            buyer.tools.clock.advance(25 * 3600)
+            await buyer.provider.tend()
+            assert await swept(buyer, node, ours) == 1
+            assert await ours.held() >= had + 18
+            await node.server.start()
+
+    asyncio.run(story())
+
+
 def test_a_token_that_a_node_keeps_is_tried_and_refused(mint: Nutshell) -> None:
     """N1 and N2: for a day its change is asked for; then the token itself is, which says that the node has it."""
 
