@@ -24,8 +24,10 @@ from arbstr_policy_complexity._words import (
 
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _FILE = re.compile(
-    r"[\w.-]+(?:/[\w.-]+)+|[\w-]+\.(?:py|rs|tsx?|js|go|java|cpp|cc|c|h|toml|ya?ml|json|md|sql|sh|rb|kt)(?!\w)"
+    r"(?<![\w.-])[\w.-]+(?:/[\w.-]+)+"
+    r"|(?<![\w-])[\w-]+\.(?:py|rs|tsx?|js|go|java|cpp|cc|c|h|toml|ya?ml|json|md|sql|sh|rb|kt)(?!\w)"
 )
+"""Each word is read once, from its beginning: without the looks behind, a long one is read again from each letter."""
 _DIFF = re.compile(r"^(?:\+\+\+ |--- |@@ |diff --git )", re.MULTILINE)
 _CLAUSE = re.compile(r"[,;:,、;:](?=\s|[^\x00-\x7f])|\band\b|\bund\b|\by\b|\bet\b|\bи\b", re.IGNORECASE)
 _INSTRUCTION = 1_200

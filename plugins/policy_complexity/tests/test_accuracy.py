@@ -3,6 +3,7 @@ work a score is."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -65,3 +66,12 @@ def test_long_prompts_are_looked_at_in_part(size: int, monkeypatch: pytest.Monke
     found = SCORER(a_call(messages=[turn] * 10, model="auto"))
     assert found.parts["length"] > 0.07
     assert sum(read) <= 3 * 1_300
+
+
+@pytest.mark.parametrize("word", ["a" * 2990 + "//", "a" * 2990 + ".x", "-" * 2990 + "/", ".a" * 1490, "/a" * 1490])
+def test_no_prompt_is_looked_at_again_and_again(word: str) -> None:
+    """A prompt that is made for it took a third of a second, in which nobody else was served."""
+    call = a_call(messages=[{"role": "user", "content": word}] * 3, model="auto")
+    began = time.thread_time()
+    SCORER(call)
+    assert time.thread_time() - began < 0.05
