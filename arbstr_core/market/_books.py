@@ -48,6 +48,12 @@ class Judge:
         """Never raises, whatever a plugin calls an offer: one bad one costs no other."""
         if not isinstance(offer, Offer):
             return Judged("?", "it is no offer")
+        try:
+            return self._judged(offer)
+        except Exception as bug:  # noqa: BLE001 - what cannot even be looked at is none, and ends no work in the background
+            return Judged("?", f"it cannot be read: {type(bug).__name__}")
+
+    def _judged(self, offer: Offer) -> Judged:
         wrong = f"it says that {offer.provider!r} offers it" if offer.provider != self._provider else flaw(offer)
         if not wrong and offer.prepaid is not self._prepaid:
             wrong = f"it says that money of {offer.prepaid} pays it, and its provider's is of {self._prepaid}"

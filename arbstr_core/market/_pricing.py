@@ -24,6 +24,7 @@ _ABSURD_USD = 10**9
 """For a million tokens, or a request: a typing error, or an attack."""
 _EMBEDDINGS = frozenset({Endpoint.EMBEDDINGS})
 _TOO_MUCH = "its price is absurd: above 1 BTC"
+_NEGATIVE = "its price is negative"
 
 NO_RATE = "there is no rate: set [market] usd_per_btc or usd_sources"
 
@@ -59,7 +60,10 @@ class Pricing:
         if isinstance(price, UsdPrice):
             if isinstance(self._fx, str):
                 return f"its price is in USD and {self._fx}"
-            if max(price.input, price.cached_input, price.output, price.request) > _ABSURD_USD:
+            dollars = (price.input, price.cached_input, price.output, price.request)
+            if min(dollars) < 0:
+                return _NEGATIVE
+            if max(dollars) > _ABSURD_USD:
                 return _TOO_MUCH
             fx = self._fx
             cost = _in_msat(price, fx)
@@ -107,7 +111,7 @@ def _costs_nothing(offer: Offer, price: MsatPrice) -> bool:
 def _wrong(price: MsatPrice) -> str | None:
     parts = (price.input, price.cached_input, price.output, price.request)
     if min(parts) < 0:
-        return "its price is negative"
+        return _NEGATIVE
     if max(parts) > _ABSURD:
         return _TOO_MUCH
     return None

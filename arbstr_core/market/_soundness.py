@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from arbstr_core.types import Free, LimitField, MsatPrice, Passthrough, Tier, UsdPrice
+from arbstr_core.types import FieldRule, Free, LimitField, MsatPrice, Passthrough, Tier, UsdPrice
 
 _MOST_OF_A_NAME = 256
 _KINDS = (
@@ -24,13 +24,16 @@ def flaw(offer: Any) -> str | None:
     """What of `offer` is not what it must be, in a sentence; None where all is. Prices are judged elsewhere."""
     if not is_name(offer.model):
         return f"its model has no name that can be asked for: 1 to {_MOST_OF_A_NAME} printable characters"
-    if not (isinstance(offer.upstream, str) and offer.upstream and isinstance(offer.node, str)):
+    if not (_is_text(offer.upstream) and offer.upstream and _is_text(offer.node)):
         return "it does not say which model to ask the provider for"
     if offer.canonical and not is_name(offer.canonical):
         return "its canonical name is none"
     for name, kind in _KINDS:
         if not isinstance(getattr(offer, name), kind):
             return f"its {name} is {getattr(offer, name)!r}, which is none"
+    for name, rule in offer.fields.items():
+        if not (isinstance(name, str) and isinstance(rule, FieldRule)):
+            return f"its fields have {name!r}: {rule!r}, which is no rule"
     for name in _COUNTS:
         count = getattr(offer, name)
         if count is not None and not _whole(count, least=1):
@@ -64,6 +67,11 @@ def is_number(price: Any) -> bool:
 def is_name(name: Any) -> bool:
     """True for what can be asked for."""
     return isinstance(name, str) and 0 < len(name) <= _MOST_OF_A_NAME and name.isprintable() and name == name.strip()
+
+
+def _is_text(said: Any) -> bool:
+    """True for what can be written down: half of a surrogate pair cannot, and would fail the call that it serves."""
+    return isinstance(said, str) and said.encode(errors="replace").decode() == said
 
 
 def _whole(count: Any, *, least: int, most: int = _MOST_TOKENS) -> bool:

@@ -133,6 +133,18 @@ def test_two_sell_one_model_and_nobody_sells_in_another_name() -> None:
     asyncio.run(story())
 
 
+class Unreadable:
+    """What a plugin with a bug puts into an offer."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("no equal")
+
+
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
@@ -146,6 +158,9 @@ def test_two_sell_one_model_and_nobody_sells_in_another_name() -> None:
         ({"features": ["tools"]}, "features"),
         ({"endpoints": None}, "endpoints"),
         ({"fields": None}, "fields"),
+        ({"fields": {"plugins": 7}}, "no rule"),
+        ({"upstream": "half \ud83d"}, "which model to ask"),
+        ({"node": "half \ud83d"}, "which model to ask"),
         ({"limit_field": "max"}, "limit_field"),
         ({"passthrough": True}, "passthrough"),
         ({"context_window": 0}, "context_window"),
@@ -160,6 +175,8 @@ def test_two_sell_one_model_and_nobody_sells_in_another_name() -> None:
         ({"as_of_ms": "now"}, "no time"),
         ({"price": "free"}, "no number"),
         ({"price": None}, "no price"),
+        ({"tier": Unreadable()}, "cannot be read: RuntimeError"),
+        ({"provider": Unreadable()}, "cannot be read: RuntimeError"),
     ],
 )
 def test_one_bad_offer_costs_no_other(facts: dict[str, Any], said: str) -> None:
@@ -169,8 +186,8 @@ def test_one_bad_offer_costs_no_other(facts: dict[str, Any], said: str) -> None:
         await found.refresh()
         assert models(found) == ["good"]
         out = [each for row in found.snapshot.models.values() for each in row.out]
-        assert sorted(each.reason for each in out if each.model == "?") == ["it is no offer"]
-        (reason,) = [each.reason for each in out if each.model != "?"]
+        assert [each.model for each in out if each.reason == "it is no offer"] == ["?"]
+        (reason,) = [each.reason for each in out if each.reason != "it is no offer"]
         assert said in reason
 
     asyncio.run(story())

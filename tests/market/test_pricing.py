@@ -70,6 +70,7 @@ def test_dollars_become_msat_with_the_spread_rounded_up() -> None:
         (UsdPrice(input=Decimal("Infinity"), cached_input=Decimal(0), output=Decimal(1)), "no number"),
         (UsdPrice(input=0.5, cached_input=Decimal(0), output=Decimal(1)), "no number"),  # type: ignore[arg-type]
         (UsdPrice(input=Decimal(-1), cached_input=Decimal(0), output=Decimal(1)), "negative"),
+        (UsdPrice(input=Decimal("-1e999999"), cached_input=Decimal(0), output=Decimal(1)), "negative"),
         (UsdPrice(input=Decimal("1e400"), cached_input=Decimal(0), output=Decimal(1)), "absurd"),
     ],
 )
