@@ -131,7 +131,7 @@ def receipt_facts(receipt: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("id", receipt["id"]),
         ("agent", receipt["agent"]),
         ("model", receipt["model"] or "-"),
-        ("provider", receipt["provider"] or "-"),
+        ("provider", seller(receipt) if receipt["provider"] else "-"),
         ("state", receipt["state"]),
         ("held", sat(receipt["held_msat"])),
         ("charged", sat(receipt["charged_msat"])),
@@ -139,7 +139,12 @@ def receipt_facts(receipt: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     for attempt in receipt["attempts"]:
         detail = f": {attempt['detail']}" if attempt.get("detail") else ""
-        rows.append(("attempt", f"{attempt['provider']} {attempt['outcome']} after {attempt['ms']} ms{detail}"))
+        rows.append(("attempt", f"{seller(attempt)} {attempt['outcome']} after {attempt['ms']} ms{detail}"))
     rows += [("reason", reason) for reason in receipt["reasons"]]
-    rows += [("instead", f"{other['provider']} for {sat(other['cost_msat'])}") for other in receipt["alternatives"]]
+    rows += [("instead", f"{seller(other)} for {sat(other['cost_msat'])}") for other in receipt["alternatives"]]
     return rows
+
+
+def seller(row: Mapping[str, Any]) -> str:
+    """A provider, with its node where it has several."""
+    return f"{row['provider']} {row['node']}" if row.get("node") else str(row["provider"])

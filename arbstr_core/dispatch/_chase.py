@@ -218,5 +218,5 @@ class Chase:
 
     def _note(self, each: _Try, outcome: Outcome, detail: str) -> None:
         ms = int((self._now() - each.began) * 1000)
-        provider = each.quote.offer.provider
-        self._attempts.append(Attempt(provider=provider, outcome=outcome, ms=ms, detail=detail))
+        offer = each.quote.offer
+        self._attempts.append(Attempt(provider=offer.provider, outcome=outcome, ms=ms, detail=detail, node=offer.node))

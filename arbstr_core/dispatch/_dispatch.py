@@ -93,7 +93,8 @@ class Dispatch:
             failures.append(failed)
         finally:
             ms = int((self._clock.monotonic() - began) * 1000)
-            attempts.append(Attempt(provider=first.offer.provider, outcome=outcome, ms=ms, detail=detail))
+            offer = first.offer
+            attempts.append(Attempt(provider=offer.provider, outcome=outcome, ms=ms, detail=detail, node=offer.node))
         if wrong := clients_own(failures[0], first, attempts):
             raise wrong
         if budget is not None and not budget.goes_on(first, outcome):

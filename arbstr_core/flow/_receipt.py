@@ -213,18 +213,22 @@ def _reasons(plan: Plan | None, bill: Bill | None) -> list[str]:
 
 
 def _others(plan: Plan | None, served: Quote | None, attempts: Sequence[Attempt], usage: Usage) -> list[dict[str, Any]]:
-    """What the others would have cost, for what was used; those that were tried are no alternative. Of another model,
-    where a name stands for several, that is said."""
+    """What the others would have cost, for what was used; those that were tried are no alternative. The node is said
+    where a provider has several, and the model where it is another, for a name stands for several."""
     if plan is None or served is None or usage.source is UsageSource.NONE:
         return []
-    tried, model = [attempt.provider for attempt in attempts], served.offer.model
-    others = [quote for quote in (*plan.candidates, *plan.beaten) if quote.offer.provider not in tried]
-    return [
-        {"provider": quote.offer.provider, "cost_msat": _cost(quote, usage)}
-        if quote.offer.model == model
-        else {"provider": quote.offer.provider, "cost_msat": _cost(quote, usage), "model": quote.offer.model}
-        for quote in others
-    ]
+    tried, model = {(attempt.provider, attempt.node) for attempt in attempts}, served.offer.model
+    others = []
+    for quote in (*plan.candidates, *plan.beaten):
+        offer = quote.offer
+        if (offer.provider, offer.node) not in tried:
+            other = {"provider": offer.provider, "cost_msat": _cost(quote, usage)}
+            if offer.node:
+                other["node"] = offer.node
+            if offer.model != model:
+                other["model"] = offer.model
+            others.append(other)
+    return others
 
 
 def _alternatives(others: list[dict[str, Any]], served: Quote | None, usage: Usage) -> dict[str, Any]:

@@ -41,8 +41,10 @@ class _Said(msgspec.Struct):
 
 
 class Prices(msgspec.Struct, frozen=True):
-    """What each provider would have charged for a call, and did, in msat; `all` are more than are named."""
+    """What a call would have cost, and did, in msat: at each offer that is named, `sold`, and at each provider,
+    `named`, which is its cheapest node. `all` are more than are named."""
 
+    sold: Sequence[int]
     named: Mapping[str, int]
     all: _Offers | None = None
 
@@ -58,9 +60,9 @@ def baseline_of(text: str) -> Baseline:
     BadRequest."""
     kind, _, provider = text.partition(":")
     if text == "mean":
-        return lambda prices: prices.all.mean_msat if prices.all else statistics.fmean(prices.named.values())
+        return lambda prices: prices.all.mean_msat if prices.all else statistics.fmean(prices.sold)
     if text == "median":
-        return lambda prices: prices.all.median_msat if prices.all else statistics.median(prices.named.values())
+        return lambda prices: prices.all.median_msat if prices.all else statistics.median(prices.sold)
     if kind == "list" and provider:
         return lambda prices: prices.named.get(provider)
     raise BadRequest(f"baseline is {text[:60]!r}; it is mean, median or list:PROVIDER", param="baseline")
@@ -113,12 +115,12 @@ class Tally:
         said = _RECEIPT.decode(row.body)
         if said.provider is None:
             return
-        others = {other.provider: other.cost_msat for other in said.alternatives if other.model is None}
-        self._seen |= {said.provider, *others}
+        others = [other for other in said.alternatives if other.model is None]
+        self._seen |= {said.provider, *(other.provider for other in others)}
         if not others:
             self._alone += 1
             return
-        found = self._baseline(Prices({**others, said.provider: row.charged_msat}, said.offers))
+        found = self._baseline(_prices(others, said.provider, row.charged_msat, said.offers))
         if found is None:
             self._left_out += 1
             return
@@ -149,6 +151,13 @@ class Tally:
             "providers": _most_saved("provider", self._providers),
             "days": [{"day": day, **total.document()} for day, total in sorted(self._days.items())],
         }
+
+
+def _prices(others: Sequence[_Other], served_by: str, charged: int, offers: _Offers | None) -> Prices:
+    named: dict[str, int] = {}
+    for other in others:
+        named[other.provider] = min(other.cost_msat, named.get(other.provider, other.cost_msat))
+    return Prices([charged, *(other.cost_msat for other in others)], {**named, served_by: charged}, offers)
 
 
 def _most_saved(what: str, totals: dict[str, _Sum]) -> list[Json]:

@@ -158,9 +158,11 @@ class Outcome(enum.StrEnum):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One try at one provider; `ms` is the time to its first byte, or to its failure."""
+    """One try at one provider, of its `node` where it has several; `ms` is the time to its first byte, or to its
+    failure."""
 
     provider: str
     outcome: Outcome
     ms: int
     detail: str = ""
+    node: str = ""

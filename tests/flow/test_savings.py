@@ -18,16 +18,17 @@ from arbstr_core.vault import HoldRow, HoldState
 USAGE = Usage(input_tokens=1000, output_tokens=1000)
 
 
-def quote(number: int, model: str = "model-a") -> Quote:
+def quote(number: int, model: str = "model-a", *, provider: str = "", node: str = "") -> Quote:
     """Who costs `number` msat a token."""
     price = MsatPrice(input=number * 10**6, cached_input=number * 10**6, output=number * 10**6)
-    return a_quote(an_offer(provider=f"p{number}", model=model, price=price))
+    return a_quote(an_offer(provider=provider or f"p{number}", node=node, model=model, price=price))
 
 
 def receipt(quotes: list[Quote]) -> bytes:
     """Of a call that the first of them served."""
     plan = Plan(candidates=tuple(quotes[:3]), beaten=tuple(quotes[3:]), strategy="cheapest")
-    served = Attempt(provider=quotes[0].offer.provider, outcome=Outcome.SERVED, ms=1)
+    offer = quotes[0].offer
+    served = Attempt(provider=offer.provider, node=offer.node, outcome=Outcome.SERVED, ms=1)
     bill = Bill(charge_msat=Msat(2000), cost_msat=Msat(2000))
     return write_receipt(
         call=a_call(),
@@ -80,3 +81,20 @@ def test_what_nobody_served_or_nobody_else_would_is_not_counted() -> None:
     for more in ({"state": HoldState.RELEASED}, {"body": None}):
         found = tallied("mean", body, **more)
         assert (found["calls"], found["alone"], found["days"]) == (0, 0, [])
+
+
+def test_nodes_of_one_provider_are_alternatives_to_each_other() -> None:
+    """A marketplace is one provider with many nodes."""
+    nodes = [quote(number, provider="market", node=f"n{number}") for number in (1, 3, 5)]
+    body = receipt([*nodes, quote(9)])
+    assert json.loads(body)["attempts"][0]["node"] == "n1"
+    assert json.loads(body)["alternatives"] == [
+        {"provider": "market", "cost_msat": 6000, "node": "n3"},
+        {"provider": "market", "cost_msat": 10_000, "node": "n5"},
+        {"provider": "p9", "cost_msat": 18_000},
+    ]
+    assert tallied("mean", body)["baseline_msat"] == (2000 + 6000 + 10_000 + 18_000) / 4
+    assert tallied("median", body)["baseline_msat"] == 8000
+    assert tallied("list:market", body)["baseline_msat"] == 2000
+    elsewhere = receipt([quote(1), *nodes[1:]])
+    assert tallied("list:market", elsewhere)["baseline_msat"] == 6000

@@ -51,7 +51,7 @@ function why({ reasons, strategy, policy }) {
 
 function others(receipt) {
   const rows = [
-    ...(receipt.provider ? [{ provider: receipt.provider, model: null, cost_msat: receipt.charged_msat, served: true }] : []),
+    ...(receipt.provider ? [{ provider: receipt.provider, node: receipt.node, model: null, cost_msat: receipt.charged_msat, served: true }] : []),
     ...receipt.alternatives,
   ].sort((one, other) => one.cost_msat - other.cost_msat);
   if (rows.length < 2) return h("p", { class: "quiet" }, "Nobody else would have served this call.");
@@ -68,7 +68,7 @@ function others(receipt) {
         return h(
           "li",
           { class: row.served ? "served" : null },
-          named(row.provider, row.model ? ` (${row.model})` : "", row.served ? h("em", {}, " served") : null),
+          named(seller(row), row.model ? ` (${row.model})` : "", row.served ? h("em", {}, " served") : null),
           drawn,
           amount(row.cost_msat),
         );
@@ -78,11 +78,15 @@ function others(receipt) {
   ];
 }
 
+function seller({ provider, node }) {
+  return node ? `${provider} ${node}` : provider;
+}
+
 function attempts({ attempts: rows }) {
   return table(
     "Attempts",
     [
-      { name: "Provider", main: true, cell: (row) => named(row.provider) },
+      { name: "Provider", main: true, cell: (row) => named(seller(row)) },
       { name: "Outcome", cell: (row) => state(row.outcome, row.outcome === "served" ? "good" : "bad") },
       { name: "Took", number: true, cell: (row) => took(row.ms) },
       { name: "Detail", cell: (row) => row.detail || h("span", { class: "none" }, "–") },
