@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from arbstr_core.cli._context import AsJson, ConfigFile, ask, command
-from arbstr_core.cli._show import as_json, moment, sat, say, table, warn
+from arbstr_core.cli._show import as_json, moment, sat, say, seller, table, warn
 from arbstr_core.types import Endpoint
 
 
@@ -23,13 +23,13 @@ def offers(config: ConfigFile = None, json: AsJson = False) -> None:
         return
     prices = ("input", "cached_input", "output", "request")
     rows = [
-        [r["model"], r["provider"], r["tier"], *(sat(r[f"{part}_msat"]) for part in prices), moment(r["asked_ms"])]
+        [r["model"], seller(r), r["tier"], *(sat(r[f"{part}_msat"]) for part in prices), moment(r["asked_ms"])]
         for r in document["offers"]
     ]
     heads = ["model", "provider", "tier", "input", "cached", "output", "request", "as of"]
     table(heads, rows, empty="Nothing is on offer.")
     for row in document["out"]:
-        warn(f"out: {row['model']} at {row['provider']}: {row['reason']}")
+        warn(f"out: {row['model']} at {seller(row)}: {row['reason']}")
     for row in document["failing"]:
         warn(f"no answer: {row['provider']}: {row['reason']}")
     for row in document["aliases"]:
@@ -83,14 +83,14 @@ def _show_plan(document: dict[str, Any]) -> None:
     for reason in document["reasons"]:
         say(f"because: {reason}")
     for row in document["out"]:
-        say(f"out: {row['provider']} ({row['model']}): {row['reason']}")
+        say(f"out: {seller(row)} ({row['model']}): {row['reason']}")
 
 
 def _row(place: str, candidate: dict[str, Any]) -> list[str]:
     expected = candidate["expected"]
     return [
         place,
-        candidate["provider"],
+        seller(candidate),
         candidate["model"],
         candidate["tier"],
         *(str(expected[f"{part}_tokens"]) for part in ("input", "cached_input", "output")),

@@ -147,4 +147,4 @@ def receipt_facts(receipt: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def seller(row: Mapping[str, Any]) -> str:
     """A provider, with its node where it has several."""
-    return f"{row['provider']} {row['node']}" if row.get("node") else str(row["provider"])
+    return f"{row['provider']}/{row['node']}" if row.get("node") else str(row["provider"])

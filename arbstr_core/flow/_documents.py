@@ -170,6 +170,7 @@ def offer(listing: Listing, asked_ms: int) -> Json:
     found, price = listing.offer, listing.price
     return {
         "provider": found.provider,
+        "node": found.node,
         "model": found.model,
         "canonical": found.canonical or None,
         "tier": found.tier,
@@ -223,6 +224,7 @@ def candidate(quote: Quote) -> Json:
     """One offer, priced for a call."""
     return {
         "provider": quote.offer.provider,
+        "node": quote.offer.node,
         "model": quote.offer.model,
         "tier": quote.offer.tier,
         "cost_msat": quote.cost_msat,
@@ -238,7 +240,7 @@ def candidate(quote: Quote) -> Json:
 
 def out(row: Excluded) -> Json:
     """An offer that is out, and why."""
-    return {"provider": row.provider, "model": row.model, "reason": row.reason}
+    return {"provider": row.provider, "node": row.node, "model": row.model, "reason": row.reason}
 
 
 def plan(made: Plan) -> Json:

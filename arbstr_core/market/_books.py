@@ -24,6 +24,7 @@ class Judged(msgspec.Struct, frozen=True):
     found: Listing | str
     said_ms: int = 0
     tier: Tier | None = None
+    node: str = ""
 
 
 class Book(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,9 +61,9 @@ class Judge:
         if wrong:
             return Judged(offer.model if is_name(offer.model) else ascii(offer.model)[:_MOST_SHOWN], wrong)
         if offer.key in self._seen:
-            return Judged(offer.model, "it is offered twice")
+            return Judged(offer.model, "it is offered twice", node=offer.node)
         self._seen.add(offer.key)
-        return Judged(offer.model, self._pricing.listing(offer), offer.as_of_ms, offer.tier)
+        return Judged(offer.model, self._pricing.listing(offer), offer.as_of_ms, offer.tier, offer.node)
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,12 +86,12 @@ def picture(books: Mapping[str, Book], failures: Mapping[str, str], *, now_ms: i
             if judged.tier is not None:
                 row.tiers.add(judged.tier)
             if isinstance(judged.found, str):
-                row.out.append(Excluded(provider=provider, model=judged.model, reason=judged.found))
+                row.out.append(Excluded(provider=provider, model=judged.model, reason=judged.found, node=judged.node))
                 continue
             said_ms = min(book.asked_ms, judged.said_ms or book.asked_ms)
             if now_ms - said_ms > stale_ms:
                 reason = f"its price is older than {stale_ms // 1000} s: {why}"
-                row.out.append(Excluded(provider=provider, model=judged.model, reason=reason))
+                row.out.append(Excluded(provider=provider, model=judged.model, reason=reason, node=judged.node))
             else:
                 oldest = min(oldest, said_ms)
                 row.listings.append(judged.found)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from arbstr_core.api import RoutingPolicy, Strategy
-from arbstr_core.routing._quote import CACHE_SECONDS, Pricer, of_another_realm
+from arbstr_core.routing._quote import CACHE_SECONDS, Pricer, of_another_realm, out_of
 from arbstr_core.routing._reasons import no_plan, who_comes_first
 from arbstr_core.routing._tiers import Demanded
 from arbstr_core.routing._translated import Translated
@@ -183,9 +183,7 @@ class Router:
             if isinstance(found, Excluded):
                 excluded.append(found)
             elif shut and (closed := shut.get(listing.offer.key)):
-                excluded.append(
-                    Excluded(provider=listing.offer.provider, model=listing.offer.model, reason=closed.reason)
-                )
+                excluded.append(out_of(listing.offer, closed.reason))
             else:
                 quotes.append(found)
         return tuple(quotes)

@@ -73,19 +73,19 @@ class Pricer:
         """Why the offer cannot serve the call; None where it can."""
         offer, call, asked = listing.offer, self._call, self._asked
         if not call.features <= offer.features:
-            return _out(offer, f"lacks {', '.join(sorted(call.features - offer.features))}")
+            return out_of(offer, f"lacks {', '.join(sorted(call.features - offer.features))}")
         if offer.max_choices is not None and choices(call) > offer.max_choices:
-            return _out(offer, f"gives at most {offer.max_choices} choices (n)", "n")
+            return out_of(offer, f"gives at most {offer.max_choices} choices (n)", "n")
         if offer.fields:
             asked = ruled(offer, call, asked)
         if asked and (why := refused(listing, asked)):
-            return _out(offer, why[1], why[0])
+            return out_of(offer, why[1], why[0])
         if offer.context_window is not None:
             if self._text > offer.context_window * _FEWEST_BYTES_PER_TOKEN:
-                return _out(offer, f"the request does not fit its context of {offer.context_window} tokens")
+                return out_of(offer, f"the request does not fit its context of {offer.context_window} tokens")
         elif field := self._from_elsewhere(listing):
             remedy = "send the content itself, or set context for this offer"
-            return _out(offer, f"cannot bound what {field} brings from elsewhere: {remedy}", field)
+            return out_of(offer, f"cannot bound what {field} brings from elsewhere: {remedy}", field)
         return None
 
     def quote(self, listing: Listing) -> Quote:
@@ -195,8 +195,9 @@ def _ceiling(price: MsatPrice, most_input: int, output: int) -> Msat:
 
 def of_another_realm(offer: Offer, realm: str) -> Excluded:
     """Why an offer is not for an agent whose money is of `realm`."""
-    return _out(offer, f"is paid with money of {offer.prepaid}, and the agent's is of {realm}")
+    return out_of(offer, f"is paid with money of {offer.prepaid}, and the agent's is of {realm}")
 
 
-def _out(offer: Offer, reason: str, field: str | None = None) -> Excluded:
-    return Excluded(provider=offer.provider, model=offer.model, reason=reason, field=field)
+def out_of(offer: Offer, reason: str, field: str | None = None) -> Excluded:
+    """`offer` is out, for a reason, to which a field of the request may be to blame."""
+    return Excluded(provider=offer.provider, model=offer.model, reason=reason, field=field, node=offer.node)

@@ -12,7 +12,7 @@ _MOST_NAMED = 10
 
 def no_plan(start: str, call: ChatCall, out: Sequence[Excluded]) -> str:
     """Why nobody can be asked; of many that are out, the first few."""
-    why = "; ".join(f"{row.provider}: {row.reason}" for row in out[:_MOST_NAMED])
+    why = "; ".join(f"{_seller(row.provider, row.node)}: {row.reason}" for row in out[:_MOST_NAMED])
     if len(out) > _MOST_NAMED:
         why += f"; and {len(out) - _MOST_NAMED} more"
     return f"{start} for model {call.model!r}" + (f" ({why})" if why else "")
@@ -64,4 +64,10 @@ def _record(call: ChatCall, quote: Quote, standing: Standing) -> str:
 
 def _named(call: ChatCall, quote: Quote) -> str:
     offer = quote.offer
-    return offer.provider if offer.model == call.model else f"{offer.provider} ({offer.model})"
+    seller = _seller(offer.provider, offer.node)
+    return seller if offer.model == call.model else f"{seller} ({offer.model})"
+
+
+def _seller(provider: str, node: str) -> str:
+    """A provider, with its node where it has several."""
+    return f"{provider}/{node}" if node else provider

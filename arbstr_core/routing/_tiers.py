@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from arbstr_core.routing._quote import out_of
 from arbstr_core.types import Excluded, Quote, Tier, Verdict
 
 
@@ -35,8 +36,7 @@ class Demanded:
             if lowest <= offer.tier.rank <= highest:
                 kept.append(quote)
             else:
-                reason = f"its tier {offer.tier} is not the one demanded"
-                excluded.append(Excluded(provider=offer.provider, model=offer.model, reason=reason))
+                excluded.append(out_of(offer, f"its tier {offer.tier} is not the one demanded"))
         return tuple(kept)
 
     def split(self, quotes: Sequence[Quote]) -> tuple[Sequence[Quote], Sequence[Quote]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from arbstr_core.routing._quote import Pricer
+from arbstr_core.routing._quote import Pricer, out_of
 from arbstr_core.types import ChatCall, Endpoint, Excluded, Listing, Quote
 from arbstr_core.wire import Untranslatable, translated
 
@@ -39,10 +39,9 @@ class Translated:
                 self._chat = wordless
         if isinstance(self._chat, Untranslatable):
             reason, field = str(self._chat), self._chat.field
-            return Excluded(provider=offer.provider, model=offer.model, reason=reason, field=field)
+            return out_of(offer, reason, field)
         if self._chat is None or Endpoint.CHAT not in offer.endpoints:
-            reason = f"does not speak /v1/{self._call.endpoint}"
-            return Excluded(provider=offer.provider, model=offer.model, reason=reason)
+            return out_of(offer, f"does not speak /v1/{self._call.endpoint}")
         if self._pricer is None:
             self._pricer = self._make(self._chat)
         return self._pricer

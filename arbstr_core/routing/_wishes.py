@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from arbstr_core.routing._quote import out_of
 from arbstr_core.types import Excluded, Knobs, MaxPrice, Offer, Quote, Rate, Sort, Standing
 
 
@@ -17,8 +18,7 @@ def wished(knobs: Knobs, quotes: tuple[Quote, ...], excluded: list[Excluded]) ->
             kept.append(quote)
         else:
             knob, reason = found
-            offer = quote.offer
-            excluded.append(Excluded(provider=offer.provider, model=offer.model, reason=reason, field=knob))
+            excluded.append(out_of(quote.offer, reason, knob))
     return tuple(kept)
 
 

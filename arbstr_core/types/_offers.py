@@ -137,12 +137,14 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Excluded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An offer that is out, and why, in a sentence. `field` is the field of the request that is to blame, if one is."""
+    """An offer that is out, and why, in a sentence. `field` is the field of the request that is to blame, if one is;
+    `node` which of the provider's, where it has several."""
 
     provider: str
     model: str
     reason: str
     field: str | None = None
+    node: str = ""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

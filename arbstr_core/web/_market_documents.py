@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+NODE = "which of the provider's endpoints, where it has several"
+
 
 class ExpectedDocument(BaseModel):
     """What a call is expected to use."""
@@ -19,6 +21,7 @@ class CandidateDocument(BaseModel):
     """One offer, priced for a call."""
 
     provider: str
+    node: str = Field(description=NODE)
     model: str
     tier: str
     cost_msat: int = Field(description="what it is expected to cost")
@@ -31,6 +34,7 @@ class OutDocument(BaseModel):
     """An offer that is out, and why."""
 
     provider: str
+    node: str = Field(description=NODE)
     model: str
     reason: str
 
@@ -74,6 +78,7 @@ class OfferDocument(BaseModel):
     """An offer with the agents' price in msat per million tokens, and per request."""
 
     provider: str
+    node: str = Field(description=NODE)
     model: str
     canonical: str | None = Field(description="the name under which it can be asked for, too")
     tier: str

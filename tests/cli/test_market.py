@@ -123,6 +123,6 @@ def test_aliases_are_shown_and_routed(tmp_path: Path) -> None:
     route = place.json("route", "--model", "any")
     assert [row["model"] for row in route["candidates"]] == ["dollars", "sats"]
     assert route["reasons"][0].startswith("cheapest: providers_mock (dollars) is expected to cost")
-    assert {"provider": "-", "model": "gone", "reason": "nobody offers it now"} in route["out"]
+    assert {"provider": "-", "node": "", "model": "gone", "reason": "nobody offers it now"} in route["out"]
     frontier = place.json("route", "--model", "auto:frontier")
     assert [row["model"] for row in frontier["candidates"]] == ["sats"]

@@ -169,9 +169,12 @@ def test_the_cheapest_honest_one_wins(tmp_path: Path, mint: Nutshell) -> None:
 
             async def explained() -> bool:
                 out = (await market.served.admin.get("/admin/offers")).json()["out"]
-                return any("times the" in row["reason"] for row in out)
+                return any("times the" in row["reason"] and row["node"] == liar.name for row in out)
 
             await until(explained, 60)
+            route = (await market.served.admin.post("/admin/route", json={"model": "m"})).json()
+            told = {row["node"] for part in ("candidates", "beaten", "out") for row in route[part]}
+            assert told == {node.name for node in nodes}
             await market.settled()
 
     run(story())

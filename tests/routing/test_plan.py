@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -283,3 +284,17 @@ def test_a_policy_cannot_add() -> None:
 def test_a_broken_strategy_refuses_the_call(strategy: str) -> None:
     with pytest.raises(PolicyRefused, match=strategy):
         plan(router(strategy=strategy), [listing("a"), listing("b")])
+
+
+def test_nodes_of_one_provider_are_told_apart() -> None:
+    """A marketplace is one provider with many nodes: who is out, and who comes first, is said by node."""
+    blind = listing("market", node="a", features=frozenset())
+    shut, first, second = (listing("market", node=node) for node in "bcd")
+    call = msgspec.structs.replace(a_call(), features=frozenset({Feature.TOOLS}))
+    standing = Standing(shut={shut.offer.key: Shut(reason="it fails", until_ms=0)})
+    made = router().plan(call, a_caller(), [blind, shut, first, second], (), standing)
+    assert [row.node for row in made.out] == ["a", "b"]
+    assert "market/c is expected to cost" in made.reasons[-1]
+    assert "; market/d " in made.reasons[-1]
+    with pytest.raises(NothingQualifies, match="market/a: lacks"):
+        router().plan(call, a_caller(), [blind], (), standing)

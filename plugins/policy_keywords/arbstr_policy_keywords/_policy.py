@@ -64,4 +64,5 @@ def _objection(rule: Rule, quote: Quote) -> str | None:
 
 
 def _out(quote: Quote, reason: str) -> Excluded:
-    return Excluded(provider=quote.offer.provider, model=quote.offer.model, reason=reason)
+    offer = quote.offer
+    return Excluded(provider=offer.provider, model=offer.model, reason=reason, node=offer.node)

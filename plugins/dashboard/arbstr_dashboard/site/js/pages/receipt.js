@@ -79,7 +79,7 @@ function others(receipt) {
 }
 
 function seller({ provider, node }) {
-  return node ? `${provider} ${node}` : provider;
+  return node ? `${provider}/${node}` : provider;
 }
 
 function attempts({ attempts: rows }) {
