@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -73,15 +74,26 @@ def _merged(name: str, rows: Iterable[ModelRow], *, stands_for: tuple[str, ...])
 
 
 def _cheapest_of(row: ModelRow, most: int) -> ModelRow:
-    """The row with the cheapest offers of those that can do the same, so many of them."""
+    """The row with the cheapest offers of those that can do the same, so many of them, and one for longer prompts."""
     if len(row.listings) <= most:
         return row
     alike: dict[object, list[Listing]] = {}
     for listing in sorted(row.listings, key=_blended):
         offer = listing.offer
-        alike.setdefault((offer.tier, offer.endpoints, offer.features), []).append(listing)
-    cheapest = tuple(listing for group in alike.values() for listing in group[:most])
+        alike.setdefault((offer.tier, offer.endpoints, offer.features, offer.prepaid), []).append(listing)
+    cheapest = tuple(listing for group in alike.values() for listing in _first_of(group, most))
     return msgspec.structs.replace(row, listings=cheapest)
+
+
+def _first_of(group: Sequence[Listing], most: int) -> Sequence[Listing]:
+    """The cheapest, and where another one takes longer prompts than all of them, the cheapest of the longest."""
+    first, roomiest = group[:most], max(group, key=_room)
+    return [*first, roomiest] if _room(roomiest) > max(map(_room, first)) else first
+
+
+def _room(listing: Listing) -> float:
+    window = listing.offer.context_window
+    return math.inf if window is None else window
 
 
 def _blended(listing: Listing) -> tuple[int, int, str]:

@@ -9,8 +9,9 @@ from selling import Sells, market
 
 from arbstr_core.api import Offer
 from arbstr_core.market import Market, ModelRow
+from arbstr_core.market._aliases import aliases
 from arbstr_core.testing import FakeClock, an_offer
-from arbstr_core.types import Feature, MsatPrice, Tier
+from arbstr_core.types import Feature, Listing, MsatPrice, Network, Tier
 
 
 def selling(offers: Sequence[Offer], targets: Mapping[str, Sequence[str]] | None = None) -> Market:
@@ -112,6 +113,31 @@ def test_auto_looks_at_the_cheapest_few_of_each_model_that_can_do_the_same() -> 
     made = selling([*reversed(plain), sees, near])
     assert sorted(sells(row_of(made, "auto"))) == ["near/m", "p00/m", "p01/m", "p02/m", "p03/m", "sees/m"]
     assert len(row_of(made, "m").listings) == 32
+
+
+def test_auto_keeps_who_takes_the_longest_prompts_and_whoever_is_paid_with_other_money() -> None:
+    """The cheapest four may all be too small, or sold to the agents of another realm alone."""
+    small = [
+        an_offer(provider=f"p{at}", model="m", price=price(1000 + at), context_window=8192 * (1 + at))
+        for at in range(8)
+    ]
+    large = [
+        an_offer(provider=name, model="m", price=price(rate), context_window=200_000)
+        for name, rate in (("dear", 9000), ("dearer", 9001))
+    ]
+    row = row_of(selling([*reversed(large), *reversed(small)]), "auto")
+    assert sorted(sells(row)) == ["dear/m", "p0/m", "p1/m", "p2/m", "p3/m"]
+    open_ended = an_offer(provider="z", model="m", price=price(9999), context_window=None)
+    assert "z/m" in sells(row_of(selling([*small, open_ended]), "auto"))
+    listed = [
+        Listing(offer=offer, price=price(1), cost_price=price(1))
+        for offer in (
+            *(an_offer(provider="nodes", node=f"n{at}", prepaid=Network.MAINNET) for at in range(9)),
+            an_offer(provider="zz"),
+        )
+    ]
+    found = aliases({"model-a": ModelRow(model="model-a", listings=tuple(listed))}, {})
+    assert [each.offer.provider for each in found["auto"].listings] == ["nodes"] * 4 + ["zz"]
 
 
 def test_auto_looks_at_some_hundred_models_and_no_more() -> None:
