@@ -89,7 +89,7 @@ class _Sum:
             "charged_msat": self.charged,
             "baseline_msat": baseline,
             "saved_msat": baseline - self.charged,
-            "saved_share": round(1 - self.charged / baseline, 4) if baseline else None,
+            "saved_share": round(1 - self.charged / self.baseline, 4) if self.baseline else None,
         }
 
 

@@ -98,3 +98,10 @@ def test_nodes_of_one_provider_are_alternatives_to_each_other() -> None:
     assert tallied("list:market", body)["baseline_msat"] == 2000
     elsewhere = receipt([quote(1), *nodes[1:]])
     assert tallied("list:market", elsewhere)["baseline_msat"] == 6000
+
+
+def test_a_share_of_very_little_is_not_rounded_twice() -> None:
+    """Of 1 msat and 2, the mean is 1.5, which is shown as 2; the share is of what it is."""
+    said = {"provider": "a", "alternatives": [{"provider": "b", "cost_msat": 2}]}
+    found = tallied("mean", json.dumps(said).encode(), charged_msat=1)
+    assert (found["baseline_msat"], found["saved_share"]) == (2, 0.3333)
