@@ -56,10 +56,13 @@ def _cached(call: ChatCall, first: Quote, second: Quote) -> str:
 
 
 def _record(call: ChatCall, quote: Quote, standing: Standing) -> str:
-    record = standing.of(quote.offer)
+    record, reputation, name = standing.of(quote.offer), quote.offer.reputation, _named(call, quote)
+    said = f"{name} begins after {record.first_byte_ms:.0f} ms, and succeeds {record.success:.0%}"
     if record == Record():
-        return f"{_named(call, quote)} is not known yet"
-    return f"{_named(call, quote)} begins after {record.first_byte_ms:.0f} ms, and succeeds {record.success:.0%}"
+        said = f"{name} is not known yet"
+    if reputation < 1:
+        said += f", and is taken for {quote.cost_msat / reputation:.0f} msat, for its word has held by {reputation:.0%}"
+    return said
 
 
 def _named(call: ChatCall, quote: Quote) -> str:

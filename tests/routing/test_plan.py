@@ -268,6 +268,26 @@ def test_a_dearer_first_has_a_reason() -> None:
     assert found.reasons[1] == "dear begins after 120 ms, and succeeds 98%; cheap is not known yet"
 
 
+def test_who_is_dearer_because_another_ones_word_has_not_held_has_a_reason() -> None:
+    class Wary(Strategy):
+        name = "wary"
+
+        def key(self, call: ChatCall, quote: Quote, standing: Standing) -> tuple[Any, ...]:
+            return (quote.cost_msat / quote.offer.reputation,)
+
+    price = MsatPrice(input=10**6, cached_input=10**6, output=10**6)
+    sold = [
+        listing("liar", price, reputation=0.5),
+        listing("honest", msgspec.structs.replace(price, request=10)),
+    ]
+    made = Router([], {"wary": Wary()}, strategy="wary", output_tokens=10, keep=3)
+    found = made.plan(a_call(), a_caller(), sold, (), Standing())
+    assert [quote.offer.provider for quote in found.candidates] == ["honest", "liar"]
+    cost = found.candidates[1].cost_msat
+    said = f"liar is not known yet, and is taken for {2 * cost} msat, for its word has held by 50%"
+    assert found.reasons[1] == f"honest is not known yet; {said}"
+
+
 @pytest.mark.parametrize("what", [ValueError("broken"), None, 7, (), "kept"])
 def test_a_broken_policy_refuses_the_call(what: Any) -> None:
     with pytest.raises(PolicyRefused, match="returns failed"):
