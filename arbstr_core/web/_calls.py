@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from arbstr_core.flow import CallFlow, Exchange, PaidExchange, change_of
-from arbstr_core.types import Caller, CallRefused, Endpoint
+from arbstr_core.types import Caller, CallRefused, Endpoint, ShuttingDown
 from arbstr_core.web._asgi import HANG_UP, Message, Receive, Send, credential, header_map, respond
 from arbstr_core.web._body import ClientGone, read_body
 from arbstr_core.web._errors import answer
@@ -76,6 +76,12 @@ class CallDoor:
                 exchange = self._flow.begin(call, known)
             except ClientGone:
                 return
+            except asyncio.CancelledError:
+                if not self._flow.stopping:
+                    raise
+                self.watches.task().uncancel()
+                await refuse(send, call_id, said, _too_late(), endpoint)
+                return
             except CallRefused as refused:
                 status = await refuse(send, call_id, said, refused, endpoint)
                 self._flow.refused(call_id, caller, model, status, refused)
@@ -114,6 +120,8 @@ class CallDoor:
             if not (watch.gone or self._flow.stopping):
                 raise
             task.uncancel()
+            if not (watch.gone or watch.sending_since) and (exchange.call.stream or not watch.begun):
+                await line.refuse(_too_late())
         finally:
             self.watches.end(watch)
             await exchange.close()
@@ -128,6 +136,10 @@ class CallDoor:
             if isinstance(exchange, PaidExchange):
                 await _give_change(exchange, said)
             await line.whole(exchange.headers(), body)
+
+
+def _too_late() -> ShuttingDown:
+    return ShuttingDown("arbstr is shutting down, and this call has not ended in time; try again in a moment")
 
 
 async def _give_change(exchange: Exchange, said: dict[str, str]) -> None:

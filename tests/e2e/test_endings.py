@@ -34,7 +34,8 @@ class RawClient:
         self._receive_buffer = receive_buffer
         self.got = b""
 
-    async def send(self) -> None:
+    async def send(self, *, but: int = 0) -> None:
+        """Send the request, but for its last bytes."""
         raw = socket.socket()
         if self._receive_buffer:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
@@ -46,7 +47,7 @@ class RawClient:
             "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
             f"authorization: Bearer {self._token}\r\ncontent-length: {len(self._body)}\r\n\r\n"
         )
-        self._writer.write(head.encode() + self._body)
+        self._writer.write(head.encode() + self._body[: len(self._body) - but])
 
     async def read_until(self, mark: bytes) -> None:
         while mark not in self.got:
@@ -81,6 +82,11 @@ async def held(served: Served) -> str:
 def watching() -> bool:
     """True while a call watches whether its client leaves."""
     return any(task.get_coro().__qualname__ == "Watch._look" for task in asyncio.all_tasks())
+
+
+def reading() -> bool:
+    """True while a request is read."""
+    return any(task.get_coro().__qualname__.endswith(".run_asgi") for task in asyncio.all_tasks())
 
 
 async def settled(served: Served, agent: dict[str, Any], request_id: str, ending: str) -> dict[str, Any]:
@@ -381,7 +387,9 @@ def test_the_client_that_leaves_while_its_money_is_being_held(tmp_path: Path, st
 
 
 @BOTH
-def test_shutdown_while_it_waits_for_the_first_byte(tmp_path: Path, stream: bool) -> None:
+def test_shutdown_while_it_waits_for_the_first_byte(
+    tmp_path: Path, stream: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     async def story() -> None:
         with Upstream() as upstream:
             upstream.script("m", Act(how="hang"))
@@ -394,14 +402,37 @@ def test_shutdown_while_it_waits_for_the_first_byte(tmp_path: Path, stream: bool
                 await until_true(lambda: upstream.hits() == 1)
                 served.stop()
                 await client.read_all()
+                assert client.got.startswith(b"HTTP/1.1 503 ")
+                assert b'"code":"shutting_down"' in client.got
+                assert b"retry-after: " in client.got
                 client.leave()
+            assert "ASGI" not in caplog.text
             async with serving(place) as served:
                 await released(served, agent, request_id, "cancelled")
 
     run(story())
 
 
-def test_shutdown_in_the_middle_of_a_stream(tmp_path: Path) -> None:
+def test_shutdown_while_a_request_comes_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        with Upstream() as upstream:
+            place = setup(tmp_path, upstream, server="shutdown_grace_seconds = 1")
+            async with serving(place) as served:
+                agent = await served.agent()
+                client = RawClient(served, agent)
+                await client.send(but=5)
+                await until_true(reading)
+                served.stop()
+                await client.read_all()
+                assert client.got.startswith(b"HTTP/1.1 503 ")
+                assert b'"code":"shutting_down"' in client.got
+                client.leave()
+            assert "ASGI" not in caplog.text
+
+    run(story())
+
+
+def test_shutdown_in_the_middle_of_a_stream(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
         with Upstream() as upstream:
             upstream.script("m", Act(words=1000, pause=0.02))
@@ -413,7 +444,10 @@ def test_shutdown_in_the_middle_of_a_stream(tmp_path: Path) -> None:
                 await client.read_until(b" word")
                 served.stop()
                 await client.read_all()
+                assert b'"code":"shutting_down"' in client.got
+                assert b"[DONE]" not in client.got
                 client.leave()
+            assert "ASGI" not in caplog.text
             async with serving(place) as served:
                 await settled(served, agent, client.request_id(), "client_gone")
 
