@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from fnmatch import fnmatch
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,45 @@ def test_what_is_copied_into_it_is_there_and_sent() -> None:
             for source in rest.split()[:-1]:
                 assert (ROOT / source).exists(), source
                 assert any(fnmatch(source, each) for each in sent), source
+
+
+IN_SLIM = {"libc", "libm", "libdl", "librt", "libpthread", "libresolv", "libgcc_s", "libstdc++", "libz", "linux-vdso"}
+"""libraries that Debian's smallest images have: apt needs them"""
+
+
+def test_what_compiled_packages_are_linked_with_is_in_it() -> None:
+    """A wheel brings most of what it needs; where this machine's own library is taken, the image must have it."""
+    if shutil.which("ldd"):
+        needed = {library for name in _installed() for library in _system_libraries(name)} - IN_SLIM
+        last = instructions()[-1 - [name for name, _ in reversed(instructions())].index("FROM") :]
+        (installing,) = [rest for name, rest in last if name == "RUN"]
+        assert needed == {"libgomp"}, "its package belongs into the image, and its name here"
+        assert " libgomp1 " in installing
+
+
+def _installed() -> set[str]:
+    """The distributions that the image has: ours, with all they require, and PostgreSQL's driver."""
+    found: set[str] = set()
+    left = ["psycopg-binary", "psycopg", *(path.parent.name for path in (ROOT / "plugins").glob("*/pyproject.toml"))]
+    left = [name if name.startswith("psycopg") else f"arbstr-{name}" for name in left]
+    while left:
+        name = re.sub("[-_.]+", "-", left.pop()).lower()
+        try:
+            wanted = distribution(name).requires or []
+        except PackageNotFoundError:
+            continue  # required on other machines
+        if name not in found:
+            found.add(name)
+            left += [re.split(r"[^\w.-]", each)[0] for each in wanted if "extra ==" not in each]
+    return found
+
+
+def _system_libraries(name: str) -> set[str]:
+    """What the compiled files of a distribution are linked with that it does not bring along."""
+    files = [str(file.locate()) for file in distribution(name).files or [] if ".so" in file.name]
+    said = subprocess.run(["ldd", *files], capture_output=True, text=True).stdout if files else ""
+    lines = [line.split()[0] for line in said.splitlines() if line.startswith("\t") and "site-packages" not in line]
+    return {Path(each).name.partition(".so")[0] for each in lines if not Path(each).name.startswith("ld-linux")}
 
 
 # -- systemd ---------------------------------------------------------------------------------------------------------

@@ -36,7 +36,12 @@ def arguments() -> argparse.Namespace:
 
 def serve(asked: argparse.Namespace, key: str) -> object:
     """Load the model and listen; returns the server, which lives as long as it is referred to."""
-    import xllamacpp
+    try:
+        import xllamacpp
+    except ImportError as missing:
+        if "libgomp" in str(missing):
+            raise ImportError(f"{missing}; install it (Debian: apt-get install libgomp1)") from missing
+        raise
 
     params = xllamacpp.CommonParams()
     params.model.path = asked.model

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 import uvloop
-from arbstr_providers_local import LocalConfig, LocalProvider
+from arbstr_providers_local import LocalConfig, LocalProvider, _server
 from arbstr_providers_local._child import LOG_BYTES, environment
 
 from arbstr_core.api import ConnectFailed, Endpoint, Feature, Free, Outbound, ProviderError, Tier
@@ -316,3 +318,20 @@ def test_usage_is_real(tools_in: ToolsIn, tmp_path: Path) -> None:
             await provider.aclose()
 
     asyncio.run(story())
+
+
+def test_a_machine_without_openmp_is_told_what_to_install(tmp_path: Path) -> None:
+    """Debian's smallest images have none, and llama.cpp is linked with it."""
+    said = "libgomp.so.1: cannot open shared object file: No such file or directory"
+    (tmp_path / "xllamacpp.py").write_text(f"raise ImportError({said!r})\n")
+    words = ["--model=m", "--name=m", "--port=1", "--ctx=1", "--parallel=1", "--threads=1", "--idle=0"]
+    done = subprocess.run(
+        [sys.executable, _server.__file__, *words],
+        input="key\n",
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"ImportError: {said}; install it (Debian: apt-get install libgomp1)"
