@@ -8,6 +8,7 @@ from typing import Protocol
 
 from arbstr_core.api import Network, RailCapability, RailState, RailStatus, WalletRail
 from arbstr_core.rails._drive import Raised, answered
+from arbstr_core.rails._elsewhere import Elsewhere
 from arbstr_core.types import BadRequest
 
 _STATUS_SECONDS = 10.0
@@ -71,9 +72,10 @@ class Rails:
         return tuple(rail for rail in self._rails if rail.network.value == realm and rail.capabilities >= set(needed))
 
     async def status(self, *, seconds: float = _STATUS_SECONDS) -> dict[str, RailStatus]:
-        """Every rail's state, by name; one that takes longer than `seconds` to say is down."""
-        found = await asyncio.gather(*(status_of(rail, seconds) for rail in self._rails))
-        return {rail.name: status for rail, status in zip(self._rails, found, strict=True)}
+        """The state of every rail of this process, by name; one that takes longer than `seconds` to say is down."""
+        here = [rail for rail in self._rails if not isinstance(rail, Elsewhere)]
+        found = await asyncio.gather(*(status_of(rail, seconds) for rail in here))
+        return {rail.name: status for rail, status in zip(here, found, strict=True)}
 
 
 class HasStatus(Protocol):

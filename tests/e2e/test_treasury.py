@@ -93,7 +93,10 @@ def test_calls_are_served_by_one_and_money_is_moved_by_the_other(apart: Apart) -
             assert "arbstr_database_up 1" in calls
             assert 'arbstr_balance_msat{realm="sim",kind="agent"}' in calls
             assert (await public.get("/metrics", headers=headers)).status_code == 401
-            assert "arbstr_solvency_needed_msat" in (await operator.get("/metrics")).text
+            assert "arbstr_rail_state{" not in calls, "a rail of the treasury is not down because it is not here"
+            money = (await operator.get("/metrics")).text
+            assert "arbstr_solvency_needed_msat" in money
+            assert 'arbstr_rail_state{rail="wallet_simulated",state="ready"} 1' in money
 
             # The proxy writes down what is wanted, and the treasury answers.
             asked = await until(paid_for, 30)
