@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from arbstr_core.types import BadRequest
-from arbstr_core.vault import Filter, History, HoldRow, HoldState
+from arbstr_core.vault import History, ServedRow
 
 Json = dict[str, Any]
 
@@ -108,10 +108,8 @@ class Tally:
         self._alone = 0
         self._left_out = 0
 
-    def add(self, row: HoldRow) -> None:
+    def add(self, row: ServedRow) -> None:
         """Count a call, if anybody served it."""
-        if row.state is not HoldState.SETTLED or row.body is None:
-            return
         said = _RECEIPT.decode(row.body)
         if said.provider is None:
             return
@@ -173,16 +171,11 @@ def _of(totals: dict[str, _Sum], name: str) -> _Sum:
 async def savings(history: History, baseline: str, *, since_ms: int | None, until_ms: int | None) -> Json:
     """What the calls of that time have saved. Raises BadRequest."""
     tally, before = Tally(baseline), None
-    wanted = Filter(kind="call", since_ms=since_ms, until_ms=until_ms)
     while True:
-        part = await history.holds(None, wanted, before=before, most=_A_PAGE)
-        _add_all(tally, part.rows)
+        part = await history.served(since_ms=since_ms, until_ms=until_ms, before=before, most=_A_PAGE)
+        for row in part.rows:
+            tally.add(row)
         before = part.following
         if before is None:
             tally.require_known()
             return tally.document()
-
-
-def _add_all(tally: Tally, rows: Sequence[HoldRow]) -> None:
-    for row in rows:
-        tally.add(row)

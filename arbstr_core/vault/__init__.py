@@ -16,7 +16,7 @@ from arbstr_core.vault._jobs import Job, LostTurn
 from arbstr_core.vault._migrations import schema
 from arbstr_core.vault._node_events import NodeClaimed, NodeSwept, NodeVariance, TokenDisputed
 from arbstr_core.vault._operators import OperatorRecord, Operators
-from arbstr_core.vault._pages import AuditRow, Filter, HoldRow, Left, LimitsRow, Part, TransferRow
+from arbstr_core.vault._pages import AuditRow, Filter, HoldRow, Left, LimitsRow, Part, ServedRow, TransferRow
 from arbstr_core.vault._rail_values import (
     DepositRecord,
     Freeze,
@@ -136,6 +136,7 @@ __all__ = [
     "SellerRecord",
     "SellerShare",
     "Sent",
+    "ServedRow",
     "Settlement",
     "SolvencyRecord",
     "Statement",

@@ -15,7 +15,7 @@ from arbstr_core.storage import Database
 from arbstr_core.vault import _audit, _left, _reads, _walks
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._gauges import Gauges, gauges
-from arbstr_core.vault._pages import AuditRow, Filter, HoldRow, Left, LimitsRow, Part, TransferRow
+from arbstr_core.vault._pages import AuditRow, Filter, HoldRow, Left, LimitsRow, Part, ServedRow, TransferRow
 from arbstr_core.vault._values import AgentRecord
 
 
@@ -28,6 +28,12 @@ class History:
     async def holds(self, account: int | None, wanted: Filter, *, before: int | None, most: int) -> Part[HoldRow, int]:
         """Holds of an account, or of all."""
         return await self._db.read(lambda connection: _walks.holds(connection, account, wanted, before, most))
+
+    async def served(
+        self, *, since_ms: int | None, until_ms: int | None, before: int | None, most: int
+    ) -> Part[ServedRow, int]:
+        """Calls of all accounts that were settled, out of `most` holds."""
+        return await self._db.read(lambda connection: _walks.served(connection, since_ms, until_ms, before, most))
 
     async def open_holds(self, wanted: Filter, *, before: int | None, most: int) -> Part[HoldRow, int]:
         """Holds that have not ended."""

@@ -47,6 +47,17 @@ class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
     """the receipt, JSON; None while it is held"""
 
 
+class ServedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that was settled, and its receipt."""
+
+    agent: str
+    model: str
+    charged_msat: int
+    """with what was corrected since"""
+    created_ms: int
+    body: bytes
+
+
 class EntryRow(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of a transfer."""
 

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from arbstr_core.vault import _reads
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._corrections import ORPHANED
-from arbstr_core.vault._pages import EntryRow, Filter, HoldRow, Part, TransferRow
+from arbstr_core.vault._pages import EntryRow, Filter, HoldRow, Part, ServedRow, TransferRow
 from arbstr_core.vault._terms import DAY_MS
-from arbstr_core.vault._values import HoldState
+from arbstr_core.vault._values import CALL, HoldState
 
 LOOKED_AT = 5_000
 """How many rows are looked at for one part, in the order of their numbers"""
@@ -74,14 +74,20 @@ def taken(
     return Part(rows=tuple(kept), following=after or None)
 
 
+def _charged() -> sa.ColumnElement[int]:
+    return sa.func.coalesce(t.TRANSFER.c.amount_msat, 0) + _reads.corrected().scalar_subquery()
+
+
 def _hold_query() -> sa.Select[Any]:
     hold, end = t.HOLD.c, t.TRANSFER.c
-    charged = sa.func.coalesce(end.amount_msat, 0) + _reads.corrected().scalar_subquery()
     columns = (hold.seq, hold.id, hold.agent_id, hold.account_id, hold.kind, hold.model, hold.state, hold.amount_msat)
     more = (hold.created_ms, hold.ended_ms, hold.approval_id, end.memo, t.RECEIPT.c.body)
-    return sa.select(*columns, charged, *more).select_from(
-        t.HOLD.outerjoin(t.TRANSFER, end.hold_seq == hold.seq).outerjoin(t.RECEIPT, t.RECEIPT.c.hold_seq == hold.seq)
-    )
+    return sa.select(*columns, _charged(), *more).select_from(_with_its_end())
+
+
+def _with_its_end() -> sa.Join:
+    ended = t.HOLD.outerjoin(t.TRANSFER, t.TRANSFER.c.hold_seq == t.HOLD.c.seq)
+    return ended.outerjoin(t.RECEIPT, t.RECEIPT.c.hold_seq == t.HOLD.c.seq)
 
 
 def _hold_row(row: Sequence[Any]) -> HoldRow:
@@ -153,6 +159,33 @@ def _in_time(at_ms: int, wanted: Filter) -> bool:
     return (wanted.since_ms is None or at_ms >= wanted.since_ms) and (
         wanted.until_ms is None or at_ms < wanted.until_ms
     )
+
+
+def served(
+    connection: sa.Connection, since_ms: int | None, until_ms: int | None, before: int | None, most: int
+) -> Part[ServedRow, int]:
+    """Calls of all accounts that were settled, out of `most` holds."""
+    hold, wanted = t.HOLD.c, Filter(since_ms=since_ms, until_ms=until_ms)
+    columns = (
+        hold.seq,
+        hold.kind,
+        hold.state,
+        hold.created_ms,
+        hold.agent_id,
+        hold.model,
+        _charged(),
+        t.RECEIPT.c.body,
+    )
+    query = sa.select(*columns).select_from(_with_its_end()).order_by(hold.seq.desc())
+    looked, after = looked_at(connection, query if before is None else query.where(hold.seq <= before), most)
+    if _is_past(looked, 3, wanted):
+        after = 0
+    rows = [
+        ServedRow(agent=agent, model=model, charged_msat=int(charged), created_ms=created, body=body.encode())
+        for _, kind, state, created, agent, model, charged, body in looked
+        if kind == CALL and state == HoldState.SETTLED.value and _in_time(created, wanted)
+    ]
+    return Part(rows=tuple(rows), following=after or None)
 
 
 def open_holds(connection: sa.Connection, wanted: Filter, before: int | None, most: int) -> Part[HoldRow, int]:

@@ -91,6 +91,11 @@ class Books:
         await self.vault.release(name, b"{}")
         return name
 
+    async def created(self, id: str) -> int:
+        found = await self.history.hold(id)
+        assert found is not None
+        return found.created_ms
+
     async def account(self, agent: str) -> int:
         found = await self.history.account_of(agent)
         assert found is not None
@@ -193,6 +198,47 @@ def test_filters(run: Run) -> None:
         opened = await books.history.open_holds(ALL, before=None, most=9)
         assert [row.id for row in opened.rows] == [billing]
         assert (await books.history.open_holds(Filter(kind="call"), before=None, most=9)).rows == ()
+
+    run(story)
+
+
+def test_served_calls_are_those_that_were_settled_each_with_its_receipt(run: Run) -> None:
+    async def story(books: Books) -> None:
+        await books.agent("a")
+        await books.agent("b")
+        first = await books.settled("ag_a", 9, model="other")
+        await books.released("ag_a")
+        await asyncio.sleep(0.005)  # PostgreSQL's clock is its own
+        second = await books.settled("ag_b")
+        await books.settled("ag_a", kind="billing")
+        await books.held("ag_b")
+        await books.vault.correct(first, 4, reason="too much", key="k")
+        since, until = await books.created(first), await books.created(second) + 1
+
+        async def found(since_ms: int | None = None, until_ms: int | None = None) -> list[tuple[Any, ...]]:
+            times = {"since_ms": since_ms, "until_ms": until_ms}
+            rows = await pages(lambda before: books.history.served(**times, before=before, most=2), 2)
+            return [(row.agent, row.model, row.charged_msat, row.body) for row in rows]
+
+        both = [("ag_b", "m", 7, b"{}"), ("ag_a", "other", 4, b"{}")]
+        assert await found() == await found(since, until) == both
+        assert await found(since_ms=since + 1) == both[:1]
+        assert await found(until_ms=since + 1) == both[1:]
+
+    run(story)
+
+
+@pytest.mark.parametrize("run", ["sqlite"], indirect=True)  # it alone asks the clock that is moved
+def test_served_calls_of_long_ago_are_not_read_where_they_are_not_asked_for(run: Run) -> None:
+    async def story(books: Books) -> None:
+        await books.agent("a")
+        for _ in range(4):
+            await books.settled("ag_a")
+        books.clock.ms += 3 * 86_400_000
+        recent = await books.created(await books.settled("ag_a"))
+        part = await books.history.served(since_ms=recent, until_ms=None, before=None, most=2)
+        assert [row.created_ms for row in part.rows] == [recent]
+        assert part.following is None
 
     run(story)
 
