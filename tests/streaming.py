@@ -66,8 +66,10 @@ class Reader(asyncio.Protocol):
 
 
 def asking(token: str, events: int) -> bytes:
+    """A request as OpenAI's SDKs send it: they may come again, so that the answer is kept while it goes out."""
     body = json.dumps(chat(stream=True, max_tokens=events + 10)).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n"
+    head += "x-stainless-retry-count: 0\r\n"
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from arbstr_core.api import Clock
 from arbstr_core.flow._headers import RETRY_HEADERS, retry_headers
+from arbstr_core.flow._kept import KeptAnswer
 from arbstr_core.flow._refusal import vault_unavailable
 from arbstr_core.storage import Cipher
 from arbstr_core.types import (
@@ -165,14 +166,15 @@ def may_come_again(call: ChatCall) -> bool:
 class Again:
     """One call among those that ask for the same: the one that it may be a retry of, and those that retry it."""
 
-    __slots__ = ("_agent", "_named", "_parts", "_retries", "_room", "claim", "first", "waiting")
+    __slots__ = ("_agent", "_kept", "_named", "_retries", "claim", "first", "take", "waiting")
 
     def __init__(self, retries: Retries, call: ChatCall, caller: Caller) -> None:
         self._retries = retries
         self._agent = caller.agent
         self._named = call.idempotency_key is not None
-        self._parts: list[bytes] | None = []
-        self._room = MOST_KEPT_BYTES
+        self._kept = KeptAnswer(MOST_KEPT_BYTES)
+        self.take = self._kept.add
+        """called with each part of the answer, as it went out or would have"""
         self.claim = retries.claim(call)
         self.first = ""
         """the call whose answer was not kept, so that this one is charged in addition to it"""
@@ -197,21 +199,13 @@ class Again:
         """True where the answer is to be kept although a caller gets it, or although none is there any more."""
         return self._named or self.waiting > 0
 
-    def take(self, batch: bytes) -> None:
-        """Remember a part of the answer, as it went out or would have."""
-        if self._parts is not None:
-            self._room -= len(batch)
-            if self._room < 0:
-                self._parts = None
-            else:
-                self._parts.append(batch)
-
     def kept(self, id: str, headers: list[tuple[str, str]], end: bytes) -> bytes | None:
         """The whole answer, which ends with `end`, sealed; None where it is too large to be kept."""
-        if self._parts is None:
+        body = self._kept.whole(end)
+        if body is None:
             return None
         said = tuple(header for header in headers if header[0] not in RETRY_HEADERS)
-        return self._retries.sealed(Answer(id=id, headers=said, body=b"".join([*self._parts, end])))
+        return self._retries.sealed(Answer(id=id, headers=said, body=body))
 
 
 async def keep_forgetting(vault: Vault, clock: Clock) -> None:
