@@ -165,9 +165,8 @@ class Asker:
         return min(max(self.rules.breaker.probe_seconds, 0.0 if others else self._twice_as_usual(key)), seconds)
 
     def _twice_as_usual(self, key: tuple[str, str, str]) -> float:
-        """Twice the seconds that the offer takes to its first byte; 0 where that is not known."""
-        usual = self.standings.records.get(key)
-        return 0.0 if usual is None else 2 * usual.first_byte_ms / 1000
+        """Twice the seconds that calls wait for the offer; 0 where that is not known."""
+        return 2 * self.standings.waited_ms.get(key, 0.0) / 1000
 
     def no_news(self, quote: Quote, began: float, probe: Probe) -> None:
         """A probe has not answered while its caller could wait: it has failed, unless it answers later after all."""
@@ -187,7 +186,7 @@ class Asker:
 
     def _answered(self, key: tuple[str, str, str], began: float, probe: Probe | None, *, whole: bool) -> None:
         now = self.clock.monotonic()
-        self.standings.served(key, (now - began) * 1000, now)
+        self.standings.served(key, (now - began) * 1000, now, stream=not whole)
         if probe is not None:
             probe.use_up()
         self.breakers.answered(key, whole=whole)

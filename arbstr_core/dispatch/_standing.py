@@ -15,16 +15,24 @@ class Standings:
 
     def __init__(self) -> None:
         self.records: dict[Key, Record] = {}
+        self.waited_ms: dict[Key, float] = {}
+        """how long calls of both kinds wait for it, as a moving mean"""
+        self._streamed: set[Key] = set()
         self._answered: dict[Key, float] = {}
 
-    def served(self, key: Key, ms: float, now: float) -> None:
-        """It answered at `now`, on a monotonic clock, after `ms`."""
+    def served(self, key: Key, ms: float, now: float, *, stream: bool) -> None:
+        """It answered at `now`, on a monotonic clock, after `ms`. A whole answer comes at its end, so that it tells of
+        the first byte only while no stream has."""
         old = self.records.get(key)
         self._answered[key] = now
+        self.waited_ms[key] = _moved(self.waited_ms.get(key, ms), ms)
         success, first_byte = (old.success, old.first_byte_ms or ms) if old else (1.0, ms)
-        self.records[key] = Record(
-            success=success + _WEIGHT * (1.0 - success), first_byte_ms=first_byte + _WEIGHT * (ms - first_byte)
-        )
+        if stream and key not in self._streamed:
+            self._streamed.add(key)
+            first_byte = ms
+        elif stream or key not in self._streamed:
+            first_byte = _moved(first_byte, ms)
+        self.records[key] = Record(success=_moved(success, 1.0), first_byte_ms=first_byte)
 
     def failed(self, key: Key) -> None:
         """It failed, through its own fault."""
@@ -35,3 +43,7 @@ class Standings:
     def answered_at(self, key: Key) -> float:
         """When it answered last."""
         return self._answered.get(key, float("-inf"))
+
+
+def _moved(mean: float, newest: float) -> float:
+    return mean + _WEIGHT * (newest - mean)

@@ -137,6 +137,25 @@ def test_a_slow_one_is_given_the_time_that_it_used_to_take() -> None:
     play(story, Node("only", takes=20))
 
 
+def test_whole_answers_say_nothing_of_the_first_byte_where_streams_do() -> None:
+    """They come at their end: whoever was asked for a long one would look slow beside who was not."""
+
+    async def story(scene: Scene) -> None:
+        (node,) = scene.nodes
+
+        async def first_byte_ms(takes: float, *, stream: bool) -> int:
+            node.takes = takes
+            await scene.call(stream=stream)
+            return round(scene.dispatch.standing().of(node.offer).first_byte_ms)
+
+        assert await first_byte_ms(20, stream=False) == 20_000
+        assert await first_byte_ms(0.5, stream=True) == 500
+        assert await first_byte_ms(30, stream=False) == 500
+        assert await first_byte_ms(1, stream=True) == 600
+
+    play(story, Node("only"))
+
+
 def test_whoever_tries_what_did_not_hang_may_wait_for_as_long_as_ever() -> None:
     async def story(scene: Scene) -> None:
         await half_opened(scene, Mood.GOOD)
