@@ -202,6 +202,28 @@ def test_the_cheapest_is_chosen_and_the_rates_are_shown(tmp_path: Path) -> None:
     told(tmp_path, story)
 
 
+def test_a_rule_that_is_named_leaves_out_what_is_too_dear(tmp_path: Path) -> None:
+    """The cost case with a policy: what costs more a million tokens of output than it allows would not be asked, be it
+    the cheapest for this call."""
+    rule = '[[plugins.policy_keywords.rules]]\nname = "thrifty"\nmax_output = "20000 sat"\n'
+    dear = DEAR.replace('input = "10000 sat"', 'input = "1 sat"').replace('request = "2 sat"', 'request = "0 sat"')
+
+    async def whole() -> None:
+        with Upstream() as cheap, Upstream() as other:
+            tables = instance("cheap", cheap.url, CHEAP) + instance("dear", other.url, dear) + rule
+            async with serving(write(tmp_path, tables)) as served:
+                headers = {"authorization": f"Bearer {(await served.agent())['token']}"}
+                body = {"model": "m", "messages": [{"role": "user", "content": "x" * 4000}], "max_tokens": 1}
+
+                async def chosen(**more: str) -> dict[str, Any]:
+                    return dict((await served.http.post("/v1/cost", json=body, headers=headers | more)).json())
+
+                assert (await chosen())["provider"] == "providers_openai.dear"
+                assert (await chosen(**{"x-arbstr-policy": "thrifty"}))["provider"] == "providers_openai.cheap"
+
+    run(whole())
+
+
 TIERS = {"local": (1000, 5000, 0), "standard": (5000, 15_000, 1), "frontier": (10_000, 30_000, 2)}
 HARD = "Prove that the algorithm terminates, step by step; compare its trade-offs, and refactor the architecture."
 
