@@ -175,6 +175,8 @@ def rate_in(answer: bytes, pointer: str) -> Decimal:
         found = _JSON.decode(answer)
     except (msgspec.MsgspecError, RecursionError):
         raise ValueError("it did not answer with JSON") from None
+    except ArithmeticError:
+        raise ValueError("it answered with a number that is none") from None
     for step in pointer.split("/")[1:]:
         found = _below(found, step.replace("~1", "/").replace("~0", "~"), pointer)
     try:

@@ -129,6 +129,8 @@ def test_the_number_is_where_the_pointer_says(answer: bytes, pointer: str, rate:
         (b'{"usd":0}', "/usd", "no price"),
         (b'{"usd":1e300}', "/usd", "no price"),
         (b'{"usd":"about 9"}', "/usd", "no price"),
+        (b'{"usd":1e99999999999999999999}', "/usd", "a number that is none"),
+        (b'{"usd":1,"other":[-1e99999999999999999999]}', "/usd", "a number that is none"),
         (b"{", "/usd", "JSON"),
         (b"[" * 100_000, "/usd", "JSON"),
         (b" " * 1_000_001, "/usd", "bytes"),
