@@ -6,6 +6,7 @@ import asyncio
 import os
 import syslog
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from arbstr_core.net import Webhook
 from arbstr_core.types import StorageError
@@ -44,10 +45,13 @@ class SyslogAnchor:
 
 
 class UrlAnchor:
-    """A URL of the operator's own that each checkpoint is sent to; what answers 2xx has kept it."""
+    """A URL of the operator's own that each checkpoint is sent to; what answers 2xx has kept it.
+
+    It is called by its host: a secret may be part of the rest.
+    """
 
     def __init__(self, url: str) -> None:
-        self.name = url
+        self.name = urlsplit(url).hostname or "?"
         self._send = Webhook(url)
 
     async def tell(self, line: bytes) -> None:

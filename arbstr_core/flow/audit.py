@@ -62,11 +62,10 @@ class AuditFlow:
     ) -> None:
         self._vault = vault
         self._signer = signer
-        self._anchors = anchors
         self._clock = clock
         self._every_seconds = every_seconds
         self._every_rows = every_rows
-        self._untold: dict[str, list[bytes]] = {anchor.name: [] for anchor in anchors}
+        self._untold: list[tuple[Anchor, list[bytes]]] = [(anchor, []) for anchor in anchors]
         self._last: Mark | None = None
 
     async def run(self) -> None:
@@ -86,7 +85,7 @@ class AuditFlow:
             made = self._signed(mark)
             if await self._vault.write_checkpoint(mark, made):
                 line = msgspec.json.encode(made)
-                for waiting in self._untold.values():
+                for _, waiting in self._untold:
                     waiting.append(line)
             self._last = mark
         await self._tell()
@@ -109,8 +108,7 @@ class AuditFlow:
         )
 
     async def _tell(self) -> None:
-        for anchor in self._anchors:
-            waiting = self._untold[anchor.name]
+        for anchor, waiting in self._untold:
             while waiting:
                 try:
                     await anchor.tell(waiting[0])

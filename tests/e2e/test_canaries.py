@@ -21,6 +21,8 @@ CANARIES = {
     "internal token": "canary-internal-token-0123456789abcdef",
     "metrics token": "canary-metrics-token-0123456789abcdef",
     "webhook secret": "canary-webhook-secret-0123456789abcdef",
+    "webhook's address": "canary-in-the-path-of-the-webhook-51f0",
+    "anchor's address": "canary-in-the-path-of-the-anchor-9d24",
     "macaroon": "0201036c6e64" + "5ca1ab1e" * 12,
     "nostr key": "nsec1canary" + "q" * 50,
     "ecash": "cashuAcanary" + "eyJ0b2tlbiI6W10" * 3,
@@ -69,8 +71,10 @@ format = "{format}"
 calls = true
 traces = true
 [webhooks]
-url = "http://127.0.0.1:1/hook"
+url = "http://127.0.0.1:1/{CANARIES["webhook's address"]}"
 secret = "file:webhook_secret"
+[audit]
+anchors = ["http://127.0.0.1:1/{CANARIES["anchor's address"]}"]
 [plugins.wallet_lnd]
 address = "127.0.0.1:1"
 cert = "file:tls.cert"
@@ -180,6 +184,7 @@ def test_t27_no_secret_is_written_or_shown(tmp_path: Path, format: str) -> None:
             for words in (
                 ("doctor", "--json"),
                 ("audit", "export", "a", "--format", "json"),
+                ("audit", "checkpoint", "--json"),
                 ("audit", "verify", "--json"),
                 ("agent", "list", "--json"),
                 ("approval", "list", "--json"),

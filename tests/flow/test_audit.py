@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from arbstr_core.flow import AuditFlow, FileAnchor, audit_signer
+from arbstr_core.flow import AuditFlow, FileAnchor, UrlAnchor, audit_signer
 from arbstr_core.storage import Database, is_signed, key_id_of, open_signer
 from arbstr_core.types import NotFound, StorageError
 from arbstr_core.vault import HoldRequest, Limits, NewAgent, Settlement, Vault, schema
@@ -187,6 +187,19 @@ def test_an_anchor_gets_everything_in_order_once_it_is_back(tmp_path):
     assert len(lines) == 3
     seqs = [json.loads(json.loads(line)["body"])["seq"] for line in lines]
     assert seqs == sorted(set(seqs))
+
+
+def test_anchors_of_one_host_are_told_apart_and_their_addresses_are_not_logged(tmp_path, caplog):
+    """A secret may be part of an address."""
+    anchors = [UrlAnchor(f"http://127.0.0.1:1/{path}?key=hidden") for path in ("hidden-one", "hidden-two")]
+
+    async def story():
+        async with made(tmp_path, anchors) as house:
+            await house.flow.checkpoint()
+
+    asyncio.run(story())
+    assert caplog.text.count("the anchor 127.0.0.1 did not take a checkpoint") == 2
+    assert "hidden" not in caplog.text
 
 
 def test_a_statement_adds_up_and_can_be_checked_by_a_stranger(tmp_path):
