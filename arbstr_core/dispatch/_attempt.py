@@ -238,6 +238,6 @@ def _rest_seconds(headers: Mapping[str, str]) -> int | None:
     try:
         # By its own clock, which may not be ours.
         seconds = (parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("date", ""))).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return math.ceil(seconds) if 0 < seconds < 100_000 else None

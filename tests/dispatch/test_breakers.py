@@ -329,14 +329,17 @@ def test_retry_after_is_honoured_from_the_first_time_on(headers: dict[str, str],
 @pytest.mark.parametrize(
     "headers",
     [{"retry-after": "soon"}, {"retry-after": "-1"}, {"retry-after": "Mon, 16 Jun 2025 10:00:09 GMT"},
-     {"retry-after": "9" * 5000}, {"retry-after-ms": "\u0669"}],
+     {"retry-after": "9" * 5000}, {"retry-after-ms": "\u0669"},
+     {"retry-after": f"Mon, 16 Jun 2025 10:00:09 +{'9' * 30}", "date": "Mon, 16 Jun 2025 10:00:00 GMT"}],
 )  # fmt: skip
 def test_a_retry_after_that_says_nothing_counts_as_a_failure(headers: dict[str, str]) -> None:
     async def story(scene: Scene) -> None:
         scene.nodes[0].headers = headers
         await in_turn(scene, 4)
         assert scene.state("limited") == "closed"
-        assert (await scene.call()).refused is not None
+        told = await scene.call()
+        assert told.refused is not None
+        assert [each.outcome for each in told.attempts] == [Outcome.RATE_LIMITED]
         assert scene.state("limited") == "open"
 
     play(story, Node("limited", Mood.LIMITED))
