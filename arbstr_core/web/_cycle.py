@@ -19,6 +19,9 @@ class Cycle(RequestResponseCycle):
     """Says the same as uvicorn's. Whatever is not plain (HEAD, an answer without a body, a client that does not take
     what it gets, a message out of turn) is left to that."""
 
+    until_closed = False
+    """True where the body ends with the connection: a client of HTTP/1.0 knows no chunks (RFC 9112, 6.1)"""
+
     async def receive(self) -> Any:
         """The request's body, or that the client is gone."""
         event = self.message_event
@@ -33,6 +36,8 @@ class Cycle(RequestResponseCycle):
 
     async def send(self, message: Any) -> None:
         """An ASGI message."""
+        if self.until_closed and self.flow.write_paused:
+            await self.flow.drain()
         if self.disconnected or self.response_complete or self.flow.write_paused or self.access_log:
             await super().send(message)
         elif not self.response_started:
@@ -43,7 +48,7 @@ class Cycle(RequestResponseCycle):
                 await super().send(message)
         elif message["type"] == "http.response.body" and self.scope["method"] != "HEAD":
             body, last = message.get("body", b""), not message.get("more_body", False)
-            if self.chunked_encoding or (last and len(body) == self.expected_content_length):
+            if self.chunked_encoding or self.until_closed or (last and len(body) == self.expected_content_length):
                 self._part(body, last=last)
             else:
                 await super().send(message)
@@ -53,8 +58,12 @@ class Cycle(RequestResponseCycle):
     def _begin(self, head: Head) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False
+        if head.length is None and self.scope["http_version"] == "1.0":
+            self.until_closed, self.keep_alive = True, False
         more = b"" if self.keep_alive else b"connection: close\r\n"
-        if head.length is None:
+        if self.until_closed:
+            self.chunked_encoding = False
+        elif head.length is None:
             self.chunked_encoding = True
             more += b"transfer-encoding: chunked\r\n"
         else:

@@ -131,6 +131,22 @@ def test_our_own_answers_go_out_as_those_of_others_do(ask: bytes, parts: tuple[b
     assert ours.closed is others.closed
 
 
+@pytest.mark.parametrize("asked", [b"", b"connection: keep-alive\r\n"])
+def test_a_stream_to_a_client_that_knows_no_chunks_ends_with_its_connection(asked: bytes) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": encoded([("x-a", "b")])})
+        await send(_body(b"one", more=True))
+        await send(_body(b"", more=True))
+        await send(_body(b"two"))
+
+    wire = _answered(app, b"POST / HTTP/1.0\r\n%scontent-length: 0\r\n\r\n" % asked)
+    head, body = _said(wire)
+    assert body == b"onetwo"
+    assert b"connection: close" in head
+    assert not [line for line in head if line.startswith((b"transfer-encoding", b"content-length"))]
+    assert wire.closed
+
+
 def _said(wire: _Wire) -> tuple[list[bytes], bytes]:
     head, _, body = b"".join(wire.writes).partition(b"\r\n\r\n")
     return sorted(line for line in head.split(b"\r\n") if not line.startswith(b"date: ")), body
