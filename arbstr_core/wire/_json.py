@@ -16,6 +16,8 @@ _FIRST = re.compile(_NAMED)
 _NEXT = re.compile(_SPACE + rb"(?:," + _NAMED + rb"|})")
 _AFTER = re.compile(_SPACE + rb"([,}])")
 _MOST_KEYS = 256
+_PAIRED = re.compile(rb"\\u[dD][89a-fA-F]")
+_CUT = ". A text that was cut inside a character (half of a \\ud800\\udc00 is left) cannot be read: cut it elsewhere"
 
 Span = tuple[int, int]
 
@@ -45,7 +47,7 @@ def members(body: bytes) -> dict[str, Span]:
     except msgspec.ValidationError:
         raise MalformedJson("the body is JSON, but not an object") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
-        raise MalformedJson(str(bad)) from None
+        raise MalformedJson(f"{bad}{_CUT if _PAIRED.search(body) else ''}") from None
     # The decoder found the values, and lost where they stand and which keys came twice. Walking the text beside it
     # finds both: a value that is not where its key says belongs to a second member of the same name.
     if len(raws) > _MOST_KEYS or (raws and max(map(len, raws)) > _MOST_KEYS):

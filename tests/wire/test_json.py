@@ -150,6 +150,15 @@ def test_malformed(body: bytes) -> None:
         members(body)
 
 
+@pytest.mark.parametrize("text", [rb"\ud83d", rb"\uDE00", rb"a\ud83d b", rb"\ud83d\u0041", rb"\\\ud83d"])
+def test_half_of_a_character_is_named(text: bytes) -> None:
+    """JavaScript writes it where a text was cut; providers refuse it, too, and most do not say why."""
+    for body in (b'{"a":"%b"}', b'{"a":[{"b":"%b"}]}', b'{"%b":1}'):
+        with pytest.raises(MalformedJson, match="half of a"):
+            members(body % text)
+    assert members(rb'{"a":"\ud83d\ude00 \\ud83d"}')
+
+
 @pytest.mark.parametrize("times", [52, 60, 256, 257])
 def test_a_key_of_many_escapes_hides_nothing(times: int) -> None:
     """Written as escapes, a short key is long: what stands behind it is seen all the same, or nothing is taken."""
