@@ -185,3 +185,30 @@ def test_structured_output_of_a_message_of_a_chat(client: Client, do: str) -> No
     parts = tuple({"content": piece} for piece in shapes.pieces(ADA))
     shown = told(client, do, Act(message={"role": "assistant", "content": ADA}, deltas=parts))
     assert shown["parsed"] == {"name": "Ada", "age": 36}
+
+
+# -- responses of a model that only chats ----------------------------------------------------------------------------
+
+
+@PARSE_RESPONSES
+@pytest.mark.parametrize("do", ["respond", "respond_streamed"])
+def test_a_response_of_a_chat(client: Client, do: str) -> None:
+    shown = json.dumps(told(client, do, Act()))
+    assert "word word word word word" in shown
+    assert "11" in shown
+
+
+@PARSE_RESPONSES
+@pytest.mark.parametrize("do", ["respond_tools", "respond_tools_streamed"])
+def test_tools_of_a_response_of_a_chat(client: Client, do: str) -> None:
+    shown = json.dumps(told(client, do, TOOLS if do == "respond_tools" else TOOLS_STREAMED))
+    assert "Paris" in shown
+    assert "Rome" in shown
+
+
+@PARSE_RESPONSES
+@pytest.mark.parametrize("do", ["respond_structured", "respond_structured_streamed"])
+def test_structured_output_of_a_response_of_a_chat(client: Client, do: str) -> None:
+    parts = tuple({"content": piece} for piece in shapes.pieces(ADA))
+    shown = told(client, do, Act(message={"role": "assistant", "content": ADA}, deltas=parts))
+    assert shown["parsed"] == {"name": "Ada", "age": 36}
