@@ -73,10 +73,15 @@ class Directory:
         await self.load()
         now_ms = self.asked_ms = self._tools.clock.now_ms()
         self._remarks = {}
-        said = await asyncio.gather(*(self._of_relay(url) for url in self._config.relays))
-        urls = [each.urls for each in newest(announcement for found in said for announcement in found)]
-        if self._config.ask_nodes:
-            urls += [(url,) for found in await asyncio.gather(*map(self._of_node, self._config.nodes)) for url in found]
+        try:
+            said = await asyncio.gather(*(self._of_relay(url) for url in self._config.relays))
+            urls = [each.urls for each in newest(announcement for found in said for announcement in found)]
+            if self._config.ask_nodes:
+                others = await asyncio.gather(*map(self._of_node, self._config.nodes))
+                urls += [(url,) for found in others for url in found]
+        except asyncio.CancelledError:
+            self.asked_ms = 0
+            raise
         for candidates in urls:
             self._note(candidates, now_ms)
         kept = sorted(self._listed.nodes.items(), key=lambda item: -item[1].seen_ms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -46,7 +47,9 @@ from arbstr_providers_routstr._word import Word
 
 _AT_A_TIME = 16
 _KEEP_SECONDS = 1.0
-_READ_SECONDS = 8.0
+_READ_SECONDS = 6.0
+_ANSWER_SECONDS = 8.0
+"""for all of them together: nodes of strangers that hang take no time from those that answer"""
 _MOST_REFUSED_BYTES = 64 * 1024
 _FEATURES = frozenset({Feature.TOOLS, Feature.JSON})
 
@@ -105,17 +108,19 @@ class RoutstrProvider(Prepaid):
     async def offers(self) -> Sequence[Offer]:
         """What the nodes sell, by what they said last."""
         await self._load()
-        if self.directory.due and not self.directory.asked_ms:
-            await self._find()
-        now_ms = self.tools.clock.now_ms()
-        turns = asyncio.Semaphore(_AT_A_TIME)
-        due = [
-            node
-            for node in self.nodes.values()
-            if node.listed and now_ms - node.asked_ms >= self.config.poll_seconds * 1000
-        ]
-        await asyncio.gather(*(self._look(node, turns) for node in due))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                if self.directory.due and not self.directory.asked_ms:
+                    await self._find()
+                await self._look_at_all()
         return [self._offer(node, model) for node in self.nodes.values() for model in self._models(node)]
+
+    async def _look_at_all(self) -> None:
+        """Read the lists that are due. Whoever was not asked in time is the first the next time."""
+        now_ms, turns = self.tools.clock.now_ms(), asyncio.Semaphore(_AT_A_TIME)
+        since = now_ms - self.config.poll_seconds * 1000
+        due = [node for node in self.nodes.values() if node.listed and node.asked_ms <= since]
+        await asyncio.gather(*(self._look(node, turns) for node in sorted(due, key=lambda node: node.asked_ms)))
 
     async def _find(self) -> None:
         """Ask which nodes there are; those that are not among them any more are emptied."""
@@ -134,9 +139,11 @@ class RoutstrProvider(Prepaid):
             try:
                 async with asyncio.timeout(_READ_SECONDS):
                     node.catalogue = await read_catalogue(node.api, now_ms)
-            except (ProviderError, TimeoutError) as failed:
+            except (ProviderError, TimeoutError, asyncio.CancelledError) as failed:
                 node.failing_ms = node.failing_ms if node.failing else now_ms
                 node.failing = str(failed) or f"no answer within {_READ_SECONDS:g} s"
+                if isinstance(failed, asyncio.CancelledError):
+                    raise
                 return
         node.failing = ""
 

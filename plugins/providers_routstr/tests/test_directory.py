@@ -10,7 +10,7 @@ from typing import Any
 
 import arbstr_providers_routstr
 import pytest
-from arbstr_providers_routstr import RoutstrProvider, _node_api, _relay
+from arbstr_providers_routstr import RoutstrProvider, _node_api, _provider, _relay
 from routstr.http import Answer, Request, Server, said
 from routstr.node import Model, Node
 from routstr.relay import MADE_S, Announcer, Relay, serving_relays
@@ -277,6 +277,37 @@ def test_strange_nodes_hold_up_nobody(kind: str, offers: int, why: str, monkeypa
             assert bool(remark) == bool(why)
             if kind == "odd rows":
                 assert {offer.model: bool(offer.withheld) for offer in found} == {"bare": True, "good": False}
+            await tools.aclose()
+        await server.stop()
+
+    asyncio.run(whole())
+
+
+def test_nodes_that_hang_take_no_time_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are: the market gives all of them together ten seconds."""
+    monkeypatch.setattr(_provider, "_READ_SECONDS", 0.9)
+    monkeypatch.setattr(_provider, "_ANSWER_SECONDS", 1.0)
+    well, asked = Node(Model("well")), set()
+
+    async def hang(request: Request) -> Answer:
+        asked.add(request.path)
+        await asyncio.Event().wait()
+        raise AssertionError("waited for nothing")
+
+    async def whole() -> None:
+        server = Server(hang)
+        await server.start()
+        async with serving_nodes(well):
+            urls = {"nodes": [*(f"{server.url}/n{at:02}" for at in range(60)), well.url]}
+            tools = tools_for(urls, guarded=True)
+            provider = RoutstrProvider(configure(arbstr_providers_routstr, {"network": "regtest", **urls}), tools)
+            for _ in range(4):
+                async with asyncio.timeout(2):
+                    await provider.offers()
+                tools.clock.advance(30)
+            assert await sellers(provider) == [well.name]
+            assert len(asked) == 60
+            assert len(provider.remarks()) == 60
             await tools.aclose()
         await server.stop()
 
