@@ -16,7 +16,7 @@ from arbstr_core.api import Amount, BadRequest, Command, Param, ProviderError, T
 from arbstr_providers_routstr._catalogue import read_catalogue
 from arbstr_providers_routstr._config import SAT, Config, node_name, node_url
 from arbstr_providers_routstr._node_api import NodeApi
-from arbstr_providers_routstr._records import NODE, WISH, NodeRecord, Wish, scan, write
+from arbstr_providers_routstr._records import NODE, NodeRecord, scan, wish
 
 Given = Mapping[str, str]
 _NODE = Param(name="node", help="the node, as `nodes` names it", required=True)
@@ -84,14 +84,18 @@ class _Desk:
             raise BadRequest(str(bad), param="amount") from None
         if not SAT <= amount.msat <= self._config.cap.msat:
             raise BadRequest(f"--amount is from 1 sat to {self._config.cap.msat} msat, the cap", param="amount")
-        await write(self._tools.store, WISH + name, Wish(fund_msat=amount.msat))
+        broken = (await self._records())[name].word.broken
+        if broken:
+            again = f"`verify --node {name} --forgive yes` buys there again"
+            raise BadRequest(f"nothing is brought to {name}: {broken}; {again}", param="node")
+        await wish(self._tools.store, name, fund_msat=amount.msat, sweep=False)
         return {"node": name, "wanted_msat": amount.msat}
 
     async def sweep(self, given: Given) -> Any:
         """Wish for what is there; the server takes it back, once no call is open there."""
         names = [await self._named(given["node"])] if given["node"] else sorted(await self._records())
         for name in names:
-            await write(self._tools.store, WISH + name, Wish(sweep=True))
+            await wish(self._tools.store, name, sweep=True, fund_msat=0)
         return {"nodes": names}
 
     async def verify(self, given: Given) -> Any:
@@ -102,7 +106,7 @@ class _Desk:
             raise BadRequest(f"--forgive is {given['forgive']!r}; leave it out, or say yes", param="forgive")
         if given["forgive"]:
             for name in names:
-                await write(self._tools.store, WISH + name, Wish(forgive=True))
+                await wish(self._tools.store, name, forgive=True)
         return [await self._verified(name, records[name]) for name in names]
 
     async def _verified(self, name: str, record: NodeRecord) -> dict[str, Any]:

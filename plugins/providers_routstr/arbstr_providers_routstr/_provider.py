@@ -314,16 +314,15 @@ class RoutstrProvider(Prepaid):
         return found
 
     async def _read_wishes(self) -> None:
-        """What an operator has asked for since, by a command: once each."""
-        wishes = await scan(self.tools.store, WISH, Wish)
-        for name, wish in wishes.items():
-            node = self.nodes.get(name)
+        """What an operator has asked for since, by a command: once each. One that comes meanwhile stays for later."""
+        for key, kept in (await self.tools.store.scan(WISH)).items():
+            wish, node = msgspec.json.decode(kept, type=Wish), self.nodes.get(key.removeprefix(WISH))
             if node is not None:
-                node.wish_msat, node.wish_sweep = wish.fund_msat, wish.sweep
+                if wish.fund_msat or wish.sweep:
+                    node.wish_msat, node.wish_sweep = wish.fund_msat, wish.sweep
                 if wish.forgive:
                     node.record.word, node.unsaved = Word(), True
-        if wishes:
-            await self.tools.store.put({WISH + name: None for name in wishes})
+            await self.tools.store.put({key: None}, where={key: kept})
 
     async def funding(
         self, node: str, amount: Msat, *, key: str, bolt11: bool, mints: Sequence[str]

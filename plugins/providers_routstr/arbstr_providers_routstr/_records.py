@@ -7,7 +7,7 @@ A step is written down before the node, or the kernel, is told of it: what a cra
 from __future__ import annotations
 
 import hashlib
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -104,6 +104,16 @@ async def scan(store: Store, prefix: str, kind: type[T]) -> dict[str, T]:
 async def write(store: Store, key: str, record: msgspec.Struct) -> None:
     """Write one; durable when it returns."""
     await store.put({key: msgspec.json.encode(record)})
+
+
+async def wish(store: Store, node: str, **more: Any) -> None:
+    """Add to what an operator wants of a node; what was wanted of it beside that, and not seen to yet, stays."""
+    while True:
+        kept = await store.get(WISH + node)
+        wanted = Wish() if kept is None else msgspec.json.decode(kept, type=Wish)
+        after = msgspec.json.encode(msgspec.structs.replace(wanted, **more))
+        if await store.put({WISH + node: after}, where={WISH + node: kept}):
+            return
 
 
 def digest(token: str) -> str:

@@ -1,0 +1,145 @@
+"""The operator's commands: what they wish for is done once, by the provider that serves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+import pytest
+from arbstr_providers_routstr._commands import commands
+from arbstr_providers_routstr._records import NodeRecord
+from arbstr_providers_routstr._word import Word
+from routstr.node import SAT, Account, Node
+from routstr.stage import Buyer, buying, serving_nodes
+
+from arbstr_core.api import BadRequest
+from arbstr_core.testing import MemoryStore
+
+KEY = "sk-ours"
+Asks = Callable[..., Any]
+
+
+def told(story: Callable[[Buyer, Asks], Any], node: Node, *, broken: str = "") -> None:
+    async def whole() -> None:
+        store = MemoryStore()
+        async with serving_nodes(node):
+            node.accounts[KEY] = Account(balance=100 * SAT)
+            record = NodeRecord(url=node.url, key=KEY, balance_msat=100 * SAT, word=Word(broken=broken), used_ms=2**50)
+            store._values[f"node:{node.name}"] = msgspec.json.encode(record)
+            async with buying(node, store=store) as buyer:
+                await buyer.provider.tend()
+                desk = {each.name: each for each in commands(buyer.provider.config, buyer.tools)}
+
+                async def asks(name: str, **given: str) -> Any:
+                    known: Mapping[str, str] = {param.name: "" for param in desk[name].params}
+                    return await desk[name].run({**known, **given})
+
+                await story(buyer, asks)
+
+    asyncio.run(whole())
+
+
+def test_money_is_wished_for_and_back() -> None:
+    node = Node()
+
+    async def story(buyer: Buyer, asks: Asks) -> None:
+        assert await asks("fund", node=node.name, amount="300 sat") == {"node": node.name, "wanted_msat": 300 * SAT}
+        [funds] = await buyer.provider.funds()
+        assert (funds.wanted_msat, funds.drain) == (300 * SAT, False)
+        await asks("sweep")
+        [funds] = await buyer.provider.funds()
+        assert (funds.wanted_msat, funds.drain) == (0, True)
+
+    told(story, node)
+
+
+def test_wishes_do_not_take_each_others_place() -> None:
+    """To forgive a node calls nothing back that was wished for a moment before."""
+    node = Node()
+
+    async def story(buyer: Buyer, asks: Asks) -> None:
+        await asks("sweep", node=node.name)
+        await asks("verify", node=node.name, forgive="yes")
+        [funds] = await buyer.provider.funds()
+        assert funds.drain
+        await asks("verify", node=node.name, forgive="yes")
+        [funds] = await buyer.provider.funds()
+        assert funds.drain
+
+    told(story, node)
+
+
+def test_a_wish_that_comes_while_others_are_read_is_not_lost() -> None:
+    node = Node()
+
+    async def story(buyer: Buyer, asks: Asks) -> None:
+        scan = buyer.tools.store.scan
+
+        async def slowly(prefix: str) -> dict[str, bytes]:
+            found = await scan(prefix)
+            buyer.tools.store.scan = scan  # type: ignore[method-assign]
+            await asks("sweep", node=node.name)
+            return found
+
+        await asks("fund", node=node.name, amount="300 sat")
+        buyer.tools.store.scan = slowly  # type: ignore[method-assign]
+        await buyer.provider.funds()
+        [funds] = await buyer.provider.funds()
+        assert funds.drain
+
+    told(story, node)
+
+
+def test_no_money_is_promised_to_a_node_whose_word_is_broken() -> None:
+    node = Node()
+
+    async def story(buyer: Buyer, asks: Asks) -> None:
+        with pytest.raises(BadRequest, match=r"it lied; `verify --node \S+ --forgive yes` buys there again"):
+            await asks("fund", node=node.name, amount="300 sat")
+        await asks("verify", node=node.name, forgive="yes")
+        await buyer.provider.funds()
+        await buyer.provider.tend()
+        await asks("fund", node=node.name, amount="300 sat")
+
+    told(story, node, broken="it lied")
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "why"),
+    [
+        ("fund", {"node": "nowhere", "amount": "1 sat"}, "there is no node 'nowhere'"),
+        ("fund", {"amount": "0 sat"}, "from 1 sat to"),
+        ("fund", {"amount": "3000 sat"}, "the cap"),
+        ("fund", {"amount": "much"}, "much"),
+        ("sweep", {"node": "x\u0000"}, "there is no node"),
+        ("verify", {"forgive": "no"}, "leave it out, or say yes"),
+    ],
+)
+def test_what_cannot_be_wished_for_is_refused(name: str, given: dict[str, str], why: str) -> None:
+    node = Node()
+
+    async def story(buyer: Buyer, asks: Asks) -> None:
+        with pytest.raises(BadRequest, match=why):
+            await asks(name, **{"node": node.name, **given})
+
+    told(story, node)
+
+
+def test_what_nodes_say_stands_beside_our_books() -> None:
+    node = Node()
+
+    async def story(buyer: Buyer, asks: Asks) -> None:
+        node.accounts[KEY].balance -= 500
+        [said] = await asks("verify")
+        assert (said["balance_msat"], said["node_says_msat"], said["differs_msat"]) == (100_000, 99_500, -500)
+        [row] = await asks("nodes")
+        assert (row["node"], row["funded"], row["balance_msat"]) == (node.name, True, 100 * SAT)
+        assert KEY not in str(row)
+        await node.server.stop()
+        [said] = await asks("verify")
+        assert said["problem"]
+        await node.server.start()
+
+    told(story, node)
