@@ -25,10 +25,13 @@ _MOST_URLS = 4
 
 
 class Found(msgspec.Struct, kw_only=True):
-    """A node that was found: where it is, and when somebody named it last, Unix time."""
+    """A node that was found: where it is, and when somebody named it last, Unix time; which announcement that was, and
+    when it was made, where it was one."""
 
     url: str
     seen_ms: int
+    by: str = ""
+    made_s: int = 0
 
 
 class Listed(msgspec.Struct, kw_only=True):
@@ -75,16 +78,21 @@ class Directory:
         self._remarks = {}
         try:
             said = await asyncio.gather(*(self._of_relay(url) for url in self._config.relays))
-            urls = [each.urls for each in newest(announcement for found in said for announcement in found)]
+            announced = newest(announcement for found in said for announcement in found)
+            heard: list[str] = []
             if self._config.ask_nodes:
                 others = await asyncio.gather(*map(self._of_node, self._config.nodes))
-                urls += [(url,) for found in others for url in found]
+                heard = [url for found in others for url in found]
         except asyncio.CancelledError:
             self.asked_ms = 0
             raise
-        for candidates in urls:
-            self._note(candidates, now_ms)
-        kept = sorted(self._listed.nodes.items(), key=lambda item: -item[1].seen_ms)
+        before = self._listed.nodes.keys()
+        for announcement in self._renewed(announced):
+            self._note(announcement.urls, now_ms, announcement)
+        for url in heard:
+            self._note((url,), now_ms)
+        # Newcomers, however many, push out nobody who is still there.
+        kept = sorted(self._listed.nodes.items(), key=lambda item: (-item[1].seen_ms, item[0] not in before))
         fresh = [(name, found) for name, found in kept if now_ms - found.seen_ms < _FORGET_MS]
         self._listed.nodes = dict(fresh[: self._config.most_nodes])
         if len(fresh) > self._config.most_nodes:
@@ -123,17 +131,34 @@ class Directory:
             self._remarks[f"list of {node_name(url)}"] = str(failed)
             return ()
 
-    def _note(self, urls: Sequence[str], now_ms: int) -> None:
+    def _renewed(self, announced: Sequence[Announcement]) -> list[Announcement]:
+        """Those that are not older than what is known of the same node; where it has been before it is no more."""
+        known: dict[str, int] = {}
+        for found in self._listed.nodes.values():
+            known[found.by] = max(found.made_s, known.get(found.by, 0))
+        fresh = [each for each in announced if each.created_at >= known.get(_by(each), each.created_at)]
+        moved = {_by(each) for each in fresh}
+        self._listed.nodes = {name: found for name, found in self._listed.nodes.items() if found.by not in moved}
+        return fresh
+
+    def _note(self, urls: Sequence[str], now_ms: int, of: Announcement | None = None) -> None:
         """The first address that can be bought at; where there is none, that is said."""
         why = "it names no address"
         for url in urls[:_MOST_URLS]:
             refused = _unfit(url)
             if not refused:
-                self._listed.nodes[node_name(url)] = Found(url=node_url(url), seen_ms=now_ms)
+                found = Found(url=node_url(url), seen_ms=now_ms)
+                if of is not None:
+                    found.by, found.made_s = _by(of), of.created_at
+                self._listed.nodes[node_name(url)] = found
                 return
             why = refused
         shown = urls[0][:60] if urls and urls[0].isprintable() else "?"
         self._remarks[shown] = f"it is not asked: {why}"
+
+
+def _by(announcement: Announcement) -> str:
+    return f"{announcement.pubkey}:{announcement.name}"
 
 
 def _unfit(url: str) -> str:

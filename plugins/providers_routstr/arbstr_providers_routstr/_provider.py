@@ -135,15 +135,17 @@ class RoutstrProvider(Prepaid):
     async def _look(self, node: Node, turns: asyncio.Semaphore) -> None:
         """Read a node's list again; where it does not say, its last one stays, with its age."""
         async with turns:
-            now_ms = node.asked_ms = self.tools.clock.now_ms()
+            before, now_ms = node.asked_ms, self.tools.clock.now_ms()
+            node.asked_ms = now_ms
             try:
                 async with asyncio.timeout(_READ_SECONDS):
                     node.catalogue = await read_catalogue(node.api, now_ms)
-            except (ProviderError, TimeoutError, asyncio.CancelledError) as failed:
+            except asyncio.CancelledError:
+                node.asked_ms = before
+                raise
+            except (ProviderError, TimeoutError) as failed:
                 node.failing_ms = node.failing_ms if node.failing else now_ms
                 node.failing = str(failed) or f"no answer within {_READ_SECONDS:g} s"
-                if isinstance(failed, asyncio.CancelledError):
-                    raise
                 return
         node.failing = ""
 
