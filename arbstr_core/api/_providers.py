@@ -138,5 +138,5 @@ class OpenAIProvider(Provider):
             raise AnsweredWith(f"{where} answered {answer.status_code}", answer.status_code)
         try:
             return [row for row in answer.json()["data"] if isinstance(row["id"], str)]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise ProviderError(f"{where} did not answer with a list of models") from None

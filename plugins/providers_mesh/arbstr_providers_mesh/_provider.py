@@ -106,7 +106,7 @@ class NodeProvider(OpenAIProvider):
             return None
         try:
             return answer.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     async def _answer(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response | None:

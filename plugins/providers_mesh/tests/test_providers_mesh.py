@@ -148,7 +148,19 @@ def test_vllm_says_how_many_wait_and_gets_no_more():
 
 
 @pytest.mark.parametrize("owner", ["mesh-llm", "library", "llamacpp", "vllm", "acme"])
-@pytest.mark.parametrize("junk", ["", "nonsense", "[]", "{}", "null", '{"models": 7}', '[{"is_processing": "yes"}]'])
+@pytest.mark.parametrize(
+    "junk",
+    [
+        "",
+        "nonsense",
+        "[]",
+        "{}",
+        "null",
+        '{"models": 7}',
+        '[{"is_processing": "yes"}]',
+        pytest.param("[" * 99_999, id="deep"),
+    ],
+)
 def test_what_a_node_says_beside_its_list_is_never_needed(owner: str, junk: str):
     more = {"props": junk, "slots": junk, "metrics": junk, "api_ps": junk, "api_show": junk}
     listed = row("m", owner, max_model_len="many", capabilities=junk, context_length=-1)
@@ -177,7 +189,9 @@ def test_a_node_that_is_down_says_so_and_what_it_served_ages():
         offers(refuse)
 
 
-@pytest.mark.parametrize("answer", ["<html>", "7", '{"data": 7}', '{"data": [{"id": 7}]}'])
+@pytest.mark.parametrize(
+    "answer", ["<html>", "7", '{"data": 7}', '{"data": [{"id": 7}]}', pytest.param("[" * 99_999, id="deep")]
+)
 def test_an_answer_that_is_no_list_withdraws_nothing_by_mistake(answer: str):
     if answer.startswith('{"data": ['):
         assert offers(pages(v1_models=answer)) == {}
