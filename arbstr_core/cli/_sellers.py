@@ -6,10 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from arbstr_core.cli._context import AsJson, ConfigFile, ask, command
+from arbstr_core.cli._context import AsJson, ConfigFile, amount, ask, command
 from arbstr_core.cli._operator import part
 from arbstr_core.cli._show import as_json, facts, moment, sat, table
-from arbstr_core.types import Amount
 
 app = typer.Typer(help="Sellers: who is paid for serving calls.", no_args_is_help=True)
 
@@ -22,7 +21,9 @@ Realm = Annotated[str | None, typer.Option(help="Whose money it is; else that of
 def add(
     name: Name,
     to: Annotated[str, typer.Argument(help="A Lightning address, an LNURL, or ecash.", metavar="DESTINATION")],
-    threshold: Annotated[str, typer.Option(help="He is paid from this much on.")] = "1000sat",
+    threshold: Annotated[
+        int, typer.Option(parser=amount, metavar="AMOUNT", show_default="1000sat", help="He is paid from this much on.")
+    ] = 1_000_000,
     every: Annotated[int, typer.Option(help="And at most every so many seconds.")] = 86_400,
     realm: Realm = None,
     off: Annotated[bool, typer.Option("--off", help="He is not paid by himself.")] = False,
@@ -33,7 +34,7 @@ def add(
     said = {
         "name": name,
         "destination": to,
-        "threshold_msat": Amount.from_config(threshold).msat,
+        "threshold_msat": threshold,
         "every_seconds": every,
         "realm": realm,
         "enabled": not off,
@@ -56,7 +57,10 @@ def list_sellers(config: ConfigFile = None, json: AsJson = False) -> None:
     shown = [
         [
             *(row["name"], row["realm"], sat(row["balance_msat"]), sat(row["threshold_msat"])),
-            *("-" if row["last_ms"] is None else moment(row["last_ms"]), row["destination"]),
+            *(
+                "-" if row["last_ms"] is None else moment(row["last_ms"]),
+                row["destination"] or "nobody said: `add` does",
+            ),
         ]
         for row in rows
     ]

@@ -102,8 +102,10 @@ class SellerFlow:
 
     async def pay(self, name: str, realm: str | None) -> Json:
         """Pay one now, whatever his threshold and schedule say. Raises Conflict where a payment to him is under way."""
-        payment = await self._pay(await self._known(name, realm))
-        return operators_document(payment)
+        seller = await self._known(name, realm)
+        if not seller.destination:
+            raise Conflict(f"nobody has said how {name!r} is paid: `arbstr seller add` does")
+        return operators_document(await self._pay(seller))
 
     async def token(self, payment_id: str) -> Json:
         """The token that a seller was paid with, for whoever hands it to him."""

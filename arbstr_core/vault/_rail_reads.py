@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import sqlalchemy as sa
@@ -288,7 +288,8 @@ def singles_to_end(connection: sa.Connection, before_ms: int, most: int) -> list
 
 
 def sellers(connection: sa.Connection) -> list[SellerRecord]:
-    """How sellers are paid, what each has earned, and when it was last paid."""
+    """How sellers are paid, what each has earned, and when it was last paid; and who has earned, and nobody has said
+    how he is paid."""
     column, account, paid = r.SELLER.c, t.ACCOUNT.c, r.PAYMENT.c
     last = (
         sa.select(sa.func.max(paid.created_ms))
@@ -304,7 +305,7 @@ def sellers(connection: sa.Connection) -> list[SellerRecord]:
         .select_from(r.SELLER.outerjoin(t.ACCOUNT, own))
         .order_by(column.name, column.realm)
     )
-    return [
+    found = [
         SellerRecord(
             name=row[0],
             realm=row[1],
@@ -316,4 +317,21 @@ def sellers(connection: sa.Connection) -> list[SellerRecord]:
             last_ms=row[7],
         )
         for row in rows
+    ]
+    return found + _unsaid(connection, {(each.name, each.realm) for each in found})
+
+
+def _unsaid(connection: sa.Connection, known: Set[tuple[str, str]]) -> list[SellerRecord]:
+    account = t.ACCOUNT.c
+    rows: Any = connection.execute(
+        sa.select(account.name, account.realm, account.posted_msat)
+        .where(account.kind == "seller", account.posted_msat > 0)
+        .order_by(account.name, account.realm)
+    )
+    earned = [(row[0].removeprefix("seller:"), row[1], int(row[2])) for row in rows]
+    terms: Any = {"destination": "", "threshold_msat": 0, "every_seconds": 0, "enabled": False}
+    return [
+        SellerRecord(name=name, realm=realm, balance_msat=msat, **terms)
+        for name, realm, msat in earned
+        if (name, realm) not in known
     ]

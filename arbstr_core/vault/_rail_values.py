@@ -288,7 +288,8 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SellerRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """How a seller is paid: from `threshold_msat` on, at most every so many seconds."""
+    """How a seller is paid: from `threshold_msat` on, at most every so many seconds. `destination` is empty where he
+    has earned, and nobody has said."""
 
     name: str
     realm: str

@@ -36,7 +36,7 @@ class SellerDocument(BaseModel):
 
     name: str
     realm: str
-    destination: str
+    destination: str = Field(description="empty where he has earned, and nobody has said how he is paid")
     threshold_msat: int
     every_seconds: int
     enabled: bool

@@ -313,6 +313,9 @@ def test_ids_that_lead_elsewhere_and_odd_fundings_are_refused(place: Setup) -> N
     assert place.json("agent", "fund", "bot", "1", "--key", "y")["posted_msat"] == 2000
     most = place.command("agent", "fund", "bot", "21000000btc")
     assert (most.returncode, "more than all bitcoin" in most.stderr) == (1, True)
+    for threshold in ("much", "-5sat", "99999999999999999999sat"):
+        done = place.command("seller", "add", "bob", "ecash", "--threshold", threshold)
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
     assert place.json("audit", "verify")["ok"] is True
     assert place.command("agent", "create", " ").returncode == 1
 

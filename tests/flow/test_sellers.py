@@ -119,6 +119,25 @@ def test_who_is_switched_off_is_paid_by_hand_alone(tmp_path):
     told(tmp_path, story, rail)
 
 
+def test_who_earns_and_was_never_added_is_seen(tmp_path):
+    """A row may name whom nobody knows: what he has earned is shown, and paid once somebody says how."""
+    rail = Double()
+
+    async def story(shop):
+        rail.pays.append(token)
+        await shop.sold(500_000)
+        (bob,) = (await shop.sellers.sellers())["data"]
+        assert (bob["name"], bob["realm"], bob["balance_msat"], bob["destination"]) == ("bob", "sim", 500_000, "")
+        assert await shop.go(DAY) == 0
+        with pytest.raises(Conflict, match="nobody has said how 'bob' is paid: `arbstr seller add` does"):
+            await shop.sellers.pay("bob", None)
+        await shop.put()
+        assert await shop.go() == 1
+        assert await shop.paid() == [(499_000, "succeeded")]
+
+    told(tmp_path, story, rail)
+
+
 @pytest.mark.parametrize(
     ("to", "kept"),
     [
