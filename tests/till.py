@@ -50,7 +50,7 @@ class Till(WalletRail):
 
     network = Network.SIM
 
-    def __init__(self, name: str = "till", *, unit: Unit = Unit.MSAT, largest: int = 10**12) -> None:
+    def __init__(self, name: str = "till", *, unit: Unit = Unit.MSAT, smallest: int = 10, largest: int = 10**12) -> None:
         self.name = name
         self.unit = unit
         self.capabilities = frozenset({RailCapability.INVOICE, RailCapability.ECASH})
@@ -65,7 +65,7 @@ class Till(WalletRail):
         self.before: Callable[[], Awaitable[None]] | None = None
         """what each of its calls waits for"""
         self.told = asyncio.Event()
-        self._largest = largest
+        self._bounds = Bounds(smallest_msat=Msat(smallest), largest_msat=Msat(largest))
         self.issued: dict[str, Paid | Failed] = {}
         """what became of payments, by key"""
         self.says: list[Payment] = []
@@ -82,7 +82,7 @@ class Till(WalletRail):
             raise raised
 
     async def limits(self) -> RailLimits:
-        return RailLimits(invoices=Bounds(smallest_msat=Msat(10), largest_msat=Msat(self._largest)))
+        return RailLimits(invoices=self._bounds)
 
     async def invoice(self, amount: Msat, memo: str, *, key: str, expires_seconds: int = 3600) -> Invoice:
         await self._call(f"invoice {key}")
@@ -247,13 +247,13 @@ class Counter:
             elsewhere=self.treasury,
         )
         self.sender = Sender(self.vault, self.treasury, self.requests, rails, office, cipher, clock, rules=RULES)
-        bills = Bills(self.teller, self.requests, rails, self.vault, L402(bytes(32)), clock)
+        self.bills = Bills(self.teller, self.requests, rails, self.vault, L402(bytes(32)), clock)
         self.singles = Singles(
             rails,
             self.requests,
             self.treasury,
             self.teller,
-            bills,
+            self.bills,
             self.sender,
             cipher,
             clock,

@@ -99,19 +99,21 @@ class Bills:
     async def _way(self, refused: InsufficientFunds, caller: Caller) -> WayToPay | None:
         missing = refused.needed_msat - refused.available_msat
         async with self._lock(caller.agent):
+            # Where a rail makes no invoice for so little, it is the smallest that it makes.
+            wanted = max(missing, await self._teller.least(caller.realm))
             last = self._last.get(caller.agent)
             now = self._clock.monotonic()
-            if last is not None and now < last[0] + _AGAIN_SECONDS and _suffices(last[1].amount_msat, missing):
+            if last is not None and now < last[0] + _AGAIN_SECONDS and _suffices(last[1].amount_msat, wanted):
                 return last[1]
-            way = await self._new_way(caller, missing)
+            way = await self._new_way(caller, wanted)
             if way is not None:
                 if len(self._last) >= _KEPT:
                     self._last.clear()
                 self._last[caller.agent] = self._clock.monotonic(), way
             return way
 
-    async def _new_way(self, caller: Caller, missing: int) -> WayToPay | None:
-        found = await self._shown(caller, missing) or await self._made(caller, missing)
+    async def _new_way(self, caller: Caller, wanted: int) -> WayToPay | None:
+        found = await self._shown(caller, wanted) or await self._made(caller, wanted)
         if found is None or found.text is None or found.reference is None:
             return None
         token_hash = await self._vault.token_of(caller.agent)
@@ -124,7 +126,7 @@ class Bills:
             ecash=await self.ecash(caller.realm, found.amount_msat, found.memo),
         )
 
-    async def _shown(self, caller: Caller, missing: int) -> RequestRecord | None:
+    async def _shown(self, caller: Caller, wanted: int) -> RequestRecord | None:
         """An invoice of the agent that suffices, and can be paid for a while yet."""
         found: Sequence[RequestRecord] = await self._requests.list(
             agents=[caller.agent], kind=RequestKind.INVOICE, state=RequestState.OPEN, most=_MOST_OPEN * 4
@@ -133,18 +135,18 @@ class Bills:
         fit = [
             each
             for each in found
-            if _suffices(each.amount_msat, missing)
+            if _suffices(each.amount_msat, wanted)
             and (each.expires_ms or 0) > soonest
             and each.purpose is Purpose.DEPOSIT
         ]
         return min(fit, key=lambda each: each.amount_msat, default=None)
 
-    async def _made(self, caller: Caller, missing: int) -> RequestRecord | None:
+    async def _made(self, caller: Caller, wanted: int) -> RequestRecord | None:
         failed = self._failed.get(caller.agent)
         if failed is not None and self._clock.monotonic() < failed + _AGAIN_SECONDS:
             return None
         try:
-            found = await self._asked(caller, missing)
+            found = await self._asked(caller, wanted)
         except (BadRequest, Conflict) as none:
             _log.info("no invoice for %s: %s", caller.agent, none)
             found = None
@@ -156,10 +158,10 @@ class Bills:
         self._failed.pop(caller.agent, None)
         return found
 
-    async def _asked(self, caller: Caller, missing: int) -> RequestRecord:
+    async def _asked(self, caller: Caller, wanted: int) -> RequestRecord:
         opened = await self._teller.invoice(
             caller.realm,
-            _in_sats(missing),
+            _in_sats(wanted),
             agent=caller.agent,
             memo="arbstr call",
             expires_seconds=_EXPIRES_SECONDS,
@@ -174,9 +176,9 @@ class Bills:
         return self._locks.setdefault(agent, asyncio.Lock())
 
 
-def _suffices(amount: int, missing: int) -> bool:
-    """Whether an invoice for `amount` is one for what is missing: enough, and not much more than a call needs."""
-    return missing <= amount <= max(missing * _MOST_MORE, _SAT)
+def _suffices(amount: int, wanted: int) -> bool:
+    """Whether an invoice for `amount` is one for what is wanted: enough, and not much more than a call needs."""
+    return wanted <= amount <= max(wanted * _MOST_MORE, _SAT)
 
 
 def _in_sats(msat: int) -> int:

@@ -62,10 +62,7 @@ class Teller:
     ) -> RequestRecord:
         """Write down that an invoice is wanted. Raises BadRequest with what is wrong with the amount."""
         self._serving()
-        able: Sequence[Asker] = self._rails.within(realm, RailCapability.INVOICE)
-        if not able and self._elsewhere is not None:
-            able = await distant_rails(self._elsewhere, realm)
-        found = await asking(able, amount_msat, rail)
+        found = await asking(await self._askers(realm), amount_msat, rail)
         new = NewRequest(
             id=self._ids(_ID) if key is None else _named(agent or "", key),
             kind=RequestKind.INVOICE,
@@ -82,6 +79,16 @@ class Teller:
             raise IdempotencyConflict(f"the key {key!r} was used for another deposit, {opened.id}: use a new one")
         self._told()
         return opened
+
+    async def least(self, realm: str) -> int:
+        """The smallest amount that an invoice is made for in a realm; 0 where nobody says."""
+        return min([(await rail.limits()).invoices.smallest_msat for rail in await self._askers(realm)], default=0)
+
+    async def _askers(self, realm: str) -> Sequence[Asker]:
+        able = self._rails.within(realm, RailCapability.INVOICE)
+        if able or self._elsewhere is None:
+            return able
+        return await distant_rails(self._elsewhere, realm)
 
     async def redeem(self, realm: str, token: str, *, agent: str | None) -> RequestRecord:
         """Redeem a token for an agent, or for the operator, and wait for what comes of it. Raises BadRequest where it
