@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import secrets
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import arbstr_wallet_simulated
+import msgspec
 import pytest
+from arbstr_wallet_simulated._decisions import deposit_at
 from arbstr_wallet_simulated._journal import Journal
+from arbstr_wallet_simulated._rail import SimulatedRail
 from arbstr_wallet_simulated._texts import RequestText, TokenText, _read, _write
 
 from arbstr_core.api import (
     ArbstrError,
     BadRequest,
     Conflict,
+    Deposit,
+    DepositKind,
     Failed,
     Invoice,
     Msat,
     Network,
+    Outgoing,
     Paid,
+    Payment,
     PaymentRef,
     PaymentTarget,
+    RailBalance,
     RailState,
     TokenTarget,
     Unknown,
@@ -37,6 +47,7 @@ from arbstr_core.testing import (
     PluginSuite,
     WalletSuite,
     WalletWorld,
+    _other_side,
     configure,
     kit_tools,
 )
@@ -114,18 +125,146 @@ class Outside(OtherSide):
         return (await run(self.tools, "claim-token", token=token))["amount_msat"]
 
 
+def world_of(kind: type[SimulatedRail] = SimulatedRail, **table: Any) -> WalletWorld:
+    @asynccontextmanager
+    async def other(ending: Ending):
+        yield Outside(ending)
+
+    def make(tools: KitTools, other: Outside) -> WalletRail:
+        other.tools = tools
+        rail = rail_on(tools, fee="1000 ppm", script=other.script, **table)
+        rail.__class__ = kind
+        return rail
+
+    return WalletWorld(other=other, make=make, endings=tuple(Ending))
+
+
 class TestRail(WalletSuite):
     @pytest.fixture(params=[{}, {"unit": "sat", "redeem_fee": "1 sat"}], ids=["msat", "sat"])
     def world(self, request):
-        @asynccontextmanager
-        async def other(ending: Ending):
-            yield Outside(ending)
+        return world_of(**request.param)
 
-        def make(tools: KitTools, other: Outside) -> WalletRail:
-            other.tools = tools
-            return rail_on(tools, fee="1000 ppm", script=other.script, **request.param)
 
-        return WalletWorld(other=other, make=make, endings=tuple(Ending))
+class ForgetsTheFeeLimit(SimulatedRail):
+    async def pay(self, target: PaymentTarget, amount: Msat, *, fee_limit: Msat, key: str) -> Payment:
+        return await super().pay(target, amount, fee_limit=amount, key=key)
+
+
+class CallsSilenceAFailure(SimulatedRail):
+    async def pay(self, target: PaymentTarget, amount: Msat, *, fee_limit: Msat, key: str) -> Payment:
+        found = await super().pay(target, amount, fee_limit=fee_limit, key=key)
+        return failed("no answer") if isinstance(found, Unknown) else found
+
+
+class GivesUpLooking(SimulatedRail):
+    async def lookup(self, ref: PaymentRef) -> Payment:
+        book = await self._journal.book()
+        return failed("it takes too long") if ref.key not in book.known else await super().lookup(ref)
+
+
+class ForgetsTheKey(SimulatedRail):
+    async def pay(self, target: PaymentTarget, amount: Msat, *, fee_limit: Msat, key: str) -> Payment:
+        return await super().pay(target, amount, fee_limit=fee_limit, key=secrets.token_hex(8))
+
+
+class ForgetsEverything(SimulatedRail):
+    async def start(self) -> None:
+        self._journal = Journal(MemoryStore(), 10**12)
+
+
+class DropsChange(SimulatedRail):
+    async def balance(self) -> RailBalance:
+        found = await super().balance()
+        left = len((await self._journal.book()).left)
+        return msgspec.structs.replace(found, spendable_msat=Msat(found.spendable_msat - left * SAT))
+
+
+class ClaimsNoFee(SimulatedRail):
+    async def pay(self, target: PaymentTarget, amount: Msat, *, fee_limit: Msat, key: str) -> Payment:
+        found = await super().pay(target, amount, fee_limit=fee_limit, key=key)
+        return msgspec.structs.replace(found, fee_msat=Msat(0)) if isinstance(found, Paid) else found
+
+
+class PaysWhatTheCallerSays(SimulatedRail):
+    def _payable(self, target: PaymentTarget, amount: Msat) -> None:
+        pass
+
+
+class TellsDepositsTwice(SimulatedRail):
+    async def deposits(self, since: str) -> AsyncIterator[Deposit]:
+        async for deposit in super().deposits(since):
+            yield deposit
+            yield deposit
+
+
+class ForgetsTheCursor(SimulatedRail):
+    async def deposits(self, since: str) -> AsyncIterator[Deposit]:
+        async for deposit in super().deposits(""):
+            yield deposit
+
+
+class CreditsAnInvoiceForEachKey(SimulatedRail):
+    async def invoice(self, amount: Msat, memo: str, *, key: str, expires_seconds: int = 3600) -> Invoice:
+        return await super().invoice(amount, memo, key=secrets.token_hex(8), expires_seconds=expires_seconds)
+
+
+class CancelsWhatIsPaid(SimulatedRail):
+    async def cancel(self, reference: str) -> None:
+        pass
+
+
+class TakesATokenForEachKey(SimulatedRail):
+    async def receive(self, token: str, *, key: str) -> Deposit:
+        first = (await self._journal.book()).deposits
+        return (
+            msgspec.structs.replace(deposit_at(await self._journal.book(), 0), key=key)
+            if first
+            else (await super().receive(token, key=key))
+        )
+
+
+class TakesBackWhatWasClaimed(SimulatedRail):
+    async def reclaim(self, ref: PaymentRef, *, key: str) -> Deposit:
+        try:
+            return await super().reclaim(ref, key=key)
+        except Conflict:
+            kind, amount = DepositKind.RECLAIMED, ref.target.amount_msat
+            return Deposit(reference=key, amount_msat=amount, kind=kind, cursor="1", key=key)
+
+
+class HidesWhatLeft(SimulatedRail):
+    async def payments(self, since: str) -> AsyncIterator[Outgoing]:
+        return
+        yield
+
+
+@pytest.mark.parametrize(
+    ("mutant", "caught_by"),
+    [
+        (ForgetsTheFeeLimit, "test_no_fee_allowed_is_no_fee_paid"),
+        (CallsSilenceAFailure, "test_unknown_ends_by_lookup"),
+        (GivesUpLooking, "test_unknown_ends_after_a_restart"),
+        (ForgetsTheKey, "test_one_key_pays_once"),
+        (ForgetsEverything, "test_a_restart_remembers"),
+        (DropsChange, "test_a_payment_costs_its_amount_and_fee"),
+        (ClaimsNoFee, "test_a_payment_costs_its_amount_and_fee"),
+        (PaysWhatTheCallerSays, "test_another_amount_is_refused"),
+        (TellsDepositsTwice, "test_deposits_come_once_and_resume"),
+        (ForgetsTheCursor, "test_deposits_come_once_and_resume"),
+        (CreditsAnInvoiceForEachKey, "test_an_invoice_asks_for_its_amount_once"),
+        (CancelsWhatIsPaid, "test_a_paid_invoice_is_not_cancelled"),
+        (CancelsWhatIsPaid, "test_a_cancelled_invoice_takes_no_money"),
+        (TakesATokenForEachKey, "test_a_token_is_redeemed_once"),
+        (TakesBackWhatWasClaimed, "test_a_token_paid_out_is_worth_its_amount"),
+        (HidesWhatLeft, "test_what_left_is_on_record"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else each.__name__,
+)
+def test_a_broken_rail_is_caught(mutant: type[SimulatedRail], caught_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_other_side, "_LOOKUPS", 10)
+    monkeypatch.setattr(_other_side, "DEADLINE", 2.0)
+    with pytest.raises((AssertionError, TimeoutError, pytest.fail.Exception)):
+        getattr(TestRail(), caught_by)(world_of(mutant))
 
 
 def test_it_says_that_it_is_no_money():
