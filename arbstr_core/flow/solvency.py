@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -88,8 +88,9 @@ class SolvencyFlow:
         known |= {f"realm:{name}" for name in await self._treasury.owed()} | frozen
         scope = f"realm:{realm}" if rail is None else f"rail:{rail}"
         if scope not in known:
-            named = ", ".join(sorted(known)) or "none"
-            raise BadRequest(f"There is no {scope.replace(':', ' ')}; there is: {named}", param=scope.partition(":")[0])
+            kind, _, name = scope.partition(":")
+            there = [f"{what}s: {_names(known, what)}" for what in ("realm", "rail")]
+            raise BadRequest(f"There is no {kind} {name!r}; {'; '.join(there)}", param=kind)
         return scope
 
     def _serving(self) -> Reconcile:
@@ -97,6 +98,11 @@ class SolvencyFlow:
         if self._reconcile is None:
             raise Conflict("Rails are asked by the running server: `arbstr serve` first")
         return self._reconcile
+
+
+def _names(scopes: Iterable[str], kind: str) -> str:
+    """The names of one kind, as they are given."""
+    return ", ".join(sorted(each.removeprefix(f"{kind}:") for each in scopes if each.startswith(f"{kind}:"))) or "none"
 
 
 async def rails_of_treasury(treasury: Treasury) -> Sequence[tuple[str, str, str]]:
