@@ -9,10 +9,12 @@ import sqlalchemy as sa
 
 from arbstr_core.storage import INTEGER, Statement, constant
 from arbstr_core.vault import _events
+from arbstr_core.vault import _rail_tables as r
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._agents import add_agent, switch, write_limits
 from arbstr_core.vault._book import Book, Chart, VaultOperation
 from arbstr_core.vault._posting import post_event
+from arbstr_core.vault._rail_values import PaymentKind
 from arbstr_core.vault._rows import Node
 from arbstr_core.vault._values import Limits
 
@@ -21,6 +23,7 @@ _PREFIX = "one_"
 _AT_ONCE = 100
 _ACTOR = "arbstr"
 
+_UNDER_WAY = ("reserved", "dispatching", "in_flight", "unknown")
 _OLD = Statement(
     sa.select(t.AGENT.c.id, t.ACCOUNT.c.name, t.ACCOUNT.c.realm, t.ACCOUNT.c.posted_msat)
     .select_from(t.AGENT.join(t.ACCOUNT, t.ACCOUNT.c.id == t.AGENT.c.account_id))
@@ -29,6 +32,12 @@ _OLD = Statement(
         t.ACCOUNT.c.posted_msat > constant(0),
         t.ACCOUNT.c.held_msat == constant(0),
         t.AGENT.c.created_ms <= sa.bindparam("before", type_=INTEGER),
+        # Change that is frozen, or whose end is not known yet, is paid out of it all the same.
+        ~sa.exists().where(
+            r.PAYMENT.c.owner == sa.func.substr(t.ACCOUNT.c.name, constant(len(KIND) + 2)),
+            r.PAYMENT.c.kind == constant(PaymentKind.CHANGE.value),
+            r.PAYMENT.c.state.in_([constant(state) for state in _UNDER_WAY]),
+        ),
     )
     .limit(sa.bindparam("most", type_=INTEGER))
     .offset(constant(0))
@@ -55,7 +64,8 @@ def close_single(book: Book, node: Node) -> None:
 
 
 class KeepDust(VaultOperation[int]):
-    """What is left on the accounts of single calls that are `age_ms` old is the operator's; how many it were."""
+    """What is left on the accounts of single calls that are `age_ms` old is the operator's, but where change is being
+    made of it; how many it were."""
 
     must = True
 

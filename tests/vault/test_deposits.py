@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from limiting import agent, later, story_of
 from vault.crediting import RAIL, came, credited, wanted
-from vault.paying import treasury, turn
+from vault.paying import EVIDENCE, new_payout, payment, send, treasury, turn
 
 from arbstr_core.types import Conflict, DepositKind, NotFound
-from arbstr_core.vault import Place, Purpose, RequestKind, Requests, RequestState, _events
+from arbstr_core.vault import (
+    PaidEnd,
+    PaymentKind,
+    Place,
+    Purpose,
+    RequestKind,
+    Requests,
+    RequestState,
+    _events,
+)
 from arbstr_core.vault._node_events import TokenSent
 
 
@@ -213,5 +223,28 @@ def test_dust_is_kept_after_a_while(any_bench):
         later(any_bench, 2_000)
         assert await treasury(vault).keep_dust(1_000) == 1
         assert await requests.single("abc") == (0, 0)
+
+    told(any_bench, story)
+
+
+def test_change_that_waits_is_no_dust(any_bench):
+    """Its rail may be frozen for long: then it is paid after all, out of the account of its call."""
+
+    async def story(vault):
+        requests = Requests(vault._db)
+        single = {"kind": RequestKind.TOKEN, "purpose": Purpose.CALL, "whose": None, "subject": "abc"}
+        await requests.open(wanted("rq_2", **single))
+        came_in = came("h2", 5_498, key="rq_2")
+        await treasury(vault).credit(await turn(vault), RAIL, "sim", came_in, owner=None, stream=True)
+        request = msgspec.structs.replace(any_bench.request(5_010, id="chg_1"), fee_msat=10)
+        change = new_payout(request, kind=PaymentKind.CHANGE, agent=None, owner="abc")
+        await treasury(vault).open_payment(change)
+        later(any_bench, 2_000)
+        assert await treasury(vault).keep_dust(1_000) == 0
+        sent = await send(vault, "chg_1")
+        assert await treasury(vault).keep_dust(1_000) == 0
+        await treasury(vault).end(await turn(vault), sent, PaidEnd(fee_msat=10, evidence=EVIDENCE))
+        assert await requests.single("abc") == (488, 0)
+        assert await treasury(vault).keep_dust(1_000) == 1
 
     told(any_bench, story)
