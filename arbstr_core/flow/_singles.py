@@ -248,10 +248,13 @@ class Singles:
         self._woken.clear()
         while self._over:
             await self.open_change(self._over.pop())
-        idle = max(self.clock.now_ms() - self._idle_ms, self._began_ms)
-        for key, _, _ in await self._treasury.singles_to_end(idle):
-            if key not in self._dust:
-                await self.open_change(key)
+        idle, after = max(self.clock.now_ms() - self._idle_ms, self._began_ms), ""
+        # All of them: what is too little for change stays among them for as long as it is there.
+        while found := await self._treasury.singles_to_end(idle, after=after, least_msat=_SAT):
+            for key, _, _ in found:
+                if key not in self._dust:
+                    await self.open_change(key)
+            after = found[-1][0]
         if self.clock.monotonic() >= self._dusted + _DUST_SECONDS:
             self._dusted = self.clock.monotonic()
             await self._treasury.keep_dust(_DUST_MS)

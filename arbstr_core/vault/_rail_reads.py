@@ -267,9 +267,11 @@ def balance_of_single(connection: sa.Connection, key: str) -> tuple[int, int] | 
     return None if row is None else (int(row[0]), int(row[1]))
 
 
-def singles_to_end(connection: sa.Connection, before_ms: int, most: int) -> list[tuple[str, str, int]]:
-    """(key, realm, msat) of single calls begun before then that have money left, and no change made of it, or being
-    made."""
+def singles_to_end(
+    connection: sa.Connection, before_ms: int, *, after: str, least_msat: int, most: int
+) -> list[tuple[str, str, int]]:
+    """(key, realm, msat) of single calls begun before then that have so much money left, and no change made of it, or
+    being made; by key, those `after` one."""
     account, agent, paid = t.ACCOUNT.c, t.AGENT.c, r.PAYMENT.c
     key = sa.func.substr(account.name, len("temp:") + 1)
     of_call = sa.and_(paid.owner == key, paid.kind == PaymentKind.CHANGE.value)
@@ -280,8 +282,9 @@ def singles_to_end(connection: sa.Connection, before_ms: int, most: int) -> list
     query = (
         sa.select(key, account.realm, account.posted_msat)
         .select_from(t.ACCOUNT.join(t.AGENT, agent.account_id == account.id))
-        .where(account.kind == "temp", account.posted_msat > 0, account.held_msat == 0)
+        .where(account.kind == "temp", account.posted_msat >= least_msat, account.held_msat == 0, key > after)
         .where(agent.created_ms <= before_ms, (agent.enabled == 1) | again, ~changed)
+        .order_by(key)
         .limit(most)
     )
     return [(row[0], row[1], int(row[2])) for row in connection.execute(query)]

@@ -286,9 +286,16 @@ class Treasury:
         """Say how a seller is paid."""
         await self._db.submit(SetSeller(self._chart, seller, actor))
 
-    async def singles_to_end(self, before_ms: int, most: int = 100) -> Sequence[tuple[str, str, int]]:
-        """(key, realm, msat) of single calls that have money left, and no change made of it."""
-        return await self._db.read(lambda connection: _rail_reads.singles_to_end(connection, before_ms, most))
+    async def singles_to_end(
+        self, before_ms: int, *, after: str, least_msat: int, most: int = 100
+    ) -> Sequence[tuple[str, str, int]]:
+        """(key, realm, msat) of single calls that have so much money left, and no change made of it; by key, those
+        `after` one."""
+        return await self._db.read(
+            lambda connection: _rail_reads.singles_to_end(
+                connection, before_ms, after=after, least_msat=least_msat, most=most
+            )
+        )
 
     async def keep_dust(self, age_ms: int) -> int:
         """What is left of single calls that old is the operator's; how many it were."""

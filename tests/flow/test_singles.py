@@ -18,7 +18,14 @@ from arbstr_core.types import Conflict, InsufficientFunds, NotFound, StorageErro
 from arbstr_core.vault import Granted, HoldRequest, Settlement
 
 TOKEN, WORTH, COST = "tok-50500", 50_500, 7_300
-KEY = hashlib.sha256(TOKEN.encode()).hexdigest()
+
+
+def key_of(token: str) -> str:
+    """By what a call that a token pays is known."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+KEY = key_of(TOKEN)
 PAID = PaidByToken(token=Secret(TOKEN), header="x-cashu")
 
 
@@ -92,6 +99,30 @@ def test_less_than_a_sat_is_no_change(tmp_path: Path) -> None:
         assert till.issued == {}
 
     told(tmp_path, story)
+
+
+def test_what_is_too_little_for_change_keeps_nobody_from_his(tmp_path: Path) -> None:
+    """There are ever more of such, for months; and a process that dies between the end of a call and its change."""
+
+    async def story() -> None:
+        till = Till()
+        till.fee = 2_000
+        async with counter(tmp_path, till) as desk:
+            *little, last = sorted((f"{TOKEN}-{number}" for number in range(102)), key=key_of)
+            for token in little:
+                assert await called(desk, cost=49_000, ceiling=50_000, token=token) == ""
+            desk.singles.ended = lambda key: None  # type: ignore[method-assign]
+            desk.singles.change = dying  # type: ignore[method-assign]
+            with pytest.raises(asyncio.CancelledError):
+                await called(desk, token=last)
+        async with counter(tmp_path, till, boot="b2") as desk:
+            assert (await claimed(desk, key_of(last)))["amount_msat"] == 41_000
+
+    asyncio.run(story())
+
+
+async def dying(key: str) -> str:
+    raise asyncio.CancelledError
 
 
 def test_a_token_that_is_worth_too_little_is_not_redeemed(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from limiting import agent, later, story_of
 from vault.crediting import RAIL, came, credited, wanted
-from vault.paying import EVIDENCE, new_payout, payment, send, treasury, turn
+from vault.paying import EVIDENCE, new_payout, send, treasury, turn
 
 from arbstr_core.types import Conflict, DepositKind, NotFound
 from arbstr_core.vault import (
@@ -219,7 +219,9 @@ def test_dust_is_kept_after_a_while(any_bench):
         await requests.open(wanted("rq_2", **single))
         await treasury(vault).credit(mine, RAIL, "sim", came("h2", 498, key="rq_2"), owner=None, stream=True)
         assert await treasury(vault).keep_dust(1_000) == 0
-        assert [row[0] for row in await treasury(vault).singles_to_end(any_bench.clock.ms)] == ["abc"]
+        for least, after, found in ((498, "", ["abc"]), (499, "", []), (1, "abb", ["abc"]), (1, "abc", [])):
+            left = await treasury(vault).singles_to_end(any_bench.clock.ms, after=after, least_msat=least)
+            assert [row[0] for row in left] == found
         later(any_bench, 2_000)
         assert await treasury(vault).keep_dust(1_000) == 1
         assert await requests.single("abc") == (0, 0)
