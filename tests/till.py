@@ -50,7 +50,9 @@ class Till(WalletRail):
 
     network = Network.SIM
 
-    def __init__(self, name: str = "till", *, unit: Unit = Unit.MSAT, smallest: int = 10, largest: int = 10**12) -> None:
+    def __init__(
+        self, name: str = "till", *, unit: Unit = Unit.MSAT, smallest: int = 10, largest: int = 10**12
+    ) -> None:
         self.name = name
         self.unit = unit
         self.capabilities = frozenset({RailCapability.INVOICE, RailCapability.ECASH})
