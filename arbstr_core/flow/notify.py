@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from arbstr_core.api import Clock
-from arbstr_core.types import NotDelivered, Secret, StorageError, VaultUnavailable
+from arbstr_core.types import ArbstrError, NotDelivered, Secret
 from arbstr_core.vault import Job, OutboxRecord, Vault
 
 _log = logging.getLogger("arbstr.flow")
@@ -88,7 +88,7 @@ class Notifier:
         while True:
             try:
                 wait = await self.step()
-            except (StorageError, VaultUnavailable) as broken:
+            except ArbstrError as broken:
                 _log.warning("events are not sent now: %s", broken)
                 wait = _LOOK_SECONDS
             if wait:

@@ -19,7 +19,7 @@ from arbstr_core.flow._sealed import token_of
 from arbstr_core.flow._sender import Sender
 from arbstr_core.rails import Rails, read_address
 from arbstr_core.storage import Cipher
-from arbstr_core.types import BadRequest, CallRefused, Conflict, NotFound, StorageError
+from arbstr_core.types import ArbstrError, BadRequest, CallRefused, Conflict, NotFound
 from arbstr_core.vault import (
     NewPayment,
     PaymentKind,
@@ -133,7 +133,7 @@ class SellerFlow:
         while True:
             try:
                 await self.round()
-            except StorageError as broken:
+            except ArbstrError as broken:
                 _log.warning("sellers are not paid now: %s", broken)
             await self._rooms.clock.sleep(_SECONDS)
 

@@ -21,7 +21,7 @@ from arbstr_core.flow._office import Office
 from arbstr_core.flow._prepaid import account_of
 from arbstr_core.flow._sweeping import Sweeping
 from arbstr_core.rails import Raised, answered
-from arbstr_core.types import MAX_MSAT, ArbstrError, StorageError, VaultUnavailable
+from arbstr_core.types import MAX_MSAT, ArbstrError
 from arbstr_core.vault import LostTurn, NodeClaimed, NodeVariance, PaymentRecord, Treasury, Vault
 
 _log = logging.getLogger("arbstr.flow")
@@ -89,10 +89,11 @@ class TopUp:
                     await self.round()
                     if self._clock.monotonic() - self._checked >= self._rules.check_seconds:
                         await self.check()
-                except (StorageError, VaultUnavailable) as broken:
-                    _log.warning("nodes are not looked after now: %s", broken)
                 except LostTurn:
                     self._office.lost()
+                except ArbstrError as broken:
+                    # Also what a call that has just ended leaves too little for, and a queue that is full.
+                    _log.warning("nodes are not looked after now: %s", broken)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._rules.round_seconds):
                         await self._woken.wait()

@@ -16,7 +16,7 @@ from arbstr_core.flow import Notifier
 from arbstr_core.flow.notify import Turn, signature, wait_seconds
 from arbstr_core.net import Webhook
 from arbstr_core.storage import Database
-from arbstr_core.types import AddressRefused, NotDelivered, Secret
+from arbstr_core.types import AddressRefused, NotDelivered, Overloaded, Secret
 from arbstr_core.vault import HoldRequest, Limits, NewAgent, Vault, schema
 
 SECRET = Secret("a secret of both")
@@ -225,6 +225,29 @@ def test_what_was_sent_just_before_a_crash_comes_again(tmp_path):
 
     asyncio.run(story())
     assert [json.loads(body)["id"].rpartition("_")[2] for _, _, body in receiver.got] == ["1", "1"]
+
+
+def test_a_queue_that_is_full_does_not_end_it(tmp_path):
+    async def story():
+        clock, receiver = Clock(), Receiver("500 No")
+        async with told(tmp_path, clock) as vault, receiver.serving() as url:
+            await tell(vault, "1")
+
+            async def full(*_, **__):
+                del vault.not_delivered
+                raise Overloaded("4096 writes are waiting")
+
+            vault.not_delivered = full
+            hook, sending = notifier(vault, url, clock)
+            working = asyncio.create_task(sending.run())
+            while len(receiver.got) < 2 and not working.done():
+                await asyncio.sleep(0.01)
+            assert len(receiver.got) == 2
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+            await hook.aclose()
+
+    asyncio.run(story())
 
 
 def test_only_the_events_that_are_wanted_are_sent(tmp_path):

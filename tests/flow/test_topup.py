@@ -38,7 +38,9 @@ from arbstr_core.api import (
 )
 from arbstr_core.api import PaymentTarget as Target
 from arbstr_core.flow import Bringing, Incoming, Sweeping, TopUp
+from arbstr_core.flow.topup import TopUpRules
 from arbstr_core.rails import Rails
+from arbstr_core.types import ArbstrError, InsufficientFunds, Overloaded
 from arbstr_core.vault import Capital, History, Requests
 
 NODE = "nodes/n"
@@ -415,5 +417,37 @@ def test_what_is_no_amount_stops_nobody_elses_money(tmp_path: Path, msat: int) -
         desk.nodes.change(balance_msat=Msat(5_000))
         await desk.rounds(1)
         assert NODE not in desk.topup.problems()
+
+    told(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [Overloaded("4096 writes are waiting"), InsufficientFunds("a call was faster", needed_msat=2, available_msat=1)],
+)
+def test_nodes_are_looked_after_whatever_a_comparison_comes_to(tmp_path: Path, raised: ArbstrError) -> None:
+    async def story(desk: Desk) -> None:
+        await funded(desk)
+        desk.nodes.change(balance_msat=Msat(4_000))
+        desk.topup._rules = TopUpRules(round_seconds=0.001, check_seconds=0)
+        post, tried = desk.it.vault.post, asyncio.Event()
+
+        async def refused(*_: Any, **__: Any) -> Any:
+            desk.it.vault.post = post  # type: ignore[method-assign]
+            tried.set()
+            raise raised
+
+        desk.it.vault.post = refused  # type: ignore[method-assign]
+        working = asyncio.create_task(desk.topup.run())
+        try:
+            await asyncio.wait_for(tried.wait(), 30)
+            for _ in range(3_000):
+                if await desk.assets() == {PREPAID: 4_000} or working.done():
+                    break
+                await asyncio.sleep(0.01)
+            assert await desk.assets() == {PREPAID: 4_000}
+        finally:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
 
     told(tmp_path, story)
