@@ -37,7 +37,7 @@ def providers(
 def _lines(row: Mapping[str, Any]) -> list[list[str]]:
     name = row["provider"]
     lines = [[name, *_offer(offer)] for offer in row["offers"]]
-    lines += [[name, out["model"], "out", "-", "-", "-", out["reason"]] for out in row["out"]]
+    lines += [[name, _model(out), "out", "-", "-", "-", out["reason"]] for out in row["out"]]
     if row["failing"]:
         lines.append([name, "-", "-", "-", "-", "-", row["failing"]])
     return lines
@@ -52,6 +52,10 @@ def _offer(offer: Mapping[str, Any]) -> list[str]:
         calls = f"{offer['open_calls']} of {offer['max_concurrent']}"
         calls += f", {offer['waiting']} waiting" if offer["waiting"] else ""
     first_byte = f"{offer['first_byte_ms']} ms" if offer["first_byte_ms"] else "-"
-    node = f" ({offer['node']})" if offer["node"] else ""
     success = f"{offer['success']:.0%}"
-    return [offer["model"] + node, breaker, success, first_byte, calls, offer["last_failure"] or ""]
+    return [_model(offer), breaker, success, first_byte, calls, offer["last_failure"] or ""]
+
+
+def _model(row: Mapping[str, Any]) -> str:
+    """A model, and at which node where its provider has several."""
+    return f"{row['model']} ({row['node']})" if row.get("node") else str(row["model"])

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from arbstr_core.cli._providers import _lines
+
 ID = "apr_4db0fffd93ee4bf14217f964157e"
 PROGRAM = f"""
 from arbstr_core.cli._show import table
@@ -30,3 +32,10 @@ def test_an_id_is_never_folded(columns: str, terminal: bool) -> None:
     assert ID in said
     assert "bot" in said
     assert ("llama-3.3-70b gpt-oss-120b and more" in said) != (terminal and columns == "40")
+
+
+def test_what_is_out_at_a_node_says_at_which() -> None:
+    """A provider with many nodes may sell a model at one and not at another."""
+    out = {"provider": "market", "node": "n1", "model": "m", "reason": "it has no price"}
+    (line,) = _lines({"provider": "market", "failing": None, "offers": [], "out": [out]})
+    assert line[:3] == ["market", "m (n1)", "out"]
