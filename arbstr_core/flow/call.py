@@ -114,12 +114,8 @@ class CallFlow:
         return await self._rooms.singles.claim(key)
 
     def begin(self, call: ChatCall, caller: Caller | PaidByToken) -> Exchange:
-        """A new exchange; the caller of this must close it. Raises ShuttingDown, or BadRequest."""
-        if self._stopping:
-            raise ShuttingDown("arbstr is shutting down; try again in a moment")
-        lease = self._rooms.lease
-        if lease is not None and not lease.serves(lease.term):
-            raise lease_lost()
+        """A new exchange; the caller of this must close it. Raises ShuttingDown, VaultUnavailable or BadRequest."""
+        self.require_serving()
         call = self._rooms.understood(call)
         if isinstance(caller, PaidByToken):
             if self._rooms.singles is None:
@@ -198,6 +194,14 @@ class CallFlow:
                 self._leaving.remove((still_open, left))
                 if not left.done():
                     left.set_result(None)
+
+    def require_serving(self) -> None:
+        """Raise where no call may begin: ShuttingDown, or VaultUnavailable where this process has lost its lease."""
+        if self._stopping:
+            raise ShuttingDown("arbstr is shutting down; try again in a moment")
+        lease = self._rooms.lease
+        if lease is not None and not lease.serves(lease.term):
+            raise lease_lost()
 
     @property
     def stopping(self) -> bool:

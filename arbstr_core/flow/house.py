@@ -46,6 +46,11 @@ class HouseFlow:
         self._commands = commands
         self._serving = serving
 
+    def ready(self) -> Json:
+        """That calls are served. Raises ShuttingDown or VaultUnavailable where none may begin."""
+        self._calls.require_serving()
+        return {"status": "ready"}
+
     def offers(self) -> Json:
         """Everything on offer with the agent's price in msat, what is out, which providers do not answer, the names
         that stand for several models, and the rate of the dollar."""

@@ -119,10 +119,10 @@ def control_plane(
         # They are whole: `include_router` would make each of them a second time.
         app.router.routes.extend(router.routes)
 
-    @app.get("/readyz", tags=["health"], response_model=ReadyDocument)
+    @app.get("/readyz", tags=["health"], response_model=ReadyDocument, responses={503: ERRORS[503]})
     async def ready() -> Json:
-        """200 once calls are served."""
-        return {"status": "ready"}
+        """200 while calls are served; 503 while this process stops, or has lost its lease of the database."""
+        return flows.house.ready()
 
     _errors(app)
     describe(app)

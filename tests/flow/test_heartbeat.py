@@ -229,7 +229,10 @@ def test_nothing_is_served_without_a_lease(tmp_path: Path) -> None:
             running = await streaming(made, source)
             clock.seconds += 29
             await (await streaming(made, source, "req_2")).aclose()
+            made.flow.require_serving()
             clock.seconds += 1
+            with pytest.raises(VaultUnavailable):
+                made.flow.require_serving()
             with pytest.raises(VaultUnavailable):
                 made.begin()
             # Even a renewal does not bring back what began before: its hold may be gone.
