@@ -175,7 +175,7 @@ def _glimpse(reply: _Reply) -> Glimpse:
             shown += _shown(text)
         if choice.text:
             shown += size(choice.text)
-        if choice.finish_reason is not None:
+        if choice.finish_reason:
             finished += 1
         if choice.usage is not None and usage is None:
             usage = choice.usage
@@ -203,7 +203,7 @@ def _salvage(data: bytes) -> Glimpse:
         sum(text_in(choice.get("delta") or choice.get("message") or choice.get("text")) for choice in choices),
         usage=next((usage for usage in usages if usage is not None), None),
         choices=len(choices) if isinstance(reply.choices, list) else None,
-        finished=sum(choice.get("finish_reason") is not None for choice in choices),
+        finished=sum(bool(choice.get("finish_reason")) for choice in choices),
         error=is_error(reply.error),
     )
 

@@ -153,6 +153,14 @@ def test_ended_at_every_byte(line: Line) -> None:
     assert whole[-1] == "[DONE]"
 
 
+def test_cut_where_every_chunk_has_an_empty_reason(line: Line) -> None:
+    said = [chunk("a", ""), chunk("b", "")]
+    got = line(b"".join(map(event, said)))
+    *shown, last = view(got.body)
+    assert shown == said
+    assert last["error"]["code"] == "upstream_cut"
+
+
 # -- any stream ------------------------------------------------------------------------------------------------------
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

@@ -141,6 +141,12 @@ def test_text_in_bytes() -> None:
     assert shown(choices=[{"delta": {}, "finish_reason": "stop"}]).finished == 1
 
 
+@pytest.mark.parametrize("more", [{}, {"content": ["odd"]}])
+def test_an_empty_reason_ends_nothing(more: dict[str, Any]) -> None:
+    """Some providers have one in every chunk: a stream of theirs that breaks off is not whole for that."""
+    assert shown(choices=[{"delta": {"content": "a"} | more, "finish_reason": ""}]).finished == 0
+
+
 def test_a_shape_that_is_not_openais_counts_its_text_and_keeps_its_usage() -> None:
     """One odd field loses neither the usage nor an error, and the envelope is not text."""
     parts = [{"type": "text", "text": "abc"}]
