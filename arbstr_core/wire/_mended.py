@@ -19,11 +19,15 @@ T = TypeVar("T")
 
 _HALVES = re.compile("[\ud800-\udfff]")
 _NO_CHARACTER = "\ufffd"
+_MOST_BYTES = 1024 * 1024
+"""It takes many times as long as reading what is right, and everybody waits for it."""
 
 
 def mended(data: bytes) -> bytes | None:
     """The same document as JSON: numbers that are none as null, what is no character as U+FFFD. None where it cannot be
-    read at all."""
+    read at all, or is larger than a megabyte."""
+    if len(data) > _MOST_BYTES:
+        return None
     try:
         said = json.loads(data.decode(errors="replace"), parse_constant=_nothing, parse_float=_finite)
         text = json.dumps(said, ensure_ascii=False, allow_nan=False)

@@ -179,6 +179,12 @@ def test_what_is_no_json_to_the_letter_reports_its_usage_all_the_same(said: tupl
     assert glimpse(b'{"error":{"message":"%b"}}' % text).error
 
 
+def test_what_is_no_json_and_large_keeps_nobody_waiting() -> None:
+    """Of a megabyte and more all counts as text, as of what cannot be read at all."""
+    body = b'{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":1},"x":[NaN,"%b"]}' % (b"x" * 2**20)
+    assert (glimpse(body).text_bytes, glimpse(body).usage) == (len(body), None)
+
+
 @pytest.mark.parametrize("said", NO_JSON.values(), ids=NO_JSON)
 def test_and_so_it_does_at_the_other_endpoints(said: tuple[bytes, int]) -> None:
     text, size = said
