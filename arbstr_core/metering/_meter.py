@@ -89,7 +89,7 @@ class Meter:
         data = event_data(event)
         if not data or data.startswith(b":"):
             return Seen.DROP
-        if data == b"[DONE]":
+        if data.startswith(b"[DONE]"):
             return Seen.DONE if self._codec.done_mark else Seen.DROP
         seen = self._see(self._look(data))
         if seen is Seen.DONE:

@@ -108,6 +108,7 @@ def test_what_an_event_is_to_the_caller() -> None:
         (b"data: : PROCESSING\n\n", Seen.DROP),
         (b"event: ping\n\n", Seen.DROP),
         (b"data: [DONE]\n\n", Seen.DONE),
+        (b"data: [DONE] \n\n", Seen.DONE),
         (event(error={"message": "x"}), Seen.ERROR),
         (event(choices=[], usage=USAGE), Seen.DROP),
         (event(usage=USAGE), Seen.DROP),
