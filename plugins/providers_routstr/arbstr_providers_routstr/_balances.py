@@ -30,7 +30,7 @@ class Balances:
 
     async def ask(self, node: Node) -> None:
         """Ask a node what is there. What it took that no call can have used breaks its word."""
-        expected, unsure = node.record.balance_msat, node.unsure
+        expected, unsure, taken = node.record.balance_msat, node.unsure, node.taken
         _, last = self._waits.get(node.name, (0.0, _FIRST_WAIT / 2))
         wait = min(2 * last, _LONGEST_WAIT)
         try:
@@ -42,12 +42,13 @@ class Balances:
             return
         self._waits.pop(node.name, None)
         self._unknown.pop(node.name, None)
-        if node.open_calls or node.pending:
+        if node.open_calls or node.pending or (node.record.balance_msat, node.taken) != (expected, taken):
             return  # it says something of a moment that is over
         if node.record.unknown_ms:
             node.record.unknown_ms, node.unsaved = 0, True
             node.record.word.broken = node.record.word.broken.replace(_UNKNOWN, "")
-        missing = expected - unsure - held.balance - held.reserved
+        missing = expected - unsure - held.balance - held.reserved if node.asked else 0
+        node.asked = True
         node.note(held)
         if missing > expected * _ALLOWED_LOSS_PPM // 1_000_000 + 10 and not node.record.word.broken:
             node.record.word.broken = f"{missing} msat are gone there that no call used"

@@ -43,8 +43,12 @@ class Node:
         self.wish_sweep = False
         self.stale = bool(record.key)
         """the balance is to be asked for"""
+        self.asked = False
+        """the balance was asked for since the start: what calls of before took, nobody may have written down"""
         self.unsure = 0
         """msat that calls which ended without a word may still be billed"""
+        self.taken = 0
+        """calls, ever"""
         self.open_calls = 0
         self.open_need = 0
         self.reserved_there = 0
@@ -80,6 +84,7 @@ class Node:
         if self.sweeping or need > self.available:
             self.thirsty = True
             raise NotFunded(f"{self.name}: the call may need {need} msat there, and {max(0, self.available)} are free")
+        self.taken += 1
         self.open_calls += 1
         self.open_need += need
         if self.available < self.target // 2:
@@ -145,9 +150,11 @@ class Node:
 
     def funds(self, now_ms: int, left_msat: int, *, overpriced: bool) -> NodeFunds:
         """What is there, and what should be; `left_msat` may be brought to nodes yet."""
-        forsaken = self.forsaken(now_ms, overpriced)
         balance = self.record.balance_msat
         resting = not (self.open_calls or self.stale or self.pending or self.sweeping)
+        if resting and balance < WORTH_SWEEPING:
+            self.wish_sweep = False  # there is nothing to come back
+        forsaken = self.forsaken(now_ms, overpriced)
         drain = bool(forsaken) and resting and balance >= WORTH_SWEEPING
         return NodeFunds(
             node=self.name,

@@ -118,8 +118,10 @@ class PrivateNode(Node):
 
     def funds(self, now_ms: int, left_msat: int, *, overpriced: bool) -> NodeFunds:
         """What lies here for it, and what should."""
-        forsaken = self.forsaken(now_ms, overpriced)
         resting = not (self.record.out or self.pending or self.unbooked or self.sweeping or self.spending)
+        if resting and not self.record.balance_msat:
+            self.wish_sweep = False  # there is nothing to come back
+        forsaken = self.forsaken(now_ms, overpriced)
         return NodeFunds(
             node=self.name,
             balance_msat=Msat(self.record.balance_msat),

@@ -12,7 +12,7 @@ from arbstr_providers_routstr._records import NodeRecord
 from arbstr_wallet_cashu._nutshell import Nutshell
 from purses import wallet
 from routstr.http import Answer, Request, said
-from routstr.node import SAT, Account, Node
+from routstr.node import SAT, Account, Model, Node
 from routstr.stage import Buyer, buying, serving_nodes
 
 from arbstr_core.api import ArbstrError, Credited, FundingDenied, Msat, RailUnavailable
@@ -67,6 +67,54 @@ def test_who_does_not_say_what_is_left_is_asked(silent: str, stream: bool) -> No
         await buyer.provider.tend()
         assert buyer.provider.nodes[node.name].record.balance_msat == node.held
         assert "msat are gone" in (await buyer.offer()).withheld
+
+    told(story, node)
+
+
+def test_what_calls_before_a_crash_took_breaks_no_word() -> None:
+    """They were billed, and we died before we could write that down."""
+    node = Node()
+
+    async def story(buyer: Buyer) -> None:
+        node.accounts[KEY].balance -= 300 * SAT
+        async with buying(node, store=buyer.tools.store) as again:
+            await again.provider.tend()
+            assert again.provider.nodes[node.name].record.balance_msat == node.held
+            assert not (await again.offer()).withheld
+            node.accounts[KEY].balance -= 300 * SAT
+            await again.settled(node)
+            assert "300000 msat are gone" in (await again.offer()).withheld
+
+    told(story, node)
+
+
+def test_what_calls_took_while_a_node_was_asked_breaks_no_word() -> None:
+    """Its answer is of a moment that nobody knows: it is asked again."""
+    node = Node(Model("m", prompt=0.1, completion=0.4))
+
+    async def story(buyer: Buyer) -> None:
+        offer, ours, own = await buyer.offer(), buyer.provider.nodes[node.name], node.server._handler
+        asked, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slowly(request: Request) -> Answer:
+            if request.path == "/v1/balance/info":
+                asked.set()
+                await go_on.wait()
+            return await own(request)
+
+        node.server._handler = slowly
+        ours.stale = True
+        asking = asyncio.ensure_future(buyer.provider.balances.ask(ours))
+        await asked.wait()
+        for _ in range(2):
+            await buyer.call(offer, limit=200)
+        assert node.spent > 10 * SAT
+        go_on.set()
+        await asking
+        assert not (await buyer.offer()).withheld
+        assert ours.stale
+        assert await buyer.settled(node) == node.held
+        assert not (await buyer.offer()).withheld
 
     told(story, node)
 

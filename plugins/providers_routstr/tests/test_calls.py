@@ -31,6 +31,7 @@ def with_money(*nodes: Node, sat: int = 1000) -> MemoryStore:
 def run(story: Any, *nodes: Node, **table: Any) -> None:
     async def whole() -> None:
         async with serving_nodes(*nodes), buying(*nodes, store=with_money(*nodes), **table) as buyer:
+            await buyer.provider.tend()
             await story(buyer)
 
     asyncio.run(whole())

@@ -14,21 +14,22 @@ from arbstr_providers_routstr._word import Word
 from routstr.node import SAT, Account, Node
 from routstr.stage import Buyer, buying, serving_nodes
 
-from arbstr_core.api import BadRequest
+from arbstr_core.api import BadRequest, NotFunded
 from arbstr_core.testing import MemoryStore
 
 KEY = "sk-ours"
 Asks = Callable[..., Any]
 
 
-def told(story: Callable[[Buyer, Asks], Any], node: Node, *, broken: str = "") -> None:
+def told(story: Callable[[Buyer, Asks], Any], node: Node, *, broken: str = "", sat: int = 100, **table: Any) -> None:
     async def whole() -> None:
         store = MemoryStore()
         async with serving_nodes(node):
-            node.accounts[KEY] = Account(balance=100 * SAT)
-            record = NodeRecord(url=node.url, key=KEY, balance_msat=100 * SAT, word=Word(broken=broken), used_ms=2**50)
+            node.accounts[KEY] = Account(balance=sat * SAT)
+            key = KEY if sat else ""
+            record = NodeRecord(url=node.url, key=key, balance_msat=sat * SAT, word=Word(broken=broken), used_ms=2**50)
             store._values[f"node:{node.name}"] = msgspec.json.encode(record)
-            async with buying(node, store=store) as buyer:
+            async with buying(node, store=store, **table) as buyer:
                 await buyer.provider.tend()
                 desk = {each.name: each for each in commands(buyer.provider.config, buyer.tools)}
 
@@ -104,6 +105,23 @@ def test_no_money_is_promised_to_a_node_whose_word_is_broken() -> None:
         await asks("fund", node=node.name, amount="300 sat")
 
     told(story, node, broken="it lied")
+
+
+@pytest.mark.parametrize("privacy", [False, True])
+def test_where_nothing_lies_nothing_is_waited_for(privacy: bool) -> None:
+    """What an operator wants back from all nodes keeps no money from those that had none."""
+    node = Node()
+
+    async def story(buyer: Buyer, asks: Asks) -> None:
+        await asks("sweep")
+        [funds] = await buyer.provider.funds()
+        assert not funds.drain
+        with pytest.raises(NotFunded):
+            await buyer.call(await buyer.offer())
+        [funds] = await buyer.provider.funds()
+        assert funds.wanted_msat > 0
+
+    told(story, node, sat=0, privacy=privacy)
 
 
 @pytest.mark.parametrize(
