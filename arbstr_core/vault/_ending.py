@@ -113,11 +113,11 @@ class EndPayment(VaultOperation[PaymentRecord]):
             case PaymentKind.PAYOUT:
                 _out_of_hold(book, payment, end.fee_msat)
             case PaymentKind.SELLER:
-                _post(book, payment, _of_seller(payment, end.fee_msat))
+                _post(book, payment, end.fee_msat, _of_seller(payment, end.fee_msat))
             case PaymentKind.CHANGE:
-                _post(book, payment, _of_change(payment, end.fee_msat))
+                _post(book, payment, end.fee_msat, _of_change(payment, end.fee_msat))
             case PaymentKind.TOPUP:
-                _post(book, payment, _of_node(payment, end))
+                _post(book, payment, end.fee_msat, _of_node(payment, end))
 
     def _between_agents(self, book: Book, payment: PaymentRecord) -> None:
         """The invoice is one of ours, and was taken back at its rail: nobody else can pay it any more."""
@@ -179,15 +179,15 @@ class EndPayment(VaultOperation[PaymentRecord]):
 
 def _moved(payment: PaymentRecord) -> tuple[str, ...]:
     """The accounts beside the payer's, by name."""
-    rail = _events.rail(payment.rail)[0]
+    rail, suspense = _events.rail(payment.rail)[0], _events.SUSPENSE[0]
     match payment.kind:
         case PaymentKind.SELLER:
-            return rail, _events.seller(payment.owner)[0]
+            return rail, suspense, _events.seller(payment.owner)[0]
         case PaymentKind.CHANGE:
-            return rail, _events.temp(payment.owner)[0]
+            return rail, suspense, _events.temp(payment.owner)[0]
         case PaymentKind.TOPUP:
-            return rail, _events.prepaid(payment.owner)[0], _events.transit(payment.owner)[0]
-    return rail, _events.EQUITY[0], _events.SUSPENSE[0]
+            return rail, suspense, _events.prepaid(payment.owner)[0], _events.transit(payment.owner)[0]
+    return rail, suspense, _events.EQUITY[0]
 
 
 def _realm(account: tuple[str, str], realm: str) -> tuple[str, str, str]:
@@ -205,20 +205,22 @@ def _out_of_hold(book: Book, payment: PaymentRecord, fee: int) -> None:
     entries: list[Entry] = [(_rows.Account(hold.account, "agent", 1), "debit", charge), (asset, "credit", left)]
     if left > charge:
         entries.append((book.account(*_realm(_events.RAIL_FEE, payment.realm)), "debit", left - charge))
-    entries += _found(book, payment, asset, left)
+    if (missing := _missing(book, asset, left)) > 0:
+        suspense = book.account(*_realm(_events.SUSPENSE, payment.realm))
+        entries += [(asset, "debit", missing), (suspense, "credit", missing)]
     book.end_hold(hold, "settle", charge, entries, _receipt(payment))
 
 
-def _found(book: Book, payment: PaymentRecord, asset: _rows.Account, left: int) -> list[Entry]:
+def _missing(book: Book, asset: _rows.Account, left: int) -> int:
     """A rail that took more than the ledger knows it to have had more than that: whose it was is not known."""
-    missing = left - book.available(asset)
-    if missing <= 0:
-        return []
-    suspense = book.account(*_realm(_events.SUSPENSE, payment.realm))
-    return [(asset, "debit", missing), (suspense, "credit", missing)]
+    return max(0, left - book.available(asset))
 
 
-def _post(book: Book, payment: PaymentRecord, events: Sequence[_events.Event]) -> None:
+def _post(book: Book, payment: PaymentRecord, fee: int, events: Sequence[_events.Event]) -> None:
+    asset = book.account(*_realm(_events.rail(payment.rail), payment.realm))
+    if (missing := _missing(book, asset, payment.amount_msat + fee)) > 0:
+        found = _events.Deposit(rail=payment.rail, msat=missing, agent=None)
+        post_event(book, found, realm=payment.realm, key=f"payment:{payment.id}:found")
     for number, event in enumerate(events):
         post_event(book, event, realm=payment.realm, key=f"payment:{payment.id}:{number}")
 

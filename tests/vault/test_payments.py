@@ -390,6 +390,26 @@ def test_a_seller_is_paid_what_it_has_earned_and_bears_the_fee(any_bench):
     told(any_bench, story)
 
 
+@pytest.mark.parametrize("kind", [PaymentKind.SELLER, PaymentKind.TOPUP])
+def test_what_left_ends_a_payment_whatever_the_ledger_knew_to_be_there(any_bench, kind):
+    """A rail took more than it might, or has paid for something else meanwhile: that it is paid is all the same."""
+
+    async def story(vault):
+        await earned(any_bench, vault, 500)
+        owner = "dave" if kind is PaymentKind.SELLER else "n"
+        await treasury(vault).open_payment(of(kind, owner, 480, 10))
+        sent = await send(vault, "pay_1")
+        await vault.post(_events.RailCost(rail="lnd", msat=99_700), realm="sim", key="gone")
+        end = PaidEnd(fee_msat=30, evidence=EVIDENCE)
+        ended = await treasury(vault).end(await turn(vault), sent, end)
+        assert ended.state is PaymentState.SUCCEEDED
+        assert [each.scope for each in await treasury(vault).frozen()] == ["rail:lnd"]
+        assert any_bench.rows("SELECT posted_msat FROM account WHERE name = 'asset:lnd'") == [(0,)]
+        assert any_bench.rows("SELECT posted_msat FROM account WHERE name = 'suspense'") == [(210,)]
+
+    told(any_bench, story)
+
+
 async def earned(bench, vault, msat):
     request = asked(bench, msat)
     await vault.hold(request)
