@@ -15,6 +15,7 @@ import typer
 from arbstr_core import storage
 from arbstr_core.cli._context import AsJson, ConfigFile, command, settings_of
 from arbstr_core.cli._data import database_password, make_data_dir, open_database, schemas
+from arbstr_core.cli._part import PROXY as SERVES_ALONE
 from arbstr_core.cli._roles import PROXY, role_statements
 from arbstr_core.cli._show import as_json, say, table
 from arbstr_core.config import Settings
@@ -131,7 +132,9 @@ def examine_database(settings: Settings) -> list[Finding]:
     found = list(storage.files(settings.database_url, settings.data_dir))
     with storage.looking(settings.database_url, settings.data_dir, database_password(settings)) as connection:
         found += storage.inside(connection, schemas())
-        if storage.is_made(connection) and all(each.ok for each in found if each.what == "version"):
+        if settings.server.role == SERVES_ALONE:
+            found.append(Finding(what="guards", ok=True, detail="the treasury looks at them: this role may not"))
+        elif storage.is_made(connection) and all(each.ok for each in found if each.what == "version"):
             wrong = unguarded(connection, schemas())
             detail = f"{wrong}: restore a backup, keep this database" if wrong else "all in place"
             found.append(Finding(what="guards", ok=wrong is None, detail=detail))

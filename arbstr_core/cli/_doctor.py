@@ -18,7 +18,7 @@ from arbstr_core.cli._data import database_password, token_path
 from arbstr_core.cli._db import examine_database
 from arbstr_core.cli._house import plugin_rows
 from arbstr_core.cli._operator import Refused, operator_client
-from arbstr_core.cli._part import TREASURY
+from arbstr_core.cli._part import PROXY, TREASURY
 from arbstr_core.config import Settings, load
 from arbstr_core.plugins import installed
 from arbstr_core.storage import Finding, database_path, is_held, lock_base, mode_of
@@ -114,6 +114,9 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 async def _running(settings: Settings) -> list[Finding]:
     """What only a house that stands can tell: the running server's, or one of our own."""
+    if settings.server.role == PROXY and is_held(lock_base(settings.database_url, settings.data_dir)):
+        detail = "running; the treasury's `arbstr doctor` looks at rails and ledger, `/metrics` tells of its providers"
+        return [Finding(what="server", ok=True, detail=detail)]
     try:
         async with operator_client(settings, market=True) as client:
             found = [Finding(what="server", ok=True, detail="running" if client.running else "not running")]
@@ -122,7 +125,7 @@ async def _running(settings: Settings) -> list[Finding]:
             found += _providers(await client.post("/providers/check"))
             rails = await client.get("/rails")
             found += _rails(rails)
-            if settings.vault.enabled:
+            if settings.vault.enabled and settings.server.role != PROXY:
                 found.append(_ledger(await client.get("/audit/verify")))
                 found += _frozen(await client.get("/solvency"))
                 found += _unknown(await client.rows("/payments", 100, state="unknown"), rails)

@@ -12,11 +12,16 @@ import httpx
 
 from arbstr_core.cli._data import operator_token
 from arbstr_core.cli._house import made_house, open_house
+from arbstr_core.cli._part import PROXY
 from arbstr_core.cli._serve import control_app
 from arbstr_core.config import Settings
 from arbstr_core.storage import is_held, lock_base, read_announcement
 from arbstr_core.types import ArbstrError
 
+NO_DOOR = (
+    "This process serves calls apart from the treasury and has no door for operators: ask where the treasury runs. "
+    "SIGHUP has it read its configuration again"
+)
 _SECONDS = 120.0
 _PAGE = 100
 
@@ -79,6 +84,8 @@ async def operator_client(settings: Settings, *, market: bool = False) -> AsyncI
     """
     path = lock_base(settings.database_url, settings.data_dir)
     running = is_held(path)
+    if running and settings.server.role == PROXY:
+        raise Refused(NO_DOOR)
     headers = {"authorization": f"Bearer {operator_token(settings, make=not running).reveal()}"}
     if running:
         async with _server_client(settings, headers) as http:

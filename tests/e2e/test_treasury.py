@@ -153,3 +153,28 @@ def test_a_part_that_cannot_be_kept_to_itself_does_not_start(apart: Apart, tmp_p
     assert "its role owns the tables" in wrong
     assert "its role may serve calls and no more" in refused(apart.proxy, "serve", "--role", "all")
     assert "its role may serve calls and no more" in refused(apart.proxy, "treasury")
+
+
+def test_the_doctor_knows_what_a_proxy_may_not_see(apart: Apart) -> None:
+    """Its role can make no table, it signs nothing, and it has no door for operators; none of that is wrong."""
+    for running in (False, True):
+        if running:
+            with both(apart):
+                looked(apart, running=True)
+        else:
+            looked(apart, running=False)
+
+
+def looked(apart: Apart, *, running: bool) -> None:
+    for place in (apart.treasury, apart.proxy):
+        done = place.command("doctor", "--json")
+        assert [row for row in json.loads(done.stdout) if not row["ok"]] == [], place
+        assert place.command("db", "check").returncode == 0
+    if running:
+        for words in (("reload",), ("agent", "list")):
+            refused = apart.proxy.command(*words)
+            assert (refused.returncode, "ask where the treasury runs. SIGHUP has it" in refused.stderr) == (1, True)
+    (apart.proxy.folder / "data" / "master.key").rename(apart.proxy.folder / "kept")
+    wrong = [row["what"] for row in json.loads(apart.proxy.command("doctor", "--json").stdout) if not row["ok"]]
+    (apart.proxy.folder / "kept").rename(apart.proxy.folder / "data" / "master.key")
+    assert wrong[0] == "master.key"
