@@ -32,12 +32,18 @@ class NodeSilent(ProviderError):
 
 
 class NodeRefused(ProviderError):
-    """A node answered with an error: `code` is its own word for it, `status` the answer's."""
+    """A node answered with an error: `code` and `kind` are its own words for it, `status` the answer's."""
 
-    def __init__(self, message: str, *, status: int, code: str) -> None:
+    def __init__(self, message: str, *, status: int, code: str, kind: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.kind = kind
+
+    @property
+    def not_the_callers(self) -> bool:
+        """True where a call is refused for what it cannot help: the model is gone, or our money was not taken."""
+        return self.kind == "invalid_model" or "cashu" in self.code
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +176,7 @@ class NodeApi:
             raise NodeSilent(said or type(failed).__name__) from None
         if status == 200:
             return _read(text)
-        raise _refusal(status, text)
+        raise refusal(status, text)
 
 
 async def _bounded(answer: httpx.Response, most: int) -> bytes:
@@ -211,7 +217,7 @@ def _as(kind: type[T], said: Any) -> T:
     return found
 
 
-def _refusal(status: int, text: bytes) -> ProviderError:
+def refusal(status: int, text: bytes) -> ProviderError:
     """Both envelopes that nodes put errors in: `{"error": {...}}`, also below `detail`, and `{"detail": ...}`. What has
     neither is of something in front of the node, which knows nothing of money."""
     try:
@@ -229,4 +235,4 @@ def _refusal(status: int, text: bytes) -> ProviderError:
     words = found.get("message") or found.get("reason") or ""
     words = words[:_MOST_SAID] if isinstance(words, str) and words.isprintable() and "cashu" not in words else ""
     sentence = f"it answered {status}" + (f": {words}" if words else "")
-    return NodeRefused(sentence, status=status, code=str(code)[:60])
+    return NodeRefused(sentence, status=status, code=str(code)[:60], kind=str(found.get("type"))[:60])

@@ -39,6 +39,7 @@ from arbstr_providers_routstr._config import STEM, Config, node_name, node_url
 from arbstr_providers_routstr._directory import Directory
 from arbstr_providers_routstr._moving import Moving
 from arbstr_providers_routstr._node import Node, overpriced
+from arbstr_providers_routstr._node_api import NodeRefused, refusal
 from arbstr_providers_routstr._private import PrivateNode
 from arbstr_providers_routstr._records import NODE, WISH, NodeRecord, Wish, scan
 from arbstr_providers_routstr._replies import NodeReply, Said
@@ -202,8 +203,7 @@ class RoutstrProvider(Prepaid):
             node.give(asked.need, None)
             raise
         kept = NodeReply(reply, partial(self._ended, node, offer, asked, reply.status))
-        if reply.status == 402:
-            await self._short(node, kept)
+        await self._answered(node, offer, kept)
         return kept
 
     async def _open_private(self, node: PrivateNode, id: str, call: Outbound, offer: Offer, asked: Asked) -> Reply:
@@ -234,8 +234,7 @@ class RoutstrProvider(Prepaid):
                     raise
                 # It is written down later; after a crash before that it is asked for.
                 self.tools.log.warning("%s: its change is not written down yet: %s", node.name, broken)
-        if reply.status == 402:
-            await self._short(node, kept)
+        await self._answered(node, offer, kept)
         return kept
 
     def _over(self, node: PrivateNode, id: str, offer: Offer, asked: Asked, status: int, said: Said) -> None:
@@ -264,6 +263,22 @@ class RoutstrProvider(Prepaid):
                 if not wait or left <= 0 or asked.need > self.config.cap.msat:
                     raise
                 await node.more(left)
+
+    async def _answered(self, node: Node, offer: Offer, reply: NodeReply) -> None:
+        """What is no answer to the caller goes elsewhere. Raises ProviderError."""
+        if reply.status == 402:
+            await self._short(node, reply)
+        if reply.status != 400:
+            return
+        try:
+            said = refusal(400, await reply.read(_MOST_REFUSED_BYTES))
+        except BaseException:
+            await reply.aclose()
+            raise
+        if isinstance(said, NodeRefused) and said.not_the_callers:
+            await reply.aclose()
+            node.asked_ms = 0  # its list is read again
+            raise ProviderError(f"{node.name} does not sell {offer.model} now: {said}")
 
     async def _short(self, node: Node, reply: NodeReply) -> None:
         """The node says that too little is there: it is asked what, and the call goes elsewhere. Raises NotFunded."""

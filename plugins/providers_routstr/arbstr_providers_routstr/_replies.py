@@ -76,6 +76,7 @@ class NodeReply(Reply):
         super().__init__(inner.status, inner.headers, inner.batches(), close=self._close_inner)
         self._inner = inner
         self._told_end = ended
+        self._refusal: bytes | None = None
         self.said = Said()
 
     @property
@@ -85,8 +86,11 @@ class NodeReply(Reply):
 
     async def read(self, limit: int) -> bytes:
         """The whole body, less the cost fields."""
+        if self._refusal is not None:
+            return self._refusal
         body = await self._inner.read(limit)
         if self.status != 200:
+            self._refusal = body
             return body
         self.said.whole = True
         cost = self.headers.get(_COST_HEADER, "")

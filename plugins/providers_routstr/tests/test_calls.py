@@ -143,6 +143,25 @@ def test_a_402_all_the_same_is_no_failure() -> None:
     run(story, node)
 
 
+def test_a_model_that_is_sold_no_more_is_no_mistake_of_the_agent() -> None:
+    """The call goes elsewhere, and the node's list is read again; what is the agent's mistake stays that."""
+    node = Node()
+    sold = dict(node.models)
+
+    async def story(buyer: Buyer) -> None:
+        offer = await buyer.offer()
+        node.models.clear()
+        with pytest.raises(ProviderError, match="does not sell m now: it answered 400: Model 'm' not found"):
+            await buyer.call(offer)
+        assert buyer.provider.nodes[node.name].available == 1000 * SAT
+        assert await buyer.provider.offers() == []
+        node.models.update(sold)
+        status, body, _ = await buyer.call(offer, limit="7")
+        assert (status, json.loads(body)["error"]["message"]) == (400, "max_tokens must be an integer")
+
+    run(story, node)
+
+
 @pytest.mark.parametrize("fault", ["500", "429", "503"])
 def test_what_an_upstream_refuses_costs_nothing(fault: str) -> None:
     node = Node()
