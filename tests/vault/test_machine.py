@@ -74,6 +74,7 @@ def chosen():
     return int(os.environ.get("SEED", random.randrange(10**9)))
 
 
+@pytest.mark.timeout(600)  # thousands of steps, each durable
 @pytest.mark.parametrize("where", ["sqlite_worlds", "postgres_worlds"])
 def test_any_order_of_anything_gives_what_the_model_says(request, where):
     steps = run(request.getfixturevalue(where), examples=EXAMPLES[where], number=chosen())
