@@ -32,7 +32,7 @@ def copy_backup(backup: Path, target: Path) -> None:
         source = sqlite3.connect(f"{backup.absolute().as_uri()}?mode=ro", uri=True)
     except sqlite3.Error as error:
         raise storage_error(backup, error) from error
-    _appear(target, lambda part: _copy(source, backup, part))
+    _appear(target, lambda part: _copy(source, backup, part, "name another backup"))
 
 
 def copy_aside(path: Path, why: str, now_ms: int) -> Path:
@@ -108,7 +108,10 @@ def _appear(target: Path, write: Callable[[Path], None]) -> None:
     sync(target.parent)
 
 
-def _copy(source: sqlite3.Connection, path: Path, part: Path) -> None:
+_RESTORE = "stop arbstr, keep the file, and restore a backup"
+
+
+def _copy(source: sqlite3.Connection, path: Path, part: Path, where_damaged: str = _RESTORE) -> None:
     try:
         with closing(source), closing(sqlite3.connect(part)) as copy:
             # All pages in one step: the copy is of one moment, and writers are not waited for.
@@ -117,9 +120,11 @@ def _copy(source: sqlite3.Connection, path: Path, part: Path) -> None:
             copy.execute("PRAGMA journal_mode=DELETE")
             (found,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
     except sqlite3.Error as error:
-        raise storage_error(path, error) from error
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CORRUPT:
+            raise storage_error(path, error) from error
+        found = str(error)
     if found != "ok":
-        raise StorageError(f"{path} is damaged ({found}): stop arbstr, keep the file, and restore a backup")
+        raise StorageError(f"{path} is damaged ({found}): {where_damaged}")
 
 
 def _fold(path: Path, kept: Path) -> None:

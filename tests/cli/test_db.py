@@ -138,7 +138,7 @@ def test_what_is_no_backup_changes_nothing(sqlite: Setup) -> None:
         place.folder / "nothing": "cannot be read",
         odd: "is no backup",
         dump: "is a backup of PostgreSQL, and [storage] url names SQLite",
-        torn: "torn",
+        torn: "torn is damaged (database disk image is malformed): name another backup",
         changed: "is not to be used",
     }.items():
         assert sentence in refused(place, "db", "restore", str(file))
