@@ -29,8 +29,8 @@ refresh_seconds = 1
 [vault]
 check_seconds = 1
 [dispatch.breaker]
-open_seconds = 0.5
-most_open_seconds = 1
+open_seconds = 0.01
+most_open_seconds = 0.01
 [plugins.wallet_cashu]
 network = "regtest"
 invoices = "mainnet"
