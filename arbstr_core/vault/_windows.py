@@ -121,7 +121,7 @@ def _first_bucket(connection: sa.Connection, made: dict[Key, Window], limits: _L
         window = made.get((agent, kind, start)) or Window()
         if used != window.msat:
             return f"agent {agent}, {kind} {start}: {used} msat of the limit are used, its calls make {window.msat}"
-        if kind == "day" and used > _daily(limits, agent, window):
+        if kind == "day" and used > _daily(limits, agent, window) and used > _daily(limits, agent, window, connection):
             return f"agent {agent}, day {start}: {used} msat are used, above every daily limit there was"
     newest: dict[tuple[str, str], int] = {}
     for agent, kind, start in there:
@@ -140,11 +140,15 @@ def _is_forgotten(key: Key, newest: int | None) -> bool:
     return key[1] in FORGOTTEN and newest is not None and key[2] < newest - KEPT_MS
 
 
-def _daily(limits: _Limits, agent: str, window: Window) -> int:
+def _daily(limits: _Limits, agent: str, window: Window, connection: sa.Connection | None = None) -> int:
+    """The largest limit of a day; with what the transaction of its first hold replaced, where a connection is given."""
     own = next(limits.lines(agent))
-    versions = own if window.corrected else limits.in_force(own, window.first, None, window.last)
-    # The one before the first: it may be of the transaction that replaced it.
-    return _most(each.daily for each in versions) if versions else -1
+    if window.corrected:
+        return _most(each.daily for each in own)
+    began = None
+    if connection is not None:
+        began = connection.exec_driver_sql(f"SELECT created_ms FROM hold WHERE seq = {window.first}").scalar()
+    return _most(each.daily for each in limits.in_force(own, window.first, began, window.last))
 
 
 def _first_hold(connection: sa.Connection, made: dict[Key, Window], limits: _Limits) -> str | None:

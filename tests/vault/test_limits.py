@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,7 @@ import pytest
 from limiting import DAY_MS, HOUR_MS, PLENTY, agent, asked, at, granted, later, refused, story_of
 from msgspec.structs import replace
 
+from arbstr_core.storage import Operation
 from arbstr_core.types import BadRequest
 from arbstr_core.vault import Granted, Limits, RefusalReason, check_limits
 from arbstr_core.vault._terms import day_of
@@ -20,6 +22,16 @@ NOON = 20_300 * DAY_MS + 12 * HOUR_MS
 
 def local(zone, *when):
     return int(datetime(*when, tzinfo=ZoneInfo(zone)).timestamp() * 1000)
+
+
+class Busy(Operation):
+    """Keeps the writer until it is over, so that what is submitted meanwhile is one transaction."""
+
+    def __init__(self):
+        self.over = threading.Event()
+
+    def run(self, tx):
+        self.over.wait(30)
 
 
 def test_only_some_models(any_bench):
@@ -350,6 +362,28 @@ def test_two_that_change_limits_at_once_both_count(any_bench):
         assert (await vault.agent("alice")).limits == found
 
     story_of(any_bench, story)
+
+
+def test_a_day_is_within_the_limit_that_was_lowered_beside_its_holds(any_bench):
+    """In one transaction: what it replaced before it was written down was in force for what came before."""
+
+    def lower(daily):
+        return lambda base: replace(base, daily_msat=daily)
+
+    async def story(vault):
+        busy = Busy()
+        first = vault._db.submit(busy)
+        await asyncio.sleep(0.05)
+        lowered = [asyncio.ensure_future(vault.hold(asked(any_bench, 600)))]
+        lowered += [asyncio.ensure_future(vault.set_limits("ag_alice", lower(daily))) for daily in (500, 400)]
+        await asyncio.sleep(0.05)
+        busy.over.set()
+        await first
+        held, _, _ = await asyncio.gather(*lowered)
+        assert isinstance(held, Granted)
+        assert (await vault.verify()).first_bad is None
+
+    story_of(any_bench, story, daily_msat=900)
 
 
 def test_minutes_that_are_long_over_are_forgotten(any_bench):
