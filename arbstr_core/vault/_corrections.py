@@ -25,10 +25,16 @@ ORPHANED = "orphaned"
 CORRECTION = "correction"
 
 _SIGNED = sa.case((t.ENTRY.c.side == constant("debit"), t.ENTRY.c.amount_msat), else_=-t.ENTRY.c.amount_msat)
-_SUM = sa.cast(sa.func.coalesce(sa.func.sum(_SIGNED), constant(0)), INTEGER)
+
+
+def sum_of_entries() -> sa.ColumnElement[int]:
+    """SQL for what entries take from an account, less what they give to it."""
+    return sa.cast(sa.func.coalesce(sa.func.sum(_SIGNED), constant(0)), INTEGER)
+
+
 _END = Statement(sa.select(t.TRANSFER.c.seq, t.TRANSFER.c.memo).where(t.TRANSFER.c.hold_seq == sa.bindparam("hold")))
 _CORRECTED = Statement(
-    sa.select(_SUM)
+    sa.select(sum_of_entries())
     .select_from(t.TRANSFER.join(t.ENTRY, t.ENTRY.c.transfer_seq == t.TRANSFER.c.seq))
     .where(
         t.TRANSFER.c.refers_to == sa.bindparam("end"),

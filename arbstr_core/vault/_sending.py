@@ -15,6 +15,7 @@ from arbstr_core.vault import _approvals, _events, _jobs, _outbox, _payments, _r
 from arbstr_core.vault import _rail_tables as r
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._book import Book, Chart, VaultOperation, plain_text
+from arbstr_core.vault._corrections import CORRECTION, sum_of_entries
 from arbstr_core.vault._holds import known_hold
 from arbstr_core.vault._rail_values import Over, PaymentKind, PaymentRecord, PaymentState, Sent, Turn, Waits
 from arbstr_core.vault._records import ApprovalState, EventName
@@ -43,16 +44,28 @@ _SENT_ON = Statement(
 _FEE = sa.case(
     (r.PAYMENT.c.fee_msat < r.PAYMENT.c.fee_held_msat, r.PAYMENT.c.fee_msat), else_=r.PAYMENT.c.fee_held_msat
 )
+_OF_DAY = (
+    r.PAYMENT.c.owner == sa.bindparam("owner"),
+    r.PAYMENT.c.agent_id == sa.bindparam("agent"),
+    r.PAYMENT.c.kind == constant(PaymentKind.PAYOUT.value),
+    r.PAYMENT.c.state.in_([constant(state) for state in ("dispatching", "in_flight", "unknown", "succeeded")]),
+    t.HOLD.c.window_start_ms == sa.bindparam("day"),
+)
+_HELD = r.PAYMENT.join(t.HOLD, t.HOLD.c.id == r.PAYMENT.c.id)
 _SENT_OF = Statement(
     sa.select(sa.func.coalesce(sa.func.sum(r.PAYMENT.c.amount_msat + _FEE), constant(0)))
-    .select_from(r.PAYMENT.join(t.HOLD, t.HOLD.c.id == r.PAYMENT.c.id))
-    .where(
-        r.PAYMENT.c.owner == sa.bindparam("owner"),
-        r.PAYMENT.c.agent_id == sa.bindparam("agent"),
-        r.PAYMENT.c.kind == constant(PaymentKind.PAYOUT.value),
-        r.PAYMENT.c.state.in_([constant(state) for state in ("dispatching", "in_flight", "unknown", "succeeded")]),
-        t.HOLD.c.window_start_ms == sa.bindparam("day"),
+    .select_from(_HELD)
+    .where(*_OF_DAY)
+)
+_END, _CORRECTION = t.TRANSFER.alias("ending"), t.TRANSFER.alias("correction")
+_CORRECTED_OF = Statement(
+    sa.select(sum_of_entries())
+    .select_from(
+        _HELD.join(_END, _END.c.hold_seq == t.HOLD.c.seq)
+        .join(_CORRECTION, _CORRECTION.c.refers_to == _END.c.seq)
+        .join(t.ENTRY, t.ENTRY.c.transfer_seq == _CORRECTION.c.seq)
     )
+    .where(*_OF_DAY, _CORRECTION.c.kind == constant(CORRECTION), t.ENTRY.c.account_id == t.HOLD.c.account_id)
 )
 _LARGEST_DAILY = Statement(
     sa.select(sa.func.max(t.LIMITS.c.daily_msat)).where(t.LIMITS.c.agent_id == sa.bindparam("agent"))
@@ -151,10 +164,11 @@ class Dispatch(_OfTreasury, VaultOperation[Sent | Waits | Over]):
 
 
 def _too_fast(book: Book, payment: PaymentRecord, day: int, daily: int) -> str | None:
-    """By payments alone, which nobody else writes: windows of limits are written by whoever serves calls. What was held
-    before a limit was lowered may go, so the largest that there ever was counts."""
-    row = book.tx.one(_SENT_OF, {"owner": payment.owner, "agent": payment.agent, "day": day})
-    sent = int(row[0]) if row else 0
+    """By payments and their corrections alone, which nobody else writes: windows of limits are written by whoever
+    serves calls. What was held before a limit was lowered may go, so the largest that there ever was counts."""
+    of_day = {"owner": payment.owner, "agent": payment.agent, "day": day}
+    rows = [book.tx.one(query, of_day) for query in (_SENT_OF, _CORRECTED_OF)]
+    sent = sum(int(row[0]) for row in rows if row)
     was = book.tx.one(_LARGEST_DAILY, {"agent": payment.agent})
     daily = max(daily, int(was[0] or 0) if was else 0)
     if sent + payment.amount_msat + payment.fee_held_msat <= daily:

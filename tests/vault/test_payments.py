@@ -87,6 +87,23 @@ def test_a_payout_is_held_for_and_written_down_at_once(any_bench):
     told(any_bench, story)
 
 
+def test_what_a_correction_gave_back_may_be_paid_out_that_day(any_bench):
+    async def story(vault):
+        first, second = ask(any_bench), ask(any_bench)
+        await hold_payout(vault, first)
+        await paying.paid(vault, first.id, 10)
+        await vault.correct(first.id, 200, reason="it was another's", key="k")
+        await hold_payout(vault, second)
+        await paying.paid(vault, second.id, 10)
+        assert await state(vault, second.id) is PaymentState.SUCCEEDED
+        # And what it took is not there any more.
+        await vault.correct(first.id, 400, reason="it was his after all", key="l")
+        third = ask(any_bench, 100)
+        assert (await hold_payout(vault, third)).reason == "daily"
+
+    told(any_bench, story, daily_msat=1_000)
+
+
 def test_what_is_not_granted_is_no_payment(any_bench):
     async def story(vault):
         request = ask(any_bench, 20_000)
