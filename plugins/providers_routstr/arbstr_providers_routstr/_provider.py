@@ -112,7 +112,8 @@ class RoutstrProvider(Prepaid):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ANSWER_SECONDS):
                 if self.directory.due and not self.directory.asked_ms:
-                    await self._find()
+                    # A relay that hangs takes no time from nodes that are known.
+                    await asyncio.gather(self._find(), self._look_at_all())
                 await self._look_at_all()
         return [self._offer(node, model) for node in self.nodes.values() for model in self._models(node)]
 

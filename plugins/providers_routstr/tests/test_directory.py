@@ -354,6 +354,16 @@ def test_nodes_that_hang_take_no_time_from_the_others(monkeypatch: pytest.Monkey
     asyncio.run(whole())
 
 
+def test_a_relay_that_hangs_takes_no_time_from_nodes_that_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_provider, "_ANSWER_SECONDS", 1.0)
+    well = Node(Model("well"))
+
+    async def story(provider: RoutstrProvider, tools: KitTools) -> None:
+        assert [offer.model for offer in await provider.offers()] == ["well"]
+
+    told(story, Relay(mode="silent"), nodes=(well,))
+
+
 def test_a_slow_loris_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte now and then keeps nobody waiting: the whole answer has its time."""
     monkeypatch.setattr(_node_api, "_LOOK_SECONDS", 0.5)
