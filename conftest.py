@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,20 @@ def pytest_make_collect_report(
         report.outcome = "failed"
         report.longrepr = f"{_SENTENCE} ({report.longrepr})"
     return report
+
+
+@pytest.fixture(autouse=True)
+def _log_of_its_own() -> Iterator[None]:
+    """What a test makes of the log of this process, as a command does that serves, ends with it."""
+    root, ours = logging.getLogger(), logging.getLogger("arbstr")
+    levels, propagate = (root.level, ours.level), ours.propagate
+    yield
+    for handler in root.handlers[:]:
+        if type(handler) is logging.StreamHandler:
+            root.removeHandler(handler)
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
+    ours.propagate = propagate
 
 
 @pytest.fixture(scope="session")

@@ -65,13 +65,16 @@ def _schedule(seed: int, rate: float, model: str) -> Faults:
 
 
 async def _replayed(selling: Sequence[Seller], asked: Mapping[str, Sequence[Ask]]) -> int:
-    logging.getLogger("arbstr").setLevel(logging.CRITICAL)
     flow, market, dispatch = _house(selling)
     await market.refresh()
     keeping = asyncio.create_task(market.run())
+    log = logging.getLogger("arbstr")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     try:
         found = await asyncio.gather(*(_client(flow, model, ask) for model, each in asked.items() for ask in each))
     finally:
+        log.setLevel(level)
         keeping.cancel()
         await dispatch.aclose()
     return sum(tries > 1 for tries in found)
