@@ -195,7 +195,8 @@ class PaymentTests(RailScenes):
             start = await payments_since(scene.rail, "")
             since = start[-1].cursor if start else ""
             for at, target in enumerate(targets):
-                assert isinstance(await scene.pay(target, f"pay-{at}"), Paid), "the payment should succeed"
+                payment = await scene.pay(target, f"pay-{at}")
+                assert isinstance(payment, Paid), f"the payment should succeed: {payment!r}"
             found = await payments_since(scene.rail, since)
             assert [each.reference for each in found] == [each.reference for each in targets], f"on record: {found!r}"
             assert [each.key for each in found] == [f"pay-{at}" for at in range(len(targets))], f"on record: {found!r}"

@@ -13,6 +13,7 @@ import math
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from secrets import token_hex
 from typing import Any
 
 from arbstr_core.api import BadRequest, Msat, Paid, RailUnavailable, TokenTarget, WalletRail
@@ -247,8 +248,7 @@ class Node:
         if self.rail is None:
             return _error(503, "Mint unreachable", "mint_error", "mint_unreachable")
         try:
-            key = hashlib.sha256(token.encode()).hexdigest()[:40]
-            deposit = await self.rail.receive(token, key=f"{key}:{len(self.requests)}")
+            deposit = await self.rail.receive(token, key=token_hex(16))
         except BadRequest as refused:
             spent = "spent" in str(refused)
             return _error(400, "Token", "token_error", "cashu_token_already_spent" if spent else "invalid_cashu_token")
@@ -288,7 +288,7 @@ class Node:
 
     async def _issue(self, sats: int) -> str:
         assert self.rail is not None, "it has a wallet"
-        reference = f"refund-{self.name}-{len(self.requests)}"
+        reference = f"refund-{token_hex(16)}"  # a port may have been that of another node
         target = TokenTarget(reference=reference, amount_msat=Msat(sats * SAT), network=self.rail.network)
         quoted = await self.rail.quote(target, target.amount_msat)
         paid = await self.rail.pay(target, target.amount_msat, fee_limit=quoted.fee_limit_msat, key=reference)

@@ -96,19 +96,19 @@ class Everybody(OtherSide):
         return Msat(sum(int(str(amount)) for (amount,) in paid) * SAT)
 
     async def pays(self, invoice: Invoice) -> None:
-        key = self.direct.key(f"pays-{id(self)}")
+        key = secrets.token_hex(16)
         found = await self.direct.pay(await self.direct.rail.decode(invoice.text), key)
         assert isinstance(found, Paid), f"the bank should pay: {found!r}"
 
     async def token(self, amount: Msat) -> str:
-        return await self.through.token(amount // SAT, key=self.through.key(f"token-{id(self)}"))
+        return await self.through.token(amount // SAT, key=secrets.token_hex(16))
 
     async def foreign_token(self, amount: Msat) -> str:
         ours = read(await self.token(amount))
         return write(Token(mint="https://mint.example", coins=ours.coins))
 
     async def claims(self, token: str) -> Msat:
-        took = await self.through.rail.receive(token, key=self.through.key(f"claims-{id(self)}"))
+        took = await self.through.rail.receive(token, key=secrets.token_hex(16))
         return Msat(took.amount_msat + took.fee_msat)
 
     async def cut(self) -> bool:
