@@ -8,6 +8,8 @@ from arbstr_core.api import Caller, ChatCall, Excluded, Quote, RoutingPolicy, St
 from arbstr_policy_keywords._rules import Rule, keyword_in
 
 HEADER = "x-arbstr-policy"
+_LOOKED_AT = 50_000
+"""characters at either end of a message: a book in between holds up no other call while it is searched"""
 
 
 class KeywordPolicy(RoutingPolicy):
@@ -25,7 +27,7 @@ class KeywordPolicy(RoutingPolicy):
         if named is not None:
             rule = self._rules.get(named)
             return self._unknown(named, quotes) if rule is None else _narrow(rule, quotes, "by header")
-        text = call.last_user_message().casefold()
+        text = _ends(call.last_user_message()).casefold()
         for rule, keywords in self._keywords:
             keyword = keyword_in(keywords, text)
             if keyword is not None:
@@ -38,6 +40,11 @@ class KeywordPolicy(RoutingPolicy):
         reason = f"X-Arbstr-Policy names no rule {named[:60]!r}; rules: {rules}"
         out = tuple(_out(quote, "the rule that was asked for does not exist") for quote in quotes)
         return Verdict(kept=(), out=out, reasons=(reason,))
+
+
+def _ends(text: str) -> str:
+    """What of a message keywords are looked for in. No word begins where its end was cut off."""
+    return text if len(text) <= 2 * _LOOKED_AT else f"{text[:_LOOKED_AT]}_{text[-_LOOKED_AT:]}"
 
 
 def _narrow(rule: Rule, quotes: tuple[Quote, ...], how: str) -> Verdict:

@@ -103,6 +103,23 @@ def test_keywords_in_other_scripts(keyword: str, text: str):
     assert models(consider(a_call(text), {**CODE, "keywords": [keyword]})) == ["model-b"]
 
 
+@pytest.mark.parametrize(
+    ("text", "hit"),
+    [
+        ("{half} code", True),
+        ("code {half}{half}{half}", True),
+        ("{half}{half}{half} code", True),
+        ("{half}{half} code {half}{half}", False),
+        ("{half}{half}{half}de{code}", False),
+    ],
+)
+def test_of_a_long_message_both_ends_are_looked_at(text: str, hit: bool):
+    """So that one of 30 MB which says the word a million times over, at no beginning, holds up nobody."""
+    code = "code" + "xcode" * 9_999 + "x"
+    filled = text.format(half="xcode" * 8_000, code=code[:50_000])
+    assert (models(consider(a_call(filled), CODE)) == ["model-b"]) is hit
+
+
 def test_only_the_last_user_message_is_read():
     said = [{"role": "user", "content": "write code"}, {"role": "assistant", "content": "code"}]
     assert consider(a_call(messages=[*said, {"role": "user", "content": "thanks"}]), CODE).kept == some_quotes()
