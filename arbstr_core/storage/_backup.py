@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -17,6 +18,8 @@ from arbstr_core.types import Secret, StorageError
 
 _PG_DUMP = ("--format=custom", "--no-owner", "--no-privileges", "--no-password")
 _PG_RESTORE = ("--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges", "--no-password")
+_WITHOUT_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+"""what a file system says that gives a file no second name: FAT, many network shares"""
 _HEADS = {b"SQLite format 3\0": "SQLite", b"PGDMP": "PostgreSQL"}
 
 
@@ -98,14 +101,25 @@ def _appear(target: Path, write: Callable[[Path], None]) -> None:
     try:
         write(part)
         sync(part)
-        # A second name, and not another name: it fails where somebody was faster.
-        os.link(part, target)
+        _name(part, target)
     except OSError as error:
         raise StorageError(f"{target} cannot be written ({error.strerror}): check its folder and the disk") from error
     finally:
         for suffix in ("", "-journal", "-wal", "-shm"):
             part.with_name(part.name + suffix).unlink(missing_ok=True)
     sync(target.parent)
+
+
+def _name(part: Path, target: Path) -> None:
+    """Have a file appear under its name, which is nobody else's: raises FileExistsError where somebody was faster."""
+    try:
+        # A second name, and not another name: that would take the place of a file.
+        os.link(part, target)
+    except OSError as error:
+        if error.errno not in _WITHOUT_LINKS:
+            raise
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        os.replace(part, target)
 
 
 _RESTORE = "stop arbstr, keep the file, and restore a backup"
