@@ -9,7 +9,6 @@ import os
 import select
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from typing import Any, TypeVar
 
 import httpx
 import uvloop
+from ports import free_port
 from typer.testing import CliRunner
 
 from arbstr_core import config
@@ -43,13 +43,6 @@ most_open_seconds = 0.001
 """
 """For tests that make one provider fail again and again."""
 PRICED = 'input = "1000 sat"\noutput = "4000 sat"'
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def instance(name: str, url: str, models: str = f"[models.m]\n{PRICED}", more: str = "") -> str:

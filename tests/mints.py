@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import sqlite3
 import tempfile
 import threading
@@ -19,21 +18,13 @@ from types import TracebackType
 import msgspec
 from arbstr_wallet_cashu._nutshell import NoMint, Nutshell, Options, install
 from closing import let_them_end, take_no_more
+from ports import free_port
 
 ROOT = Path(__file__).parents[1]
 HOME = ROOT / ".nutshell"
 
 
 TRIES = 3
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, and no two the same."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 class Mints:
@@ -59,7 +50,7 @@ class Mints:
     def _started(self, environment: Path, name: str, options: Options) -> None:
         """Start one; where somebody was faster to take a port of it, with others."""
         for left in reversed(range(TRIES)):
-            port, management = free_ports(2)
+            port, management = free_port(), free_port()
             options = msgspec.structs.replace(options, management_port=management, key=options.key or name)
             mint = Nutshell(environment, Path(self._folder.name) / name, port, options)
             try:

@@ -8,7 +8,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,6 +19,7 @@ from typing import IO
 from urllib.parse import quote
 
 import psycopg
+from ports import Port
 from psycopg import sql
 
 MISSING = "the tests need PostgreSQL's server: install it (Debian: apt-get install postgresql)"
@@ -58,12 +58,6 @@ def _version(folder: Path) -> float:
         return float(folder.parent.name)
     except ValueError:
         return 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _memory() -> Path | None:
@@ -127,6 +121,7 @@ class Cluster:
         self._process: subprocess.Popen[bytes] | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="arbstr-postgres-", dir=within or _memory())).resolve()
         self.port = 0
+        self._kept: Port | None = None
         try:
             self._make()
         except BaseException:
@@ -181,19 +176,13 @@ class Cluster:
         setpriv = shutil.which("setpriv")
         # Were we killed, nobody would stop it: it gets the signal of an immediate stop when its parent dies.
         guard: list[str | Path] = [] if setpriv is None else [setpriv, "--pdeathsig", "QUIT"]
-        ports = [self.port] if self.port else [_free_port() for _ in range(5)]
-        for port in ports:
-            self.port, before = port, self.log.stat().st_size
-            command = [*guard, self._programs / "postgres", "-D", self._data, "-k", self.folder, "-p", str(port)]
-            with self.log.open("ab") as log:
-                self._process = self._owner.start(command, self.folder, log)
-            try:
-                self._wait_until_ready(self._process)
-                return
-            except RuntimeError:
-                # A port that was free a moment ago may be somebody else's by now.
-                if port == ports[-1] or b"in use" not in self.log.read_bytes()[before:]:
-                    raise
+        if not self.port:
+            self._kept = Port()
+            self.port = self._kept.number
+        command = [*guard, self._programs / "postgres", "-D", self._data, "-k", self.folder, "-p", str(self.port)]
+        with self.log.open("ab") as log:
+            self._process = self._owner.start(command, self.folder, log)
+        self._wait_until_ready(self._process)
 
     def stop(self) -> None:
         """Stop it as an operator would who does not wait: sessions end, all is written (a fast shutdown)."""
@@ -226,6 +215,8 @@ class Cluster:
             if self.pid is not None:
                 self.stop_immediately()
         finally:
+            if self._kept is not None:
+                self._kept.close()
             shutil.rmtree(self.folder)
 
     @property

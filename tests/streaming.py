@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from house import chat, free_port
+from house import chat
+from ports import free_port
 
 MOCK = Path(__file__).parents[1] / "benchmarks" / "mock_upstream.c"
 

@@ -17,7 +17,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from house import Setup, free_port, instance, process, write
+from house import Setup, instance, process, write
+from ports import free_port
 from upstream import Upstream
 
 from arbstr_core.storage import _inspect

@@ -12,7 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
-from house import PLUGINS, Served, Setup, free_port, instance, run, serving, until, write
+from house import PLUGINS, Served, Setup, instance, run, serving, until, write
+from ports import free_port
 from upstream import Act, Upstream
 
 BREAKER = "[dispatch.breaker]\nfailures = 3\nopen_seconds = 30\n"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from house import chat, free_port, instance, process, run, serving, until_true, write
+from house import chat, instance, process, run, serving, until_true, write
+from ports import free_port
 from upstream import Act, Upstream
 
 

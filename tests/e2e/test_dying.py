@@ -19,7 +19,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from house import Process, Setup, free_port, instance, process, write
+from house import Process, Setup, instance, process, write
+from ports import free_port
 
 from benchmarks.processes import MODEL, compiled_upstream
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-from house import PRICED, UNBROKEN, Served, chat, free_port, instance, run, serving, until_true, write
+from house import PRICED, UNBROKEN, Served, chat, instance, run, serving, until_true, write
+from ports import free_port
 from upstream import Act, Upstream
 
 FIELDS = {"message", "type", "param", "code"}

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import arbstr_providers_local
 import httpx
-from house import Process, Setup, chat, free_port, write
+from house import Process, Setup, chat, write
+from ports import free_port
 
 KEY = "the-nodes-own-key"
 MODEL = "smollm2-135m-instruct"

@@ -7,10 +7,10 @@ import hashlib
 import hmac
 import itertools
 import json
-import socket
 from contextlib import asynccontextmanager
 
 import pytest
+from ports import free_port
 
 from arbstr_core.flow import Notifier
 from arbstr_core.flow.notify import Turn, signature, wait_seconds
@@ -175,9 +175,7 @@ def test_what_is_sent_is_signed_with_its_time(tmp_path):
 def test_an_endpoint_that_is_dead_never_holds_up_the_ledger(tmp_path):
     """And what could not be said is said after a restart, when somebody listens again."""
     clock = Clock()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        dead = f"http://127.0.0.1:{probe.getsockname()[1]}/"
+    dead = f"http://127.0.0.1:{free_port()}/"
 
     async def story():
         async with told(tmp_path, clock) as vault:

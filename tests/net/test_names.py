@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from house import free_port
+from ports import free_port
 
 from arbstr_core.api import Endpoint, Outbound
 from arbstr_core.net import Guard, UpstreamPools, origins_in

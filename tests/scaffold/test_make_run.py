@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 120
@@ -27,9 +28,7 @@ pytestmark = pytest.mark.timeout(600)
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with arbstr's own configuration, on a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     text = (ROOT / "config.toml").read_text()
     assert text.count('listen = "127.0.0.1:8080"') == 1
     (tmp_path / "config.toml").write_text(text.replace('listen = "127.0.0.1:8080"', f'listen = "127.0.0.1:{port}"'))

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from house import Setup, free_port, run, serving, write
+from house import Setup, run, serving, write
+from ports import free_port
 
 SMOKE = Path(__file__).parents[2] / "deploy" / "smoke"
 MODEL = '[[plugins.providers_mock.models]]\nname = "m"\ninput = "1000 sat"\noutput = "4000 sat"\n'

@@ -12,7 +12,8 @@ from zipfile import ZipFile
 
 import pytest
 from arbstr_providers_local._model import Shelf
-from house import Process, Setup, free_port
+from house import Process, Setup
+from ports import free_port
 
 ROOT = Path(__file__).parents[2]
 STEMS = sorted(path.parent.name for path in (ROOT / "plugins").glob("*/pyproject.toml"))

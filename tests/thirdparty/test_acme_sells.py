@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from typing import Any
 
 import openai
 import pytest
+from ports import free_port
 
 SOURCE = Path(__file__).parent / "arbstr_providers_acme"
 ARBSTR = str(Path(sys.executable).with_name("arbstr"))
@@ -92,9 +92,7 @@ class House:
     """Commands and a server with one configuration, which see the installed plugin."""
 
     def __init__(self, folder: Path, site: Path, acme: int) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         config = folder / "config.toml"
         config.write_text(CONFIG.format(port=self.port, acme=acme))
         self.env = {**os.environ, "PYTHONPATH": str(site), "ARBSTR_CONFIG": str(config)}

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from house import Served, chat, free_port, instance, run, serving, write
+from house import Served, chat, instance, run, serving, write
+from ports import free_port
 from upstream import Upstream
 
 from arbstr_core.types import Endpoint

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from house import Served, free_port, instance, run, serving, write
+from house import Served, instance, run, serving, write
+from ports import free_port
 from upstream import Upstream
 
 PAGE = "x-arbstr-page"

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from house import free_port, instance, run, serving, write
+from house import instance, run, serving, write
+from ports import free_port
 from upstream import Upstream
 
 from arbstr_core.api import Site

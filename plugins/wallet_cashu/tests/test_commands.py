@@ -9,7 +9,8 @@ from typing import Any
 import arbstr_wallet_cashu
 import pytest
 from arbstr_wallet_cashu._nutshell import Nutshell
-from mints import HOME, free_ports
+from mints import HOME
+from ports import free_port
 from purses import SAT, Wallet, table, wallet
 
 from arbstr_core.api import BadRequest, Conflict, Msat, Paid, RailUnavailable
@@ -75,7 +76,7 @@ def test_a_mint_of_ones_own(mints: Any) -> None:
     """It is set up, runs, and does what its lines for config.toml say; a second is refused; it stops, and goes on."""
 
     async def story() -> None:
-        [port] = free_ports(1)
+        port = free_port()
         async with wallet(Nutshell(HOME, HOME, port)) as mine:
             folder = Path(mine.tools.data_dir) / "mint"
             folder.mkdir()
