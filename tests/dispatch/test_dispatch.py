@@ -12,7 +12,7 @@ import pytest
 from arbstr_core.api import Offer, Outbound, Provider, Reply
 from arbstr_core.dispatch import Dispatch, DispatchRules, OpenReply
 from arbstr_core.dispatch._outbound import outbound
-from arbstr_core.testing import FakeClock, a_call, a_quote, an_offer
+from arbstr_core.testing import FakeClock, a_call, a_quote, an_offer, in_virtual_time
 from arbstr_core.types import (
     AddressRefused,
     Attempt,
@@ -185,7 +185,7 @@ def test_time_runs_out_for_each_apart(stream: bool) -> None:
         assert isinstance(mixed, UpstreamFailed)
         assert not isinstance(mixed, UpstreamTimedOut)
 
-    asyncio.run(story())
+    in_virtual_time(story())
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
@@ -235,7 +235,7 @@ def test_cancelled_while_it_waits_it_closes_and_says_so() -> None:
         assert reply.closed == 1
         assert [attempt.outcome for attempt in attempts] == [Outcome.ABANDONED]
 
-    asyncio.run(story())
+    in_virtual_time(story())
 
 
 @pytest.mark.parametrize("error", [ReplyCut("x"), KeyError("x"), TimeoutError(), RuntimeError("x")])
@@ -273,7 +273,7 @@ def test_silence_in_the_middle_cuts_the_reply_and_the_callers_time_does_not_coun
         assert task is not None
         assert task.cancelling() == 0
 
-    asyncio.run(story())
+    in_virtual_time(story())
 
 
 def test_facts_and_closing_of_a_broken_plugin_are_provider_errors() -> None:

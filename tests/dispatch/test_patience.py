@@ -22,7 +22,7 @@ def test_it_ends_a_wait_that_is_too_long() -> None:
         assert patience.forgive()
         await asyncio.sleep(0.02)
 
-    asyncio.run(story())
+    in_virtual_time(story())
 
 
 def test_extended_it_waits_for_longer_and_then_for_less() -> None:
@@ -35,7 +35,7 @@ def test_extended_it_waits_for_longer_and_then_for_less() -> None:
             await asyncio.sleep(1)
         assert patience.forgive()
 
-    asyncio.run(story())
+    in_virtual_time(story())
 
 
 def test_stopped_it_waits_for_nobody_until_it_is_extended() -> None:
@@ -48,7 +48,7 @@ def test_stopped_it_waits_for_nobody_until_it_is_extended() -> None:
             await asyncio.sleep(1)
         assert patience.forgive()
 
-    asyncio.run(story())
+    in_virtual_time(story())
 
 
 def test_stopped_and_forgotten_it_keeps_no_timer() -> None:
@@ -58,7 +58,7 @@ def test_stopped_and_forgotten_it_keeps_no_timer() -> None:
         await asyncio.sleep(0.05)
         assert not [handle for handle in asyncio.get_running_loop()._scheduled if not handle.cancelled()]
 
-    asyncio.run(story())
+    in_virtual_time(story())
 
 
 def test_stopped_it_never_interrupts() -> None:
@@ -66,7 +66,7 @@ def test_stopped_it_never_interrupts() -> None:
         Patiences(tick_seconds=0.001).begin(0.01).stop()
         await asyncio.sleep(0.03)
 
-    asyncio.run(story())
+    in_virtual_time(story())
 
 
 def test_a_cancellation_by_somebody_else_is_not_its_own() -> None:
@@ -86,7 +86,7 @@ def test_a_cancellation_by_somebody_else_is_not_its_own() -> None:
         task.cancel()
         assert await task is False
 
-    asyncio.run(outside())
+    in_virtual_time(outside())
 
 
 def test_where_both_cancel_the_other_one_counts() -> None:
@@ -104,7 +104,7 @@ def test_where_both_cancel_the_other_one_counts() -> None:
     async def outside() -> None:
         assert await asyncio.create_task(story()) is False
 
-    asyncio.run(outside())
+    in_virtual_time(outside())
 
 
 def test_little_hope_cuts_the_wait_for_one_offer_short_and_for_no_other() -> None:

@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from arbstr_core.testing import in_virtual_time
 from arbstr_core.web import HttpProtocol
 from arbstr_core.web._asgi import encoded
 
@@ -309,7 +310,7 @@ def test_who_says_nothing_is_not_waited_for() -> None:
         await _until_closed(wire)
         assert wire.writes == []
 
-    asyncio.run(run())
+    in_virtual_time(run())
 
 
 @pytest.mark.parametrize("before", [b"", _ASK])
@@ -328,7 +329,7 @@ def test_who_does_not_end_a_head_is_not_waited_for(before: bytes) -> None:
         status, document = shown(wire)
         assert (status, document["error"]["code"]) == (408, "request_timeout")
 
-    asyncio.run(run())
+    in_virtual_time(run())
 
 
 @pytest.mark.parametrize("part", [b"", b"{"])
@@ -350,7 +351,7 @@ def test_who_does_not_end_a_body_is_not_waited_for(part: bytes) -> None:
         while state.tasks:
             await asyncio.sleep(0)
 
-    asyncio.run(run())
+    in_virtual_time(run())
     assert left == ["http.disconnect"]
 
 
@@ -376,7 +377,7 @@ def test_a_body_that_is_not_wanted_any_more_leaves_the_connection_alone() -> Non
         assert b"".join(wire.writes).count(b"HTTP/1.1 200 OK") == 2
         protocol.connection_lost(None)
 
-    asyncio.run(run())
+    in_virtual_time(run())
 
 
 def test_a_client_that_sends_slowly_is_heard_out() -> None:
