@@ -50,7 +50,7 @@ WHOLE = (
 
 
 _NEVER = BreakerRules(failures=10**9, share=1.0, calls=10**9, most_open_seconds=0)
-_PATIENT = DispatchRules(first_byte_seconds=5, idle_seconds=5, breaker=_NEVER)
+_PATIENT = DispatchRules(first_byte_seconds=60, idle_seconds=60, breaker=_NEVER)
 """One provider is made to fail again and again here, and asked all the same."""
 
 

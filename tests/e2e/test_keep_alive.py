@@ -17,9 +17,12 @@ ENDPOINTS = 'endpoints = ["chat/completions", "messages", "responses", "completi
 
 
 @asynccontextmanager
-async def kept_alive(folder: Path, upstream: Upstream, mode: str) -> AsyncIterator[tuple[Served, dict[str, Any]]]:
+async def kept_alive(
+    folder: Path, upstream: Upstream, mode: str, patience: int = 60
+) -> AsyncIterator[tuple[Served, dict[str, Any]]]:
     server = f'keep_alive = "{mode}"\nkeep_alive_seconds = 0.02'
-    tables = instance("x", upstream.url, more=ENDPOINTS) + "[dispatch]\ndrain_seconds = 0.2\nfirst_byte_seconds = 2\n"
+    tables = instance("x", upstream.url, more=ENDPOINTS)
+    tables += f"[dispatch]\ndrain_seconds = 0.2\nfirst_byte_seconds = {patience}\n"
     setup = write(folder, tables, server=server)
     async with serving(setup) as served:
         yield served, await served.agent()
@@ -75,7 +78,7 @@ def test_what_fails_after_that_is_the_last_event(tmp_path: Path) -> None:
     async def story() -> None:
         with Upstream() as upstream:
             upstream.script("m", Act(how="hang"))
-            async with kept_alive(tmp_path, upstream, "chunk") as (served, agent):
+            async with kept_alive(tmp_path, upstream, "chunk", patience=2) as (served, agent):
                 body = {**chat(stream=True), "max_tokens": 5}
                 asked = {"json": body, "headers": {"x-api-key": agent["token"]}}
                 async with served.http.stream("POST", "/v1/messages", **asked) as answer:

@@ -33,8 +33,11 @@ async def stock(
     that has taken the first process out."""
 
     async def hook(request: httpx.Request) -> None:
-        if retry_url is not None and request.headers["x-stainless-retry-count"] != "0":
-            request.url = request.url.copy_with(port=httpx.URL(retry_url).port)
+        if request.headers["x-stainless-retry-count"] != "0":
+            # The second time it waits for as long as it takes.
+            request.extensions["timeout"] = httpx.Timeout(60).as_dict()
+            if retry_url is not None:
+                request.url = request.url.copy_with(port=httpx.URL(retry_url).port)
         if sent is not None:
             await sent(request)
 
@@ -201,7 +204,7 @@ def rows(url: str, query: str) -> list[tuple[Any, ...]]:
 
 async def new_agent(setup: Setup) -> dict[str, Any]:
     new = {"name": "a", "fund_msat": 10**9, "max_charge_msat": 10**9, "daily_msat": 10**12}
-    async with httpx.AsyncClient(base_url=setup.url, trust_env=False, headers=setup.operator()) as admin:
+    async with httpx.AsyncClient(base_url=setup.url, trust_env=False, headers=setup.operator(), timeout=60) as admin:
         answer = await admin.post("/admin/agents", json=new)
         assert answer.is_success, answer.text
         return dict(answer.json())

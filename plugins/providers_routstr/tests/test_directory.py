@@ -343,7 +343,8 @@ def test_nodes_that_hang_take_no_time_from_the_others(monkeypatch: pytest.Monkey
             tools = tools_for(urls, guarded=True)
             provider = RoutstrProvider(configure(arbstr_providers_routstr, {"network": "regtest", **urls}), tools)
             while len(provider.remarks()) < 60:
-                async with asyncio.timeout(2):
+                # One after the other they would take 54 s.
+                async with asyncio.timeout(30):
                     await provider.offers()
             tools.clock.advance(1)
             assert await sellers(provider) == [well.name]

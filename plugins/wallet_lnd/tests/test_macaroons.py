@@ -44,7 +44,9 @@ async def everything(stage: Stage) -> None:
     held = await stage.target()
     await stage.pay(held, "held")
     await stage.look(held, "held")
-    assert isinstance(await stage.pay(await stage.target(), "pay"), Paid)
+    target = await stage.target()
+    await stage.pay(target, "pay")
+    assert isinstance(await stage.found(target, "pay"), Paid)
     assert [each async for each in rail.payments("")]
     await rail.quote(held, held.amount_msat)
 
