@@ -31,7 +31,10 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Setup,
         setup = write(folder, tables, server='internal_token = "env:ROUTER"')
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("ROUTER", TOKEN)
-            with process(setup), httpx.Client(base_url=setup.url, headers=setup.operator(), trust_env=False) as admin:
+            with (
+                process(setup),
+                httpx.Client(base_url=setup.url, headers=setup.operator(), trust_env=False, timeout=60) as admin,
+            ):
                 new = {"name": "a", "fund_msat": 10**9, "max_charge_msat": 10**9, "daily_msat": 10**12}
                 token = admin.post("/admin/agents", json=new).raise_for_status().json()["token"]
                 (folder / "openapi.json").write_text(admin.get("/openapi.json").raise_for_status().text)
@@ -58,7 +61,7 @@ def test_a_door(described: tuple[Setup, Path, str], clients_made: None, door: st
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
