@@ -67,7 +67,9 @@ def fleet(folder: Path) -> Iterator[Fleet]:
     setup = write(folder, tables() + '\n[routing]\nstrategy = "cheapest"\n', plugins=PLUGINS)
     with ExitStack() as stack:
         stack.enter_context(process(setup))
-        admin = stack.enter_context(httpx.Client(base_url=setup.url, headers=setup.operator(), trust_env=False))
+        admin = stack.enter_context(
+            httpx.Client(base_url=setup.url, headers=setup.operator(), trust_env=False, timeout=60)
+        )
         made = {}
         for name, sats in AGENTS.items():
             new = {"name": name, "fund_msat": sats * 1000, "max_charge_msat": 500_000, "daily_msat": 5_000_000}

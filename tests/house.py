@@ -173,7 +173,7 @@ class Served:
         """The receipt of a call."""
         return _ok(await self.admin.get(f"/admin/receipts/{request_id}"))
 
-    async def ended(self, request_id: str, seconds: float = 10) -> dict[str, Any]:
+    async def ended(self, request_id: str, seconds: float = 60) -> dict[str, Any]:
         """The receipt of a call, once it is no longer held."""
 
         async def closed() -> dict[str, Any] | None:
@@ -209,7 +209,7 @@ def _ok(answer: httpx.Response) -> Any:
     return answer.json()
 
 
-async def until(look: Callable[[], Awaitable[T | None]], seconds: float = 10) -> T:
+async def until(look: Callable[[], Awaitable[T | None]], seconds: float = 60) -> T:
     """What `look` finds, asked again until it finds something."""
     deadline = time.monotonic() + seconds
     while True:
@@ -220,7 +220,7 @@ async def until(look: Callable[[], Awaitable[T | None]], seconds: float = 10) ->
         await asyncio.sleep(0.01)
 
 
-async def until_true(look: Callable[[], bool], seconds: float = 10) -> None:
+async def until_true(look: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until `look()` is true."""
 
     async def asked() -> bool | None:
@@ -247,7 +247,7 @@ async def serving(setup: Setup, *, mock: bool = False) -> AsyncIterator[Served]:
         task.result()
     limits = httpx.Limits(max_connections=None)
     at_end: list[Callable[[], None]] = []
-    clients = {"base_url": setup.url, "trust_env": False, "timeout": 30.0, "limits": limits}
+    clients = {"base_url": setup.url, "trust_env": False, "timeout": 60.0, "limits": limits}
     try:
         async with (
             httpx.AsyncClient(**clients) as http,
@@ -311,7 +311,7 @@ class Process:
         self._process.kill()
         return self._end()
 
-    def stop(self, seconds: float = 30) -> int:
+    def stop(self, seconds: float = 60) -> int:
         """Ask it to end, and wait; its exit code."""
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(seconds)

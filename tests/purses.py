@@ -132,7 +132,7 @@ class Wallet:
 
     async def again(self, step: Callable[[], Awaitable[T]]) -> T:
         """As the kernel does: the same call with the same key, until there is an answer."""
-        for _ in range(20):
+        for _ in range(3_000):
             try:
                 return await step()
             except RailUnavailable:

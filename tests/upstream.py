@@ -87,7 +87,7 @@ class Upstream:
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
     def script(self, model: str, *acts: Act) -> None:

@@ -164,10 +164,10 @@ class ProviderSuite:
             offer = (await _offers(provider))[0]
             opening = asyncio.ensure_future(provider.open(an_outbound(model=offer.upstream), offer))
             waiting = asyncio.ensure_future(reached.wait())
-            await asyncio.wait({opening, waiting}, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({opening, waiting}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
             opening.cancel()
-            await asyncio.wait({opening}, timeout=5)
+            await asyncio.wait({opening}, timeout=60)
             assert opening.done(), "open goes on after it was cancelled"
             if reached.is_set():
                 assert opening.cancelled(), "open swallowed its cancellation"

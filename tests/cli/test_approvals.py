@@ -39,19 +39,25 @@ def test_an_operator_decides(tmp_path: Path) -> None:
             assert states == {first: "used", second: "denied"}
             # Once is once.
             assert ask(place, made["token"], "one").status_code == 403
-            page = httpx.get(f"{place.url}/admin/approvals?limit=1", headers=place.operator()).json()
+            page = httpx.get(f"{place.url}/admin/approvals?limit=1", headers=place.operator(), timeout=60).json()
             assert (len(page["data"]), page["has_more"]) == (1, True)
             rest = httpx.get(
-                f"{place.url}/admin/approvals", params={"cursor": page["next_cursor"]}, headers=place.operator()
+                f"{place.url}/admin/approvals",
+                params={"cursor": page["next_cursor"]},
+                headers=place.operator(),
+                timeout=60,
             ).json()
             assert [row["id"] for row in rest["data"]] == [second, first]
-            shown = httpx.get(f"{place.url}/admin/approvals/{first}", headers=place.operator()).json()
+            shown = httpx.get(f"{place.url}/admin/approvals/{first}", headers=place.operator(), timeout=60).json()
             assert shown["state"] == "used"
-            events = httpx.get(f"{place.url}/admin/events?limit=2", headers=place.operator()).json()
+            events = httpx.get(f"{place.url}/admin/events?limit=2", headers=place.operator(), timeout=60).json()
             assert len(events["data"]) == 2
             assert events["has_more"] is True
             more = httpx.get(
-                f"{place.url}/admin/events", params={"cursor": events["next_cursor"]}, headers=place.operator()
+                f"{place.url}/admin/events",
+                params={"cursor": events["next_cursor"]},
+                headers=place.operator(),
+                timeout=60,
             ).json()
             numbers = [row["seq"] for row in (*events["data"], *more["data"])]
             assert numbers == sorted(set(numbers), reverse=True)

@@ -140,7 +140,7 @@ def test_a_receipt(tmp_path: Path) -> None:
         with process(place):
             made = place.json("agent", "create", "bot", "--fund", "1000sat")
             known = {"authorization": f"Bearer {made['token']}"}
-            answer = httpx.post(f"{place.url}/v1/chat/completions", json=chat(), headers=known)
+            answer = httpx.post(f"{place.url}/v1/chat/completions", json=chat(), headers=known, timeout=60)
             request_id = answer.headers["x-request-id"]
             receipt: dict[str, Any] = place.json("receipt", request_id)
         keys = {

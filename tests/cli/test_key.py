@@ -21,7 +21,9 @@ def test_a_rotation_with_the_servers_stopped(kind: str, tmp_path: Path, request:
         with process(place):
             headers = {"authorization": f"Bearer {agent['token']}"}
             wanted = {"amount_msat": 5000}
-            invoice = httpx.post(f"{place.url}/wallet/deposits", json=wanted, headers=headers, trust_env=False)
+            invoice = httpx.post(
+                f"{place.url}/wallet/deposits", json=wanted, headers=headers, trust_env=False, timeout=60
+            )
             assert invoice.is_success, invoice.text
             done = place.command("key", "rotate")
             assert done.returncode == 1
@@ -40,7 +42,9 @@ def test_a_rotation_with_the_servers_stopped(kind: str, tmp_path: Path, request:
         assert all(found.values()), found
         with process(place):
             body = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
-            answer = httpx.post(f"{place.url}/v1/chat/completions", json=body, headers=headers, trust_env=False)
+            answer = httpx.post(
+                f"{place.url}/v1/chat/completions", json=body, headers=headers, trust_env=False, timeout=60
+            )
             assert answer.status_code == 200, answer.text
         if kind == "postgresql":
             refused(other, "put that back")

@@ -228,7 +228,9 @@ def test_calls_are_logged_where_that_is_wanted(tmp_path: Path) -> None:
         try:
             agent = setup.json("agent", "create", "a", "--fund", "100sat")
             headers = {"authorization": f"Bearer {agent['token']}"}
-            answer = httpx.post(f"{setup.url}/v1/chat/completions", json=chat(), headers=headers, trust_env=False)
+            answer = httpx.post(
+                f"{setup.url}/v1/chat/completions", json=chat(), headers=headers, trust_env=False, timeout=60
+            )
         finally:
             assert running.stop() == 0
     (line,) = [

@@ -49,7 +49,7 @@ def test_what_cannot_be_a_name_is_refused_with_what_can(place: Setup) -> None:
 def test_every_door_has_the_same_rule(tmp_path: Path) -> None:
     with Upstream() as upstream:
         place = write(tmp_path, instance("x", upstream.url))
-        with process(place), httpx.Client(base_url=place.url, trust_env=False) as http:
+        with process(place), httpx.Client(base_url=place.url, trust_env=False, timeout=60) as http:
             for name in AWKWARD:
                 made = http.post("/admin/agents", json={"name": name, "fund_msat": 10**9}, headers=place.operator())
                 assert made.status_code == 201, made.text

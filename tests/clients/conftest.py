@@ -45,7 +45,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         tables = instance("x", upstream.url, f"[models.m]\n{PRICED}", f"endpoints = {ENDPOINTS}")
         tables += instance("y", upstream.url, f"[models.chats]\n{PRICED}", 'endpoints = ["chat/completions"]')
         setup = write(folder, tables + UNBROKEN)
-        with process(setup), httpx.Client(base_url=setup.url, headers=setup.operator(), trust_env=False) as admin:
+        with (
+            process(setup),
+            httpx.Client(base_url=setup.url, headers=setup.operator(), trust_env=False, timeout=60) as admin,
+        ):
             yield World(setup, upstream, admin)
             ledger = admin.get("/admin/audit/verify").raise_for_status().json()
             assert (ledger["ok"], ledger["sum_msat"], ledger["open_holds"]) == (True, 0, 0)

@@ -27,7 +27,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with (
         Upstream() as nobody,
         process(setup),
-        httpx.Client(base_url=setup.url, headers=setup.operator(), trust_env=False) as admin,
+        httpx.Client(base_url=setup.url, headers=setup.operator(), trust_env=False, timeout=60) as admin,
     ):
         yield World(setup, nobody, admin)
 
@@ -43,7 +43,7 @@ def last_call(client: Client) -> dict[str, Any]:
     key = {"authorization": f"Bearer {client.agent['token']}"}
     deadline = time.monotonic() + SECONDS
     while True:
-        answer = httpx.get(f"{client.world.setup.url}/wallet/calls?limit=1", headers=key, trust_env=False)
+        answer = httpx.get(f"{client.world.setup.url}/wallet/calls?limit=1", headers=key, trust_env=False, timeout=60)
         (call,) = answer.raise_for_status().json()["data"]
         if call["state"] != "held":
             return dict(call)

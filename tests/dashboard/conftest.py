@@ -23,7 +23,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         dearer = PRICED.replace("1000", "1500")
         tables = instance("x", upstream.url, models) + instance("y", upstream.url, f"[models.m]\n{dearer}")
         setup = write(tmp_path_factory.mktemp("dashboard"), tables, plugins=(*PLUGINS, "dashboard"))
-        with process(setup), httpx.Client(base_url=setup.url, headers=setup.operator(), trust_env=False) as admin:
+        with (
+            process(setup),
+            httpx.Client(base_url=setup.url, headers=setup.operator(), trust_env=False, timeout=60) as admin,
+        ):
             yield House(setup, upstream, admin, calls)
             upstream.open_gate()
 

@@ -210,7 +210,7 @@ def test_a_payout_is_let_and_a_realm_frozen(house: House, look: Open) -> None:
     own = {"authorization": f"Bearer {agent['token']}"}
 
     def wallet(path: str, **said: object) -> dict[str, object]:
-        answer = httpx.post(f"{house.setup.url}/wallet/{path}", json=said, headers=own, trust_env=False)
+        answer = httpx.post(f"{house.setup.url}/wallet/{path}", json=said, headers=own, trust_env=False, timeout=60)
         return dict(answer.json())
 
     wallet("payouts", to=outside("make-invoice", amount="7sat")["invoice"])
@@ -262,5 +262,5 @@ def test_no_door_of_the_api_takes_the_cookie_alone(house: House, look: Open) -> 
     page = look()
     cookies = "; ".join(f"{c['name']}={c['value']}" for c in page.context.cookies())
     assert cookies
-    answer = httpx.get(f"{house.setup.url}/admin/agents", headers={"cookie": cookies}, trust_env=False)
+    answer = httpx.get(f"{house.setup.url}/admin/agents", headers={"cookie": cookies}, trust_env=False, timeout=60)
     assert answer.status_code in (401, 403)

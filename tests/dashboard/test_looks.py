@@ -216,7 +216,7 @@ def test_the_site_can_make_no_markup_and_is_its_own(house: House) -> None:
     page = (SITE / "index.html").read_text()
     assert not re.search(r"<script(?![^>]*\bsrc=\"js/)|<style|\bstyle=|\bon\w+=|https?:", page)
     for asked in re.findall(r'(?:src|href)="([^"#]+)"', page):
-        answer = httpx.get(house.url + asked, trust_env=False)
+        answer = httpx.get(house.url + asked, trust_env=False, timeout=60)
         assert (answer.status_code, answer.content) == (200, (SITE / asked).read_bytes())
         assert "unsafe" not in answer.headers["content-security-policy"]
 

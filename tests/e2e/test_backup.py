@@ -108,7 +108,9 @@ async def nothing_held(place: Setup) -> dict[str, Any] | None:
 
 
 def audit(place: Setup) -> list[dict[str, Any]]:
-    answer = httpx.get(f"{place.url}/admin/audit?subject=database", headers=place.operator(), trust_env=False)
+    answer = httpx.get(
+        f"{place.url}/admin/audit?subject=database", headers=place.operator(), trust_env=False, timeout=60
+    )
     return list(answer.json()["data"])
 
 

@@ -30,7 +30,9 @@ def test_the_operators_own_port(tmp_path: Path) -> None:
                 assert (await served.admin.get("//admin/agents")).status_code == 404
                 assert (await served.http.get("/readyz")).status_code == 200
                 base = f"http://127.0.0.1:{port}"
-                async with httpx.AsyncClient(base_url=base, headers=place.operator(), trust_env=False) as own:
+                async with httpx.AsyncClient(
+                    base_url=base, headers=place.operator(), trust_env=False, timeout=60
+                ) as own:
                     made = (await own.post("/admin/agents", json={"name": "a", "fund_msat": 10**9})).json()
                     assert (await served.call(made)).status_code == 200
                     assert (await own.get("/openapi.json")).status_code == 200
@@ -43,12 +45,13 @@ def test_the_operators_own_socket(tmp_path: Path) -> None:
     with Upstream() as upstream:
         place = write(tmp_path / "house", instance("x", upstream.url), server='admin_listen = "unix:data/admin.sock"')
         with process(place):
-            assert httpx.get(f"{place.url}/admin/agents", headers=place.operator()).status_code == 404
+            assert httpx.get(f"{place.url}/admin/agents", headers=place.operator(), timeout=60).status_code == 404
             made = place.json("agent", "create", "a", "--fund", "1000sat")
             answer = httpx.post(
                 f"{place.url}/v1/chat/completions",
                 json=chat(),
                 headers={"authorization": f"Bearer {made['token']}"},
+                timeout=60,
             )
             assert answer.status_code == 200
             assert place.json("receipt", answer.headers["x-request-id"])["state"] == "settled"

@@ -52,7 +52,7 @@ class Ecash(World):
     async def asks(self) -> dict[str, Any]:
         if self.token:
             return {"to": "ecash", "amount_msat": AMOUNT}
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             asked = {"unit": "sat", "amount": AMOUNT // SAT}
             said = await http.post(f"{self.other.url}/v1/mint/quote/bolt11", json=asked)
             return {"to": said.json()["request"]}

@@ -119,4 +119,4 @@ def test_the_stock_client_knows_our_errors(served: Process) -> None:
         assert limit.value.code == "limit_exceeded"
     with client(place, {"token": "arb_nobody"}) as stock, pytest.raises(openai.AuthenticationError):
         stock.chat.completions.create(**asked)
-    assert httpx.get(f"{place.url}/readyz").status_code == 200
+    assert httpx.get(f"{place.url}/readyz", timeout=60).status_code == 200

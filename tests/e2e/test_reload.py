@@ -265,7 +265,9 @@ def test_a_signal_and_a_command_do_the_same(tmp_path: Path) -> None:
             agent = setup.json("agent", "create", "a", "--fund", "100sat")
 
             async def sells(model: str) -> bool:
-                async with httpx.AsyncClient(base_url=setup.url, headers=bearer(agent), trust_env=False) as http:
+                async with httpx.AsyncClient(
+                    base_url=setup.url, headers=bearer(agent), trust_env=False, timeout=60
+                ) as http:
                     return (await http.get(f"/v1/models/{model}")).status_code == 200
 
             add(setup, instance("y", upstream.url, f"[models.n]\n{PRICED}"))

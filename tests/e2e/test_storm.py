@@ -116,7 +116,7 @@ def rows(url: str, query: str) -> list[tuple[Any, ...]]:
 
 async def agent_of(setup: Setup) -> str:
     new = {"name": "a", "fund_msat": 10**9, "max_charge_msat": 10**9, "daily_msat": 10**12}
-    async with httpx.AsyncClient(base_url=setup.url, trust_env=False, headers=setup.operator()) as admin:
+    async with httpx.AsyncClient(base_url=setup.url, trust_env=False, headers=setup.operator(), timeout=60) as admin:
         return str((await admin.post("/admin/agents", json=new)).raise_for_status().json()["token"])
 
 

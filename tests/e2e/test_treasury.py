@@ -67,7 +67,9 @@ def both(apart: Apart) -> Iterator[None]:
 
 def test_calls_are_served_by_one_and_money_is_moved_by_the_other(apart: Apart) -> None:
     async def story() -> None:
-        operator = httpx.AsyncClient(base_url=apart.treasury.url, headers=apart.treasury.operator(), trust_env=False)
+        operator = httpx.AsyncClient(
+            base_url=apart.treasury.url, headers=apart.treasury.operator(), trust_env=False, timeout=60
+        )
         public = httpx.AsyncClient(base_url=apart.proxy.url, trust_env=False, timeout=30)
         async with operator, public:
             made = await operator.post("/admin/agents", json={"name": "a", "fund_msat": 50_000_000, **WIDE})

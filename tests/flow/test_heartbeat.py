@@ -343,6 +343,6 @@ def test_two_processes_share_a_database_and_one_is_cut_off(tmp_path: Path, postg
 
 
 async def _until(condition) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)

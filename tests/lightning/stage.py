@@ -64,7 +64,7 @@ class Stage:
 
     async def found(self, target: InvoiceTarget, key: str = "pay-1") -> Payment:
         """What became of it, once it is known."""
-        for _ in range(1000):
+        for _ in range(6_000):
             payment = await self.look(target, key)
             if not isinstance(payment, Unknown):
                 return payment
@@ -73,7 +73,7 @@ class Stage:
 
     async def found_on_its_way(self, target: InvoiceTarget, key: str = "pay-1") -> bool:
         """True once the node can be asked again, and says that it is."""
-        for _ in range(1000):
+        for _ in range(6_000):
             if await self.look(target, key) == Unknown(reason="it is on its way"):
                 return True
             await asyncio.sleep(0.01)

@@ -158,7 +158,7 @@ def test_metrics_are_the_operators_listeners_alone(tmp_path: Path) -> None:
                 headers = {"authorization": f"Bearer {TOKEN}"}
                 assert (await served.http.get("/metrics", headers=headers)).status_code == 404
                 transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "admin.sock"))
-                async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+                async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=60) as http:
                     assert (await http.get("/metrics", headers=headers)).status_code == 200
 
     run(story())

@@ -266,7 +266,7 @@ def test_a_listener_of_calls_alone_logs_nobody_in(tmp_path: Path) -> None:
     async def story(served: Served) -> None:
         token = {"token": served.setup.token()}
         assert (await served.http.post("/admin/session", json=token)).status_code == 404
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as there:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as there:
             assert (await there.post("/admin/session", json=token)).status_code == 201
             named = await there.post("/admin/session", json=token, headers={"host": "evil.example"})
             assert named.status_code == 421

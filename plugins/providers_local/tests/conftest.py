@@ -81,7 +81,7 @@ class ToolsOnDisk:
 
 @asynccontextmanager
 async def opened(data_dir: Path) -> AsyncIterator[ToolsOnDisk]:
-    async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
+    async with httpx.AsyncClient(timeout=300, trust_env=False) as client:
         tools = ToolsOnDisk(data_dir, client)
         try:
             yield tools
@@ -110,7 +110,7 @@ def until_gone() -> Callable[[int], None]:
     """Wait until a process is gone; the test fails where it stays."""
 
     def wait(pid: int) -> None:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while not gone(pid):
             assert time.monotonic() < deadline, f"process {pid} still lives"
             time.sleep(0.02)

@@ -21,7 +21,7 @@ INFO = "/lnrpc.Lightning/GetInfo"
 
 
 async def until_ready(stage: Stage) -> None:
-    for _ in range(2_000):
+    for _ in range(6_000):
         if (await stage.rail.status()).state is RailState.READY:
             return
         await asyncio.sleep(0.01)
