@@ -19,7 +19,7 @@ from closing import let_them_end, take_no_more
 
 T = TypeVar("T")
 
-SECONDS = 30
+SECONDS = 60
 
 _COMMIT = re.compile(
     r"(?:^|;)\s*(?:COMMIT|END)(?:\s+(?:WORK|TRANSACTION))?(?:\s+AND\s+(?:NO\s+)?CHAIN)?\s*(?:;|\Z)", re.IGNORECASE

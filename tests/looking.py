@@ -12,7 +12,7 @@ from house import Setup, chat
 from playwright.sync_api import Locator, Page
 from upstream import Upstream
 
-SECONDS = 30
+SECONDS = 60
 """how long anything may take to be seen"""
 
 
