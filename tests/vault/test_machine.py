@@ -210,6 +210,7 @@ BROKEN = (
 )
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.__name__)
 def test_it_finds_what_is_broken(sqlite_worlds, monkeypatch, broken):
     broken(monkeypatch)
@@ -218,8 +219,12 @@ def test_it_finds_what_is_broken(sqlite_worlds, monkeypatch, broken):
 
 
 def _short_stories(worlds):
-    """Some stories lead there soon and others late: a few of each beginning find it in seconds."""
-    for number in range(3, 12):
+    """Some stories lead there soon and others late: a few of each beginning find it in seconds.
+
+    A number does not promise the same stories: Hypothesis draws constants from whatever modules of ours are loaded by
+    then. What one beginning in four finds is found by one of so many.
+    """
+    for number in range(3, 60):
         run(worlds, examples=15, number=number)
 
 
