@@ -356,7 +356,7 @@ def test_nodes_that_hang_take_no_time_from_the_others(monkeypatch: pytest.Monkey
 
 
 def test_a_relay_that_hangs_takes_no_time_from_nodes_that_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_provider, "_ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(_provider, "_ANSWER_SECONDS", 3.0)
     well = Node(Model("well"))
 
     async def story(provider: RoutstrProvider, tools: KitTools) -> None:
