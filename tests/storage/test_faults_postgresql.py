@@ -221,6 +221,11 @@ def test_a_row_that_others_lock_is_not_waited_for_by_each(postgres_url, tmp_path
     asyncio.run(story())
 
 
+_LONG = ", ".join(
+    f"set_config('{each}', '60s', true)"
+    for each in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+)
+PATIENT = Statement(sa.text(f"SELECT {_LONG}"))
 WAITS_HERE = """SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE NOT granted AND datname = current_database()"""
 
@@ -230,6 +235,8 @@ def test_a_deadlock_spoils_nobody_else_s(postgres_url, tmp_path, clock):
     met = []
 
     def meet(tx):
+        # Nothing but the deadlock is to end it, however slow the machine is.
+        tx.all(PATIENT, {})
         tx.all(LOCK, {"id": 1})
         if not met:
             met.append(True)
