@@ -258,6 +258,7 @@ class Loss(Event, frozen=True, kw_only=True):
 
     asset: str
     msat: int
+    reason: str = ""
 
     def legs(self) -> tuple[Leg, ...]:
         """The entries."""

@@ -34,7 +34,7 @@ _FROZEN = Statement(
         r.FROZEN.c.scope.in_([sa.bindparam("realm"), sa.bindparam("rail")]),
     )
 )
-_SENT_ON = Statement(
+SENT_ON = Statement(
     sa.select(sa.func.coalesce(sa.func.sum(r.PAYMENT.c.amount_msat + r.PAYMENT.c.fee_limit_msat), constant(0))).where(
         r.PAYMENT.c.rail == sa.bindparam("rail"),
         r.PAYMENT.c.realm == sa.bindparam("realm"),
@@ -155,7 +155,7 @@ class Dispatch(_OfTreasury, VaultOperation[Sent | Waits | Over]):
         if payment.own_request is not None:
             return None
         account = book.account(*_named(_events.rail(payment.rail), payment.realm))
-        row = book.tx.one(_SENT_ON, {"rail": payment.rail, "realm": payment.realm})
+        row = book.tx.one(SENT_ON, {"rail": payment.rail, "realm": payment.realm})
         left = book.available(account) - (row[0] if row else 0)
         needed = payment.amount_msat + self._fee_limit
         if needed <= left:

@@ -16,6 +16,7 @@ from arbstr_core.vault._book import Chart
 from arbstr_core.vault._credits import AssignDeposit, Credit, Place, PostFrom
 from arbstr_core.vault._ending import EndPayment, FailedEnd, HandOver, PaidEnd
 from arbstr_core.vault._events import Event
+from arbstr_core.vault._losses import WriteOff
 from arbstr_core.vault._payouts import OpenPayment, OpenPayout
 from arbstr_core.vault._rail_values import (
     DepositRecord,
@@ -175,6 +176,12 @@ class Treasury:
     async def assign(self, rail: str, reference: str, agent: str, *, actor: str) -> int:
         """Give an agent a deposit that was nobody's."""
         return await self._db.submit(AssignDeposit(self._chart, rail, reference, agent, actor))
+
+    async def write_off(self, asset: str, msat: int, *, realm: str, key: str, reason: str, actor: str) -> int:
+        """An operator gives up what an asset's account has, by its name; the transfer. Raises NotFound, BadRequest, or
+        Conflict where less would be left than is owed."""
+        step = WriteOff(self._chart, asset, msat, realm=realm, key=key, reason=reason, actor=actor)
+        return await self._db.submit(step)
 
     # What goes out
 

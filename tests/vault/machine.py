@@ -81,10 +81,14 @@ CORRECT = st.tuples(st.just("correct"), picks, amounts)
 SWITCH = st.tuples(st.just("switch"), picks, st.sampled_from([True, True, False]))
 LIMIT = st.tuples(st.just("limit"), picks, roomy | limits)
 FUND = st.tuples(st.just("fund"), picks, some)
+realms = st.sampled_from(["sim", "regtest"])
+LOSS = st.tuples(st.just("write_off"), realms, st.sampled_from(["asset:prepaid:n", "asset:lnd"]), some)
 CHILD = st.tuples(st.just("child"), picks, roomy | limits)
 AGAIN = st.tuples(st.just("again"), picks)
 CLASH = st.tuples(st.just("clash"), picks, some)
-ONE = st.one_of(HOLD, HOLD, SETTLE, RELEASE, PAID, CANCEL, CORRECT, POST, SWITCH, LIMIT, CHILD, AGAIN, AGAIN, CLASH)
+ONE = st.one_of(
+    *(HOLD, HOLD, SETTLE, RELEASE, PAID, CANCEL, CORRECT, POST, SWITCH, LIMIT, CHILD, LOSS, AGAIN, AGAIN, CLASH)
+)
 
 
 class Machine(RuleBasedStateMachine):
@@ -148,9 +152,15 @@ class Machine(RuleBasedStateMachine):
     def afterwards(self, raw):
         self.play([self.meant(raw)])
 
-    @rule(raw=POST | SWITCH | LIMIT | CHILD | FUND)
+    @rule(raw=POST | SWITCH | LIMIT | CHILD | FUND | LOSS)
     def other(self, raw):
         self.play([self.meant(raw)])
+
+    @rule(realm=realms, msat=st.integers(95_000, 110_000))
+    def ruin(self, realm, msat):
+        """All that is the operator's is gone, or more: then more is brought."""
+        self.play([self.meant(("write_off", realm, "asset:lnd", msat))])
+        self.do(("post", self.new("capital"), realm, "capital", msat))
 
     @precondition(lambda self: self.done)
     @rule(raws=st.lists(AGAIN | CLASH, min_size=1, max_size=4))
@@ -235,6 +245,8 @@ class Machine(RuleBasedStateMachine):
             return "fund", self.new("fund"), self.agent(details[0]), details[1]
         if name == "child":
             return self._child(*details)
+        if name == "write_off":
+            return "write_off", self.new("loss"), *details
         if name in ("switch", "limit"):
             return name, self.agent(details[0]), details[1]
         if name in ("again", "clash"):
@@ -277,13 +289,13 @@ class Machine(RuleBasedStateMachine):
         # What was done lately is likelier to matter.
         latest = self.done if pick % 3 == 0 else self.done[-9:]
         step = latest[pick % len(latest)][0]
-        if step[0] not in ("hold", "settle", "release", "paid", "cancel", "correct", "post", "create"):
+        if step[0] not in ("hold", "settle", "release", "paid", "cancel", "correct", "post", "create", "write_off"):
             return None
         if name == "clash" and step[0] == "hold":
             return *step[:3], (step[3][0] + by, *step[3][1:]), *step[4:]
         if name == "clash" and step[3:4] == ("deposit",):
             return *step[:5], step[5] + by, step[6]
-        if name == "clash" and step[0] in ("post", "correct"):
+        if name == "clash" and step[0] in ("post", "correct", "write_off"):
             return *step[:-1], step[-1] + by
         return step
 

@@ -542,6 +542,21 @@ class Model:
         self.book(realm, debits)
         return "done"
 
+    def write_off(self, key, realm, asset, msat):
+        """The operator's loss: never more than is there, and never what covers what is owed."""
+        if (before := self.posted_before(f"loss:{realm}:{key}", (asset, msat))) is not None:
+            return before
+        accounts = {name: debits for (own, name), debits in self.balances.items() if own == realm}
+        assets = {name: debits for name, debits in accounts.items() if name.startswith("asset:")}
+        owed = -sum(debits for name, debits in accounts.items() if name.startswith(("agent:", "seller:", "suspense")))
+        if msat > assets[asset]:
+            return "BadRequest"
+        if sum(assets.values()) - msat < owed:
+            return "Conflict"
+        self.keys[f"loss:{realm}:{key}"] = (asset, msat)
+        self.book(realm, {"cost:loss": msat, asset: -msat})
+        return "done"
+
     def posted_before(self, key, what):
         if key not in self.keys:
             return None

@@ -15,6 +15,7 @@ from arbstr_core.storage import run_together
 from arbstr_core.types import StorageError
 from arbstr_core.vault import (
     ApprovalNeeded,
+    Capital,
     Claim,
     Claimed,
     Granted,
@@ -165,6 +166,7 @@ def test_what_only_the_treasury_does_is_refused(treasurys, proxys):
         needed = await proxy.hold(replace(proxys.request(1_500), body_digest=b"digest"))
         assert isinstance(needed, ApprovalNeeded)
         moves = treasury(proxy)
+        await owner.post(Capital(rail="lnd", msat=5), realm="sim", key="found")
         payout = replace(proxys.request(500, id="pay_2"), kind="payout", body_digest=b"p", fee_msat=0)
         for attempt in (
             lambda: proxy.fund("ag_mallory", 1_000, rail="simulated", key="k"),
@@ -180,6 +182,7 @@ def test_what_only_the_treasury_does_is_refused(treasurys, proxys):
             lambda: Requests(proxy._db).open(wanted("rq_c", purpose=Purpose.CAPITAL, whose=None)),
             lambda: Requests(proxy._db).open(wanted("rq_p", purpose=Purpose.PAYOUT, subject="pay_1")),
             lambda: moves.answer("rq_1", text="lnbc", reference="r", expires_ms=1),
+            lambda: moves.write_off("asset:lnd", 5, realm="sim", key="k", reason="r", actor="eve"),
         ):
             await Requests(owner._db).open(wanted("rq_1"))
             with pytest.raises(StorageError):
@@ -257,6 +260,7 @@ BROKEN = {
     "a hold above the largest charge": [
         HOLD.format(seq=900, id="p", who="alice", account=ALICE, kind="call", msat=1_001)
     ],
+    "a loss": [f"{POSTED} VALUES (900, 'loss', 'sim', 'loss:sim:k', 5, 0, '{{}}')"],
     "a transfer without a hold": [f"{POSTED} VALUES (900, 'fund', 'sim', 'k', 5, 0, '')"],
     "a deposit out of a hold": [OF_ALICE, SETTLE.format(seq=900, kind="deposit", hold=900, msat=500)],
     "the charge of one credited to another": [

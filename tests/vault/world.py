@@ -43,6 +43,7 @@ from arbstr_core.vault import (
 from arbstr_core.vault._book import VaultOperation
 from arbstr_core.vault._ending import EndPayment
 from arbstr_core.vault._holds import closed, known_hold
+from arbstr_core.vault._losses import WriteOff
 from arbstr_core.vault._payouts import OpenPayout
 from arbstr_core.vault._sending import CancelPayment, Dispatch
 
@@ -333,6 +334,11 @@ class World:
 
     async def post(self, key, realm, event, *details):
         await self.vault.post(getattr(self, f"_{event}")(*details), realm=realm, key=key)
+        return "done"
+
+    async def write_off(self, key, realm, asset, msat):
+        step = WriteOff({}, asset, msat, realm=realm, key=key, reason="it is gone", actor="olga")
+        await self.db.submit(step)
         return "done"
 
     def _capital(self, msat):
