@@ -39,7 +39,7 @@ from arbstr_core.cli._route import offers, route
 from arbstr_core.cli._savings import savings
 from arbstr_core.cli._serve import serve as serve_house
 from arbstr_core.cli._show import as_json, facts, receipt_facts, say, table, warn
-from arbstr_core.cli._solvency import capital, freeze, solvency, thaw
+from arbstr_core.cli._solvency import capital, freeze, loss, solvency, thaw
 from arbstr_core.config import Address, Settings
 from arbstr_core.types import ConfigError, Problem
 
@@ -68,6 +68,7 @@ app.command(name="solvency")(solvency)
 app.command(name="freeze")(freeze)
 app.command(name="thaw")(thaw)
 app.command(name="capital")(capital)
+app.command(name="loss")(loss)
 
 
 def main() -> None:

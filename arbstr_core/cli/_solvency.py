@@ -1,4 +1,4 @@
-"""`arbstr solvency`, `freeze`, `thaw` and `capital`: rails against the ledger."""
+"""`arbstr solvency`, `freeze`, `thaw`, `capital` and `loss`: rails against the ledger."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from arbstr_core.cli._context import AsJson, ConfigFile, amount, ask, command
+from arbstr_core.cli._context import Amount, AsJson, ConfigFile, amount, ask, command
 from arbstr_core.cli._show import as_json, moment, sat, say, table
 
 Realm = Annotated[str | None, typer.Argument(help="A realm, as mainnet.", metavar="[REALM]")]
@@ -72,6 +72,28 @@ def capital(
         as_json(found)
     else:
         say(f"{sat(found['amount_msat'])} on {found['rail']} are yours, in realm {found['realm']}")
+
+
+@command
+def loss(
+    asset: Annotated[
+        str, typer.Argument(help="Its account, as the ledger names it: asset:claim:NODE.", metavar="ASSET")
+    ],
+    amount_msat: Amount,
+    realm: Annotated[str, typer.Option(help="Its realm, as mainnet.")],
+    reason: Annotated[str, typer.Option(help="Why it will not come back; the audit keeps it.")],
+    key: Annotated[str | None, typer.Option(help="The same key again writes nothing more off.")] = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> None:
+    """Write off money of yours that a rail, a node or a mint has and will not give back. No agent loses by it: where
+    less would be left than is owed, bring capital first."""
+    asked = {"realm": realm, "asset": asset, "amount_msat": amount_msat, "reason": reason}
+    found = ask(config, lambda client: client.post("/money/loss", asked, key=key))
+    if json:
+        as_json(found)
+    else:
+        say(f"{sat(found['amount_msat'])} of {found['asset']} in realm {found['realm']} are written off")
 
 
 def _set(what: str, realm: str | None, rail: str | None, reason: str, config: str | None, json: bool) -> None:

@@ -129,7 +129,7 @@ def _asset(name: str, msat: int) -> Json:
     kind, _, where = name.partition(":")
     if kind not in _APART:
         kind, where = "rail", name
-    return {"kind": kind, "where": where, "amount_msat": msat}
+    return {"kind": kind, "where": where, "account": f"asset:{name}", "amount_msat": msat}
 
 
 def _add(line: dict[int, Sums], number: int, more: Sums) -> None:

@@ -1,4 +1,5 @@
-"""What the operator asks for of rails and the ledger: how each realm stands, what is frozen, and capital on rails."""
+"""What the operator asks for of rails and the ledger: how each realm stands, what is frozen, capital on rails, and what
+is lost."""
 
 from __future__ import annotations
 
@@ -79,6 +80,14 @@ class SolvencyFlow:
         event = Capital(rail=rail, msat=msat)
         seq = await switched_on(self._vault).post(event, realm=realm, key=self._ids("found:"))
         return {"rail": rail, "realm": realm, "amount_msat": msat, "transfer": seq}
+
+    async def loss(self, asset: str, amount_msat: int, *, realm: str, reason: str, key: str | None, actor: str) -> Json:
+        """Write off what will not come back, once for each `key`. Raises NotFound, BadRequest, or Conflict where agents
+        would lose by it."""
+        seq = await self._treasury.write_off(
+            asset, amount_msat, realm=realm, key=key or self._ids(""), reason=reason, actor=actor
+        )
+        return {"realm": realm, "asset": asset, "amount_msat": amount_msat, "reason": reason, "transfer": seq}
 
     async def _scope(self, realm: str | None, rail: str | None) -> str:
         if (realm is None) == (rail is None):

@@ -1,4 +1,4 @@
-"""`/admin/solvency`, `/admin/freeze`, `/admin/thaw` and `/admin/capital`: rails against the ledger."""
+"""`/admin/solvency`, `/admin/freeze`, `/admin/thaw`, `/admin/capital` and `/admin/money/loss`: rails and the ledger."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from arbstr_core.flow import SolvencyFlow
 from arbstr_core.web._admin_operators import Who
-from arbstr_core.web._fields import PaidMsat, Text
+from arbstr_core.web._fields import Key, PaidMsat, Text
 
 Json = dict[str, Any]
 
@@ -92,6 +92,16 @@ class CapitalDocument(BaseModel):
     transfer: int
 
 
+class LossDocument(BaseModel):
+    """What was written off."""
+
+    realm: str
+    asset: str
+    amount_msat: int
+    reason: str
+    transfer: int
+
+
 class Scope(BaseModel):
     """What `POST /admin/freeze` and `/admin/thaw` take: a realm, or a rail."""
 
@@ -107,6 +117,16 @@ class Found(BaseModel):
     model_config = ConfigDict(extra="forbid")
     rail: Text
     amount_msat: PaidMsat | None = Field(None, description="null: all that there is beyond the ledger")
+
+
+class Lost(BaseModel):
+    """What `POST /admin/money/loss` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+    realm: Text
+    asset: Text = Field(description="its account, as `GET /admin/money` and the ledger name it: `asset:claim:NODE`")
+    amount_msat: PaidMsat = Field(description="at most what the ledger has there")
+    reason: Text = Field(description="why it will not come back; the audit keeps it")
 
 
 def solvency_routes(router: APIRouter, flow: SolvencyFlow) -> None:
@@ -131,3 +151,10 @@ def solvency_routes(router: APIRouter, flow: SolvencyFlow) -> None:
     async def capital(found: Found) -> Json:
         """Book money of your own that a rail holds beyond what the ledger has there."""
         return await flow.capital(found.rail, found.amount_msat)
+
+    @router.post("/money/loss", tags=["rails"], response_model=LossDocument)
+    async def loss(lost: Lost, who: Who, idempotency_key: Key = None) -> Json:
+        """Write off money of yours that a rail, a node or a mint has and will not give back."""
+        return await flow.loss(
+            lost.asset, lost.amount_msat, realm=lost.realm, reason=lost.reason, key=idempotency_key, actor=who
+        )

@@ -13,6 +13,7 @@ class AssetDocument(BaseModel):
 
     kind: Literal["rail", "prepaid", "transit", "claim", "suspense"]
     where: str = Field(description="the rail or the node")
+    account: str = Field(description="as the ledger names it")
     amount_msat: int
 
 

@@ -80,6 +80,69 @@ def test_the_operator_sees_freezes_and_thaws(tmp_path: Path) -> None:
         assert "arbstr serve" in ended.stderr
 
 
+def test_the_operator_writes_off_what_is_lost(tmp_path: Path) -> None:
+    """His own, and no more than that; once, with who did it and why."""
+    setup = write(tmp_path, QUICK, plugins=PLUGINS)
+    asked = {"realm": "sim", "asset": "asset:wallet_simulated", "amount_msat": 4_000, "reason": "the disk burnt"}
+
+    async def story() -> Any:
+        async with serving(setup) as served:
+            await served.agent(fund=50_000)
+
+            async def lost(key: str = "k", **other: Any) -> Any:
+                headers = {"idempotency-key": key}
+                return await served.admin.post("/admin/money/loss", json={**asked, **other}, headers=headers)
+
+            async def there() -> Any:
+                (one,) = (await served.admin.get("/admin/money")).json()["realms"]
+                (asset,) = one["assets"]
+                return asset["account"], asset["amount_msat"]
+
+            async def booked() -> bool:
+                mine = {"rail": "wallet_simulated", "amount_msat": 7_000}
+                return (await served.admin.post("/admin/capital", json=mine)).status_code == 200
+
+            refused = await lost()
+            assert refused.status_code == 409
+            assert "it would lack 4000 msat, and a loss is never an agent's" in refused.json()["error"]["message"]
+            await until(booked)
+            assert await there() == ("asset:wallet_simulated", 57_000)
+            for other, status, param, why in (
+                ({"amount_msat": 57_001}, 400, "amount_msat", "57000 msat are in asset:wallet_simulated"),
+                ({"amount_msat": 0}, 400, "amount_msat", "greater than 0"),
+                ({"asset": "asset:transit:n"}, 400, "asset", "ends as a claim"),
+                ({"asset": "asset:claim:n"}, 404, None, "it has: asset:wallet_simulated"),
+                ({"realm": "mainnet"}, 404, None, "it has: none"),
+                ({"reason": ""}, 400, "reason", "at least 1 character"),
+            ):
+                refused = await lost("other", **other)
+                said = refused.json()["error"]
+                assert (refused.status_code, said["param"]) == (status, param), said
+                assert why in said["message"]
+            first, again = await lost(), await lost()
+            assert (first.status_code, first.json()) == (200, again.json()), first.text
+            assert first.json() == {**asked, "transfer": first.json()["transfer"]}
+            assert (await lost(amount_msat=1)).status_code == 409
+            assert await there() == ("asset:wallet_simulated", 53_000)
+            (said,) = (await served.admin.get("/admin/audit", params={"action": "asset.write_off"})).json()["data"]
+            assert (said["actor"], said["subject"]) == ("operator", "asset:wallet_simulated@sim")
+            assert "the disk burnt" in said["data"]
+            (row,) = (await served.admin.get("/admin/ledger", params={"kind": "loss"})).json()["data"]
+            assert [(entry["side"], entry["account"]) for entry in row["entries"]] == [
+                *(("debit", "cost:loss"), ("credit", "asset:wallet_simulated")),
+            ]
+
+    run(story())
+    words = ("loss", "asset:wallet_simulated", "2", "--realm", "sim", "--reason", "a coin", "--key", "c")
+    for _ in range(2):
+        assert setup.arbstr(*words) == "2 sat of asset:wallet_simulated in realm sim are written off\n"
+    assert setup.json(*words)["amount_msat"] == 2_000
+    ended = setup.command("loss", "asset:wallet_simulated", "2sat", "--realm", "sim", "--reason", "another")
+    assert (ended.returncode, "bring so much capital first" in ended.stderr) == (1, True), ended
+    assert setup.command("loss", "asset:wallet_simulated", "1", "--realm", "sim").returncode == 2
+    assert setup.json("audit", "verify")["ok"] is True
+
+
 # --- rails that really lack what is owed ---
 
 
