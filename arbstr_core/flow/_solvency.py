@@ -99,7 +99,8 @@ def judge(owed: Owed, rails: Sequence[RailSeen], *, working_ppm: int) -> Solvenc
     most = least + sum((row.in_flight_msat or 0) + (row.closing_msat or 0) for row in rows)
     nodes = sum(msat for name, msat in owed.assets.items() if name.startswith(_AWAY))
     working = owed.liabilities_msat * working_ppm // PPM
-    lent = max(0, min(nodes - owed.equity_msat, working))
+    own = max(0, owed.own_msat)
+    lent = max(0, min(nodes - own, working))
     needed = owed.liabilities_msat - lent
     silent = [row.name for row in rows if row.spendable_msat is None and row.ledger_msat]
     cover = _cover(least, most, needed, silent)
@@ -117,7 +118,7 @@ def judge(owed: Owed, rails: Sequence[RailSeen], *, working_ppm: int) -> Solvenc
         equity_msat=owed.equity_msat,
         made_msat=owed.made_msat,
         nodes_msat=nodes,
-        nodes_most_msat=max(0, owed.equity_msat) + working,
+        nodes_most_msat=own + working,
         lost_msat=sum(msat for name, msat in owed.assets.items() if name.startswith("suspense:")),
         rails=rows,
         reason=_reason(cover, least, most, needed, silent),

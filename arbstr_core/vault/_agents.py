@@ -12,6 +12,7 @@ from arbstr_core.types import MAX_MSAT, BadRequest, Conflict, InsufficientFunds,
 from arbstr_core.vault import _audit
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._book import Book, Chart, VaultOperation, plain_text
+from arbstr_core.vault._cover import cover
 from arbstr_core.vault._rows import Account, Node
 from arbstr_core.vault._terms import check_limits, more_of
 from arbstr_core.vault._values import Limits, NewAgent
@@ -273,6 +274,9 @@ def _fund(book: Book, node: Node, amount: int, rail: str, key: str) -> None:
             key=f"{MADE}{key}",
         )
     left = book.available(equity)
+    if node.realm != Network.SIM:
+        # What was lost of it is nobody's to give.
+        left = min(left, max(0, cover(book, node.realm).own_msat))
     if amount > left:
         raise InsufficientFunds(
             f"the equity in realm {node.realm} is {left} msat, less than {amount} msat: add capital first",

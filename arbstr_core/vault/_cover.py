@@ -54,6 +54,11 @@ class Cover(msgspec.Struct, frozen=True):
         return sum(self.assets.values())
 
     @property
+    def own_msat(self) -> int:
+        """What is the operator's to spend: the equity, less what was lost of it."""
+        return min(self.equity_msat, self.assets_msat - self.owed_msat)
+
+    @property
     def away_msat(self) -> int:
         """What of it others have: at nodes, on the way there, or disputed."""
         return sum(msat for name, msat in self.assets.items() if name.startswith(OUT_OF_REACH))

@@ -8,11 +8,10 @@ from arbstr_core.storage import Statement, constant
 from arbstr_core.types import MAX_MSAT, Conflict, IdempotencyConflict, InsufficientFunds
 from arbstr_core.vault import _events, _payments, _single_calls
 from arbstr_core.vault import _rail_tables as r
-from arbstr_core.vault import _tables as t
 from arbstr_core.vault._agents import known_node
 from arbstr_core.vault._book import Book, Chart, VaultOperation, plain_text
+from arbstr_core.vault._cover import cover
 from arbstr_core.vault._holds import OpenHold
-from arbstr_core.vault._node_events import OUT_OF_REACH
 from arbstr_core.vault._rail_values import Known, NewPayment, PaymentKind, PaymentState
 from arbstr_core.vault._values import ApprovalNeeded, Claimed, Granted, HoldRequest, Refused
 
@@ -48,12 +47,6 @@ _TOPUPS = Statement(
         _PAYMENT.state.in_([constant(state) for state in _UNDER_WAY]),
     )
 )
-_BALANCES = Statement(
-    sa.select(t.ACCOUNT.c.name, t.ACCOUNT.c.kind, t.ACCOUNT.c.posted_msat).where(
-        t.ACCOUNT.c.realm == sa.bindparam("realm"), t.ACCOUNT.c.constrained == constant(1)
-    )
-)
-_OWED = ("agent", "seller", "temp", "suspense")
 
 
 def _checked(new: NewPayment) -> None:
@@ -165,11 +158,9 @@ class OpenPayment(VaultOperation[str]):
             )
 
     def _for_nodes(self, book: Book) -> int:
-        """What may yet be put out of reach at nodes: it stays within the operator's equity, and the share of what is
-        owed that the operator lets work."""
-        rows = book.tx.all(_BALANCES, {"realm": self._new.realm})
-        equity = sum(row[2] for row in rows if row[1] == "equity")
-        owed = sum(row[2] for row in rows if row[1] in _OWED)
-        away = sum(row[2] for row in rows if row[0].startswith(OUT_OF_REACH))
+        """What may yet be put out of reach at nodes: it stays within what is the operator's own, and the share of what
+        is owed that the operator lets work."""
+        found = cover(book, self._new.realm)
         under_way = book.tx.one(_TOPUPS, {"realm": self._new.realm})
-        return int(equity + owed * self._working_ppm // PPM - away - (under_way[0] if under_way else 0))
+        working = found.owed_msat * self._working_ppm // PPM
+        return int(found.own_msat + working - found.away_msat - (under_way[0] if under_way else 0))

@@ -286,6 +286,11 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
         """Everything that is somebody else's."""
         return self.agents_msat + self.sellers_msat + self.calls_msat + self.suspense_msat
 
+    @property
+    def own_msat(self) -> int:
+        """What is the operator's to spend: the equity, less what was lost of it."""
+        return min(self.equity_msat, sum(self.assets.values()) - self.liabilities_msat)
+
 
 class SellerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """How a seller is paid: from `threshold_msat` on, at most every so many seconds. `destination` is empty where he

@@ -323,6 +323,9 @@ def owed(agents: int, *, equity: int = 0, **assets: int) -> Owed:
         (seen(80), owed(100, prepaid__n=10, transit__n=10), 200_000, Cover.COVERED, 80),
         (seen(70), owed(100, prepaid__n=30), 200_000, Cover.BELOW, 80),
         (seen(90), owed(100, prepaid__n=10, claim__n=0), 0, Cover.BELOW, 100),
+        # What the operator has lost of his own he has no more: what is at a node is lent by those who are owed.
+        (seen(90), owed(100, equity=50, lnd=90, prepaid__n=10), 100_000, Cover.COVERED, 90),
+        (seen(90), owed(100, equity=50, lnd=90, prepaid__n=5), 200_000, Cover.BELOW, 95),
     ],
 )
 def test_the_judgement(rail: RailSeen, what: Owed, working_ppm: int, cover: Cover, needed: int) -> None:

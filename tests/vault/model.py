@@ -522,7 +522,7 @@ class Model:
         if realm == "sim":
             self.keys[f"capital:{key}"] = None
             self.book(realm, {"asset:simulated": msat, "equity:operator": -msat})
-        elif -self.balances[realm, "equity:operator"] < msat:
+        elif min(-self.balances[realm, "equity:operator"], self.own(realm)) < msat:
             return "InsufficientFunds"
         self.keys[key] = ("fund", agent, msat)
         self.book(realm, {"equity:operator": msat, f"agent:{self.root(agent)}": -msat})
@@ -546,16 +546,18 @@ class Model:
         """The operator's loss: never more than is there, and never what covers what is owed."""
         if (before := self.posted_before(f"loss:{realm}:{key}", (asset, msat))) is not None:
             return before
-        accounts = {name: debits for (own, name), debits in self.balances.items() if own == realm}
-        assets = {name: debits for name, debits in accounts.items() if name.startswith("asset:")}
-        owed = -sum(debits for name, debits in accounts.items() if name.startswith(("agent:", "seller:", "suspense")))
-        if msat > assets[asset]:
+        if msat > self.balances[realm, asset]:
             return "BadRequest"
-        if sum(assets.values()) - msat < owed:
+        if msat > self.own(realm):
             return "Conflict"
         self.keys[f"loss:{realm}:{key}"] = (asset, msat)
         self.book(realm, {"cost:loss": msat, asset: -msat})
         return "done"
+
+    def own(self, realm):
+        """What there is beyond what is owed."""
+        kinds = ("asset:", "agent:", "seller:", "suspense")
+        return sum(msat for (own, name), msat in self.balances.items() if own == realm and name.startswith(kinds))
 
     def posted_before(self, key, what):
         if key not in self.keys:

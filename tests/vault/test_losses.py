@@ -6,9 +6,10 @@ import asyncio
 import json
 
 import pytest
+from msgspec.structs import replace
 from vault.paying import hold_payout, send, treasury, turn
 
-from arbstr_core.types import BadRequest, Conflict, NotFound
+from arbstr_core.types import BadRequest, Conflict, InsufficientFunds, NotFound
 from arbstr_core.vault import FailedEnd, Limits, NewAgent, NewPayment, PaidEnd, PaymentKind, _events, _node_events
 
 CLAIM = "asset:claim:n"
@@ -41,6 +42,21 @@ def told(bench, story, *events, realm="regtest"):
 
 def lost(vault, asset=CLAIM, msat=200, *, key="k", realm="regtest", reason="the node is gone", actor="olga"):
     return treasury(vault).write_off(asset, msat, realm=realm, key=key, reason=reason, actor=actor)
+
+
+def top_up(msat):
+    return NewPayment(
+        id="top_1",
+        kind=PaymentKind.TOPUP,
+        realm="regtest",
+        amount_msat=msat,
+        fee_msat=0,
+        destination="n",
+        target=b"{}",
+        reference="r",
+        rails=("cashu",),
+        owner="n",
+    )
 
 
 async def assets(vault, realm="regtest"):
@@ -123,6 +139,14 @@ def test_a_loss_is_never_an_agents(any_bench):
         await lost(vault, msat=100, key="last")
         owed = (await treasury(vault).owed())["regtest"]
         assert sum(owed.assets.values()) == owed.liabilities_msat == 850
+        assert (owed.equity_msat, owed.own_msat) == (400, 0)
+        with pytest.raises(InsufficientFunds, match="the equity in realm regtest is 0 msat, less than 1 msat"):
+            await vault.fund("ag_ann", 1, rail="cashu", key="g")
+        with pytest.raises(InsufficientFunds, match="50 msat are needed, and -150 may be spent"):
+            await treasury(vault).open_payment(top_up(50))
+        await vault.post(_events.Capital(rail="cashu", msat=200), realm="regtest", key="more")
+        await treasury(vault).open_payment(top_up(50))
+        await vault.fund("ag_ann", 200, rail="cashu", key="g")
 
     told(any_bench, story)
 
@@ -195,11 +219,9 @@ def test_what_a_payment_may_yet_take_is_not_lost(any_bench):
     async def story(vault):
         await vault.fund("ag_ann", 500, rail="cashu", key="f")
         await vault.post(_events.Capital(rail="cashu", msat=1_000), realm="regtest", key="more")
-        request = any_bench.request(110, agent="ag_ann")
-        request = type(request)(
-            id="po_1", agent="ag_ann", ceilings=(110,), candidates=b"{}", model="", kind="payout", body_digest=b"p",
-            fee_msat=10,
-        )  # fmt: skip
+        request = replace(
+            any_bench.request(110, agent="ag_ann", id="po_1"), kind="payout", body_digest=b"p", fee_msat=10
+        )
         await hold_payout(vault, request, rails=("cashu",), realm="regtest")
         sent = await send(vault, "po_1")
         with pytest.raises(BadRequest, match="110 msat of it under way: let those payments end; write off 1509 msat"):
@@ -216,12 +238,8 @@ def test_what_a_node_was_paid_and_may_yet_deny_is_not_lost(any_bench):
     """It would be a claim of money that the ledger has no more."""
 
     async def story(vault):
-        new = NewPayment(
-            id="top_1", kind=PaymentKind.TOPUP, realm="regtest", amount_msat=60, fee_msat=0, destination="n",
-            target=b"{}", reference="r", rails=("cashu",), owner="n",
-        )  # fmt: skip
         moves = treasury(vault)
-        await moves.open_payment(new)
+        await moves.open_payment(top_up(60))
         sent = await send(vault, "top_1")
         paid = await moves.end(await turn(vault), sent, PaidEnd(fee_msat=0, evidence="a preimage"))
         with pytest.raises(BadRequest, match="60 msat of it under way: let those payments end; write off 100 msat"):
