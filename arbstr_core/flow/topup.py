@@ -21,7 +21,7 @@ from arbstr_core.flow._office import Office
 from arbstr_core.flow._prepaid import account_of
 from arbstr_core.flow._sweeping import Sweeping
 from arbstr_core.rails import Raised, answered
-from arbstr_core.types import MAX_MSAT, ArbstrError
+from arbstr_core.types import MAX_MSAT, ArbstrError, Conflict
 from arbstr_core.vault import LostTurn, NodeClaimed, NodeVariance, PaymentRecord, Treasury, Vault
 
 _log = logging.getLogger("arbstr.flow")
@@ -195,8 +195,10 @@ class TopUp:
             there = await self._there(provider, account)
             msat = min(claim.amount_msat, there)
             if msat > 0:
-                _log.error("%s: %d msat are claimed: %s", account, msat, claim.reason)
-                await self._vault.post(NodeClaimed(node=account, msat=msat), realm=provider.network.value, key=key)
+                # Booked before this start, when other was there: it is another event, and the first one stands.
+                with contextlib.suppress(Conflict):
+                    await self._vault.post(NodeClaimed(node=account, msat=msat), realm=provider.network.value, key=key)
+                    _log.error("%s: %d msat are claimed: %s", account, msat, claim.reason)
             self._claimed.add(key)
 
     async def _there(self, provider: Prepaid, account: str) -> int:

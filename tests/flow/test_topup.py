@@ -42,6 +42,7 @@ from arbstr_core.flow.topup import TopUpRules
 from arbstr_core.rails import Rails
 from arbstr_core.types import ArbstrError, InsufficientFunds, Overloaded
 from arbstr_core.vault import Capital, History, Requests
+from arbstr_core.vault._node_events import TopUp as TopUpEvent
 
 NODE = "nodes/n"
 PREPAID, TRANSIT, CLAIM = f"prepaid:{NODE}", f"transit:{NODE}", f"claim:{NODE}"
@@ -385,6 +386,34 @@ def test_what_a_node_keeps_is_claimed_once(tmp_path: Path) -> None:
         desk.nodes.change(claims=claims, balance_msat=Msat(0))
         await desk.rounds()
         assert await desk.assets() == {PREPAID: 1_000, CLAIM: 4_000}
+
+    told(tmp_path, story)
+
+
+@pytest.mark.parametrize("there", [1_000, 5_000, 9_000])
+def test_a_claim_that_was_written_off_is_not_claimed_again(tmp_path: Path, there: int) -> None:
+    """Its provider goes on telling of it, and after a start nobody remembers: whatever lies at the node by then stays
+    there, and is used."""
+
+    async def story(desk: Desk) -> None:
+        await funded(desk)
+        claims = (NodeClaim(id="lost:1", amount_msat=Msat(4_000), reason="it forgot our key"),)
+        desk.nodes.change(claims=claims, balance_msat=Msat(1_000))
+        await desk.rounds()
+        lost = {"realm": "sim", "key": "k", "reason": "it is gone", "actor": "olga"}
+        await desk.it.treasury.write_off(f"asset:{CLAIM}", 4_000, **lost)
+        await desk.rounds()
+        assert await desk.assets() == {PREPAID: 1_000}
+        if there > 1_000:
+            more = TopUpEvent(rail="lnd", node=NODE, msat=there - 1_000, fee_msat=0)
+            await desk.it.vault.post(more, realm="sim", key="more")
+        again = Desk(desk.it, desk.rail)
+        again.nodes.change(claims=claims, balance_msat=Msat(there), drain=True)
+        again.nodes.gives = [Swept(token="t", token_msat=Msat(4_000), balance_msat=Msat(there))]
+        await again.rounds()
+        assert await again.assets() == {}
+        again.nodes.change(balance_msat=Msat(0))
+        assert [await again.topup.check(), await again.topup.check()] == [0, 0]
 
     told(tmp_path, story)
 
