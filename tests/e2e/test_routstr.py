@@ -48,6 +48,44 @@ def test_a_call_brings_its_money_and_idleness_takes_it_back(tmp_path: Path, mint
     run(story())
 
 
+def test_a_node_that_is_gone_for_good_is_given_up(tmp_path: Path, mint: Nutshell) -> None:
+    """What lay there is a claim, is written off, and is told of no more; and nobody else's money is touched."""
+
+    async def story() -> None:
+        node = Node()
+        async with trading(tmp_path, mint, node) as market:
+            agent = await market.agent()
+            answer = await market.served.call(agent, max_tokens=50)
+            assert answer.status_code == 200, answer.text
+            await market.served.ended(answer.headers["x-request-id"])
+            before = await market.settled()
+            lay, claim = before[market.prepaid(node)], market.prepaid(node).replace("prepaid", "claim")
+            await node.server.stop()
+            assert (await market.command("give-up", node=node.name))["node"] == node.name
+            await until_true(lambda: market.ledger().get(claim) == lay)
+            asked = {"realm": "regtest", "asset": claim, "amount_msat": lay, "reason": "its host says so"}
+            answer = await market.served.admin.post("/admin/money/loss", json=asked)
+            assert answer.status_code == 200, answer.text
+
+            async def claimed() -> list[int]:
+                return [each["amount_msat"] for each in (await market.command("nodes"))[0]["claims"]]
+
+            async def forgotten() -> bool:
+                return await claimed() == []
+
+            assert await until(claimed) == [lay]
+            await market.command("forget", node=node.name)
+            await until(forgotten)
+            after = {**before, "cost:loss": lay}
+            del after[market.prepaid(node)]
+            assert market.ledger() == after
+            assert (await market.served.admin.get("/admin/solvency", params={"now": "true"})).json()["frozen"] == []
+            await market.served.verified()
+            await node.server.start()
+
+    run(story())
+
+
 STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 CALLS_GO_WRONG = ("", "", "", "lost", "cut", "500", "429", "nousage")
 MONEY_GOES_WRONG = ("", "", "lost", "503")

@@ -63,7 +63,4 @@ class Balances:
         if times >= _UNKNOWN_AFTER and not record.word.broken:
             record.word.broken, node.unsaved = _UNKNOWN, True
         if times >= _UNKNOWN_AFTER and now_ms - record.unknown_ms >= _LOST_AFTER_MS:
-            node.claim(f"lost:{now_ms}", record.balance_msat, _UNKNOWN)
-            record.lost, record.key, record.unknown_ms = [*record.lost, record.key], "", 0
-            record.word.broken = record.word.broken or _UNKNOWN
-            node.stale, node.unsaved = False, True
+            node.lost(f"lost:{now_ms}", _UNKNOWN)

@@ -40,6 +40,18 @@ def commands(config: Config, tools: Tools) -> Sequence[Command]:
             params=(Param(name="node", help="the node; all of them without"),),
         ),
         Command(
+            name="give-up",
+            help="claim what lies at a node that is gone for good",
+            run=desk.give_up,
+            params=(_NODE,),
+        ),
+        Command(
+            name="forget",
+            help="tell no more of what was claimed from a node, once it is written off",
+            run=desk.forget,
+            params=(_NODE,),
+        ),
+        Command(
             name="verify",
             help="ask nodes what they have of ours, and compare",
             run=desk.verify,
@@ -97,6 +109,27 @@ class _Desk:
         for name in names:
             await wish(self._tools.store, name, sweep=True, fund_msat=0)
         return {"nodes": names}
+
+    async def give_up(self, given: Given) -> Any:
+        """Wish for a claim of what lies there; the server makes it, once nothing is under way there."""
+        name = await self._named(given["node"])
+        record = (await self._records())[name]
+        if record.pocket or record.out or record.change:
+            what = f"what is kept for {name} are tokens, which lie here"
+            raise BadRequest(f"{what}: `sweep --node {name}` takes them back", param="node")
+        if not record.key:
+            raise BadRequest(f"nothing of ours lies at {name}; `nodes` shows what lies where", param="node")
+        await wish(self._tools.store, name, give_up=True)
+        return {"node": name, "balance_msat": record.balance_msat}
+
+    async def forget(self, given: Given) -> Any:
+        """Wish for its claims of now to be told of no more."""
+        name = await self._named(given["node"])
+        claims = (await self._records())[name].claims
+        if not claims:
+            raise BadRequest(f"nothing is claimed from {name}; `nodes` shows what is claimed", param="node")
+        await wish(self._tools.store, name, forget=tuple(claim.id for claim in claims))
+        return {"node": name, "forgotten": msgspec.to_builtins(claims)}
 
     async def verify(self, given: Given) -> Any:
         """What nodes say, beside what is written down here."""

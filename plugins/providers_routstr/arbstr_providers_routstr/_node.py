@@ -41,6 +41,7 @@ class Node:
         """msat that are there, and that the kernel has not said to have booked: no call uses them yet"""
         self.wish_msat = 0
         self.wish_sweep = False
+        self.wish_give_up = False
         self.stale = bool(record.key)
         """the balance is to be asked for"""
         self.asked = False
@@ -188,6 +189,21 @@ class Node:
             self.record.claims = [*self.record.claims, NodeClaim(id=id, amount_msat=Msat(amount), reason=reason)]
             self.record.balance_msat = max(0, self.record.balance_msat - amount)
             self.unsaved = True
+
+    def lost(self, id: str, why: str) -> None:
+        """What lies there will not come back, and is a claim; its key is kept, and used no more."""
+        record = self.record
+        self.claim(id, record.balance_msat, why)
+        record.lost, record.key, record.unknown_ms = [*record.lost, record.key], "", 0
+        record.word.broken = record.word.broken or why
+        self.stale, self.unsaved = False, True
+
+    def give_up(self, now_ms: int) -> None:
+        """As the operator wants it, once nothing is under way there."""
+        if self.wish_give_up and not (self.open_calls or self.sweeping or self.funding):
+            self.wish_give_up = False
+            if self.record.key:
+                self.lost(f"given_up:{now_ms}", "it was given up")
 
     async def save(self) -> None:
         """Write it down."""

@@ -340,6 +340,10 @@ class RoutstrProvider(Prepaid):
                     node.wish_msat, node.wish_sweep = wish.fund_msat, wish.sweep
                 if wish.forgive:
                     node.record.word, node.unsaved = Word(), True
+                if wish.forget:
+                    left = [claim for claim in node.record.claims if claim.id not in wish.forget]
+                    node.record.claims, node.unsaved = left, True
+                node.wish_give_up = node.wish_give_up or wish.give_up
             await self.tools.store.put({key: None}, where={key: kept})
 
     async def funding(
@@ -383,6 +387,7 @@ class RoutstrProvider(Prepaid):
         await asyncio.gather(*map(self._look_after, tuple(self.nodes.values())))
 
     async def _look_after(self, node: Node) -> None:
+        node.give_up(self.tools.clock.now_ms())
         if self.balances.due(node):
             await self.balances.ask(node)
         if isinstance(node, PrivateNode):

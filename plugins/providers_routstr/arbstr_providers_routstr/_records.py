@@ -82,11 +82,14 @@ class SweepRecord(msgspec.Struct, kw_only=True):
 
 
 class Wish(msgspec.Struct, kw_only=True):
-    """What an operator wants of a node: so much there, or everything back."""
+    """What an operator wants of a node: so much there, everything back, or nothing any more. `forget` has the ids of
+    claims that are not to be told of again."""
 
     fund_msat: int = 0
     sweep: bool = False
     forgive: bool = False
+    give_up: bool = False
+    forget: tuple[str, ...] = ()
 
 
 async def read(store: Store, key: str, kind: type[T]) -> T | None:

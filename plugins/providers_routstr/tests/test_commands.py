@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from arbstr_providers_routstr._commands import commands
-from arbstr_providers_routstr._records import NodeRecord
+from arbstr_providers_routstr._records import Coin, NodeRecord
 from arbstr_providers_routstr._word import Word
 from routstr.node import SAT, Account, Node
 from routstr.stage import Buyer, buying, serving_nodes
@@ -122,6 +122,64 @@ def test_where_nothing_lies_nothing_is_waited_for(privacy: bool) -> None:
         assert funds.wanted_msat > 0
 
     told(story, node, sat=0, privacy=privacy)
+
+
+def test_what_lies_at_a_node_that_is_gone_is_given_up_and_forgotten() -> None:
+    """A claim first, which the ledger books and the operator writes off; then nobody is told of it any more."""
+    node = Node()
+
+    async def story(buyer: Buyer, asks: Asks) -> None:
+        await node.server.stop()
+        assert await asks("give-up", node=node.name) == {"node": node.name, "balance_msat": 100 * SAT}
+        busy = buyer.provider.nodes[node.name]
+        busy.open_calls = 1
+        [funds] = await buyer.provider.funds()
+        await buyer.provider.tend()
+        assert funds.claims == ()
+        busy.open_calls = 0
+        await buyer.provider.tend()
+        [funds] = await buyer.provider.funds()
+        [claim] = funds.claims
+        assert (claim.amount_msat, claim.reason) == (100 * SAT, "it was given up")
+        assert (funds.balance_msat, funds.reserved_msat, funds.drain, funds.wanted_msat) == (0, 0, False, 0)
+        [row] = await asks("nodes")
+        assert (row["funded"], row["broken"], [each["id"] for each in row["claims"]]) == (
+            *(False, "it was given up"),
+            [claim.id],
+        )
+        kept = msgspec.json.decode(buyer.tools.store._values[f"node:{node.name}"], type=NodeRecord)
+        assert kept.lost == [KEY]
+        busy.claim("later", 7, "it was not there when the operator looked")
+        said = await asks("forget", node=node.name)
+        assert [each["id"] for each in said["forgotten"]] == [claim.id]
+        [funds] = await buyer.provider.funds()
+        assert [each.id for each in funds.claims] == ["later"]
+        await node.server.start()
+
+    told(story, node)
+
+
+def test_tokens_that_lie_here_are_not_given_up() -> None:
+    node = Node()
+
+    async def story(buyer: Buyer, asks: Asks) -> None:
+        record = NodeRecord(url=node.url, balance_msat=9 * SAT, pocket={"a": Coin(token="cashu", msat=9 * SAT)})
+        buyer.tools.store._values[f"node:{node.name}"] = msgspec.json.encode(record)
+        with pytest.raises(BadRequest, match=r"which lie here: `sweep --node \S+` takes them back"):
+            await asks("give-up", node=node.name)
+
+    told(story, node, privacy=True)
+
+
+@pytest.mark.parametrize("name", ["give-up", "forget"])
+def test_where_nothing_is_ours_nothing_is_given_up(name: str) -> None:
+    node = Node()
+
+    async def story(buyer: Buyer, asks: Asks) -> None:
+        with pytest.raises(BadRequest, match=f"nothing .* {node.name}; `nodes` shows what"):
+            await asks(name, node=node.name)
+
+    told(story, node, sat=0)
 
 
 @pytest.mark.parametrize(
