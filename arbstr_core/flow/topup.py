@@ -21,8 +21,8 @@ from arbstr_core.flow._office import Office
 from arbstr_core.flow._prepaid import account_of
 from arbstr_core.flow._sweeping import Sweeping
 from arbstr_core.rails import Raised, answered
-from arbstr_core.types import MAX_MSAT, ArbstrError, Conflict
-from arbstr_core.vault import LostTurn, NodeClaimed, NodeVariance, PaymentRecord, Treasury, Vault
+from arbstr_core.types import MAX_MSAT, ArbstrError
+from arbstr_core.vault import LostTurn, NodeClaimed, NodeVariance, PaymentRecord, Place, Treasury, Vault
 
 _log = logging.getLogger("arbstr.flow")
 
@@ -189,15 +189,15 @@ class TopUp:
         """What a node owes us and does not give is a claim from now on, as far as the ledger has it there."""
         account = account_of(provider.name, funds.node)
         for claim in funds.claims:
-            key = _key_of(account, claim)
+            key, realm = _key_of(account, claim), provider.network.value
             if key in self._claimed:
                 continue
-            there = await self._there(provider, account)
-            msat = min(claim.amount_msat, there)
-            if msat > 0:
-                # Booked before this start, when other was there: it is another event, and the first one stands.
-                with contextlib.suppress(Conflict):
-                    await self._vault.post(NodeClaimed(node=account, msat=msat), realm=provider.network.value, key=key)
+            if not await self._treasury.place(account, key):
+                msat = min(claim.amount_msat, await self._there(provider, account))
+                event = NodeClaimed(node=account, msat=msat) if msat > 0 else None
+                # Once for ever, also where nothing lies there: what is brought later is no part of this claim.
+                place = Place(account, key, str(self._clock.now_ms()))
+                if await self._treasury.post_from(await self._office.sure(), event, realm=realm, key=key, place=place):
                     _log.error("%s: %d msat are claimed: %s", account, msat, claim.reason)
             self._claimed.add(key)
 

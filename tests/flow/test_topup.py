@@ -391,21 +391,27 @@ def test_what_a_node_keeps_is_claimed_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("there", [1_000, 5_000, 9_000])
-def test_a_claim_that_was_written_off_is_not_claimed_again(tmp_path: Path, there: int) -> None:
+@pytest.mark.parametrize("first", ["claim", "loss"])
+def test_a_claim_that_was_written_off_is_not_claimed_again(tmp_path: Path, first: str, there: int) -> None:
     """Its provider goes on telling of it, and after a start nobody remembers: whatever lies at the node by then stays
     there, and is used."""
 
     async def story(desk: Desk) -> None:
         await funded(desk)
         claims = (NodeClaim(id="lost:1", amount_msat=Msat(4_000), reason="it forgot our key"),)
-        desk.nodes.change(claims=claims, balance_msat=Msat(1_000))
-        await desk.rounds()
         lost = {"realm": "sim", "key": "k", "reason": "it is gone", "actor": "olga"}
-        await desk.it.treasury.write_off(f"asset:{CLAIM}", 4_000, **lost)
+        if first == "claim":
+            desk.nodes.change(claims=claims, balance_msat=Msat(1_000))
+            await desk.rounds()
+            await desk.it.treasury.write_off(f"asset:{CLAIM}", 4_000, **lost)
+        else:
+            await desk.it.treasury.write_off(f"asset:{PREPAID}", 5_000, **lost)
+            desk.nodes.change(claims=claims, balance_msat=Msat(0))
         await desk.rounds()
-        assert await desk.assets() == {PREPAID: 1_000}
-        if there > 1_000:
-            more = TopUpEvent(rail="lnd", node=NODE, msat=there - 1_000, fee_msat=0)
+        lies = (await desk.assets()).get(PREPAID, 0)
+        assert await desk.assets() == ({PREPAID: 1_000} if first == "claim" else {})
+        if there > lies:
+            more = TopUpEvent(rail="lnd", node=NODE, msat=there - lies, fee_msat=0)
             await desk.it.vault.post(more, realm="sim", key="more")
         again = Desk(desk.it, desk.rail)
         again.nodes.change(claims=claims, balance_msat=Msat(there), drain=True)
