@@ -27,7 +27,7 @@ class RealmMoneyDocument(BaseModel):
     suspense_msat: int
     liabilities_msat: int = Field(description="all four together")
     held_msat: int = Field(description="of that, what calls and payouts hold now")
-    equity_msat: int = Field(description="the operator's own")
+    equity_msat: int = Field(description="the operator's own; costs and losses are not taken off it")
     assets_msat: int
     assets: list[AssetDocument]
 
