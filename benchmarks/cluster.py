@@ -3,7 +3,8 @@ a disk."""
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +18,9 @@ from benchmarks.processes import HERE
 @contextmanager
 def started_postgres() -> Iterator[Any]:
     """A server that answers; `create_database()` gives the url of a fresh database. Raises Missing."""
-    file = HERE.parent / "tests" / "postgres.py"
-    spec = importlib.util.spec_from_file_location("postgres", file)
-    assert spec is not None, file
-    assert spec.loader is not None, file
-    tests = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tests)
+    if (folder := str(HERE.parent / "tests")) not in sys.path:
+        sys.path.append(folder)
+    tests = importlib.import_module("postgres")
     try:
         cluster = tests.Cluster(within=Path(tempfile.gettempdir()), shared_buffers="128MB", max_wal_size="2GB")
     except RuntimeError as absent:
