@@ -69,6 +69,9 @@ class WriteOff(VaultOperation[int]):
         found = cover(book, realm)
         if asset not in found.assets:
             raise NotFound(f"realm {realm} has no asset {asset!r}; it has: {_named(found)}")
+        # Its row is what one of two processes waits for: where nobody has brought capital yet it is made for that.
+        name, kind = _events.EQUITY
+        book.account(name, realm, kind)
         left, open_msat = found.assets[asset], _under_way(book, asset, realm)
         if msat > left - open_msat:
             but = f", {open_msat} msat of it under way: let those payments end" if open_msat else ""

@@ -181,6 +181,24 @@ def test_of_two_processes_one_writes_off_after_the_other(new_bench, postgres_url
     told(bench, story)
 
 
+def test_where_no_capital_was_ever_brought_one_comes_after_the_other_too(new_bench, postgres_url, tmp_path):
+    """There is no account of the operator's equity yet; what calls have earned is beyond what is owed all the same."""
+    bench = new_bench(tmp_path, postgres_url)
+    came = [_events.Deposit(rail=rail, msat=1_000, agent="ag_ann") for rail in ("cashu", "lnd")]
+
+    async def story(vault):
+        call = await vault.hold(bench.request(100, agent="ag_ann"))
+        await vault.settle(bench.settlement(call.id, 100))
+        async with bench.vault("boot-2") as other:
+            asked = [(vault, "asset:cashu"), (other, "asset:lnd")]
+            answers = await asyncio.gather(
+                *(lost(each, asset, 100, key=asset) for each, asset in asked), return_exceptions=True
+            )
+            assert sorted(type(answer).__name__ for answer in answers) == ["Conflict", "int"], answers
+
+    told(bench, story, *came)
+
+
 def test_the_same_key_is_the_same_loss(any_bench):
     async def story(vault):
         first, again = await asyncio.gather(lost(vault), lost(vault))
