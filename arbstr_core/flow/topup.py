@@ -143,7 +143,11 @@ class TopUp:
         moves = funds.wanted_msat > funds.balance_msat or funds.funding or funds.sweeping or funds.drain
         if not moves:
             self._problems.pop(account, None)
-        return bool(moves) or any(_key_of(account, claim) not in self._claimed for claim in funds.claims)
+        return bool(moves) or self._tells_of_more(account, funds)
+
+    def _tells_of_more(self, account: str, funds: NodeFunds) -> bool:
+        """Whether there is a claim that the ledger has not been told of."""
+        return any(_key_of(account, claim) not in self._claimed for claim in funds.claims)
 
     async def _step(self, provider: Prepaid, funds: NodeFunds) -> None:
         account = account_of(provider.name, funds.node)
@@ -216,6 +220,8 @@ class TopUp:
             for funds in await self._funds(provider):
                 account = account_of(provider.name, funds.node)
                 resting = not (funds.reserved_msat or funds.funding or funds.sweeping or account in self._busy)
+                # What is claimed is not missing: a step books it, which may have to wait.
+                resting = resting and not self._tells_of_more(account, funds)
                 booked += await self._compare(provider, account, funds.balance_msat) if resting else 0
         return booked
 

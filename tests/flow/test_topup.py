@@ -390,6 +390,27 @@ def test_what_a_node_keeps_is_claimed_once(tmp_path: Path) -> None:
     told(tmp_path, story)
 
 
+def test_what_is_claimed_while_a_step_waits_is_not_missing(tmp_path: Path) -> None:
+    """A node that did not answer is tried again only after a while; until then what it is given up with lies there, by
+    the ledger, and is no difference: no process writes anything off by itself."""
+
+    async def story(desk: Desk) -> None:
+        await funded(desk)
+        desk.nodes.change(drain=True, reason="it does not answer")
+        desk.nodes.gives = [RailUnavailable("it is gone")]
+        await desk.rounds()
+        claims = (NodeClaim(id="given_up:1", amount_msat=Msat(5_000), reason="it was given up"),)
+        desk.nodes.change(claims=claims, balance_msat=Msat(0), drain=False, sweeping="")
+        await desk.topup.round()
+        await desk.topup.settled()
+        assert await desk.assets() == {PREPAID: 5_000}, "the next step waits"
+        assert [await desk.topup.check() for _ in range(3)] == [0, 0, 0]
+        await desk.rounds(1)
+        assert await desk.assets() == {CLAIM: 5_000}
+
+    told(tmp_path, story)
+
+
 @pytest.mark.parametrize("there", [1_000, 5_000, 9_000])
 @pytest.mark.parametrize("first", ["claim", "loss"])
 def test_a_claim_that_was_written_off_is_not_claimed_again(tmp_path: Path, first: str, there: int) -> None:
