@@ -19,7 +19,7 @@ from arbstr_core.api import (
     Tools,
 )
 from arbstr_providers_routstr._config import SAT, Config, Way
-from arbstr_providers_routstr._node import WORTH_SWEEPING, Node
+from arbstr_providers_routstr._node import GIVEN_UP, WORTH_SWEEPING, Node
 from arbstr_providers_routstr._node_api import Held, InvoiceStatus, NodeRefused, NodeSilent
 from arbstr_providers_routstr._private import PrivateNode
 from arbstr_providers_routstr._records import (
@@ -130,9 +130,10 @@ class Moving:
                 if record.credited_msat is not None:
                     record.credited_msat = min(record.credited_msat, record.amount_msat)
             except NodeSilent as silent:
-                if now_ms - record.handed_ms < _DENIED_AFTER_MS:
+                if now_ms - record.handed_ms < _DENIED_AFTER_MS and not node.record.giving_up:
                     raise RailUnavailable(f"{node.name}: {silent}") from None
-                record.denied = f"for a day it did not say what it made of our money: {silent}"
+                waited = "it was given up, and" if node.record.giving_up else "for a day it"
+                record.denied = f"{waited} did not say what it made of our money: {silent}"
             await self._end(node, record, key)
         elif node.pending:
             # It was written down, and we did not hear of that.
@@ -285,12 +286,12 @@ class Moving:
     async def _take_back(self, node: Node, record: SweepRecord, key: str) -> None:
         try:
             token, sats = await node.api.refund(node.record.key)
-        except NodeRefused as refused:
-            if self._tools.clock.now_ms() - record.began_ms < _DENIED_AFTER_MS:
-                raise RailUnavailable(f"{node.name}: {refused}") from None
+        except (NodeRefused, NodeSilent) as failed:
+            asked_ms = self._tools.clock.now_ms() - record.began_ms
+            denied = isinstance(failed, NodeRefused) and asked_ms >= _DENIED_AFTER_MS
+            if not (denied or node.record.giving_up):
+                raise RailUnavailable(f"{node.name}: {failed}") from None
             token, sats = "", 0
-        except NodeSilent as silent:
-            raise RailUnavailable(f"{node.name}: {silent}") from None
         encode = msgspec.json.encode
         if token and digest(token) != node.record.swept:
             record.token, record.token_msat = token, sats * SAT
@@ -298,7 +299,8 @@ class Moving:
             await self._store.put({SWEEP + key: encode(record), NODE + node.name: encode(after)})
         else:
             # What it gives is nothing, or what it gave before: the balance is gone, and there is nothing for it.
-            node.claim(key, record.balance_msat, "it took our balance, and gave no token for it")
+            why = GIVEN_UP if node.record.giving_up else "it took our balance, and gave no token for it"
+            node.claim(key, record.balance_msat, why)
             await self._store.put({SWEEP + key: None, NODE + node.name: encode(node.record)})
 
 

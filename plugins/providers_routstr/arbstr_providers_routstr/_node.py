@@ -13,6 +13,7 @@ from arbstr_providers_routstr._records import NODE, NodeRecord, write
 
 WORTH_SWEEPING = 3 * SAT
 """Less than this is what taking it back may cost."""
+GIVEN_UP = "it was given up"
 _CALLS_AHEAD = 10
 """The money at a node is for so many calls like the largest of late."""
 _FADE = 0.97
@@ -41,7 +42,6 @@ class Node:
         """msat that are there, and that the kernel has not said to have booked: no call uses them yet"""
         self.wish_msat = 0
         self.wish_sweep = False
-        self.wish_give_up = False
         self.stale = bool(record.key)
         """the balance is to be asked for"""
         self.asked = False
@@ -82,7 +82,7 @@ class Node:
             raise NotFunded(
                 f"{self.name}: the call may need {need} msat there, and cap is {self._config.cap.msat} msat"
             )
-        if self.sweeping or need > self.available:
+        if self.sweeping or self.record.giving_up or need > self.available:
             self.thirsty = True
             raise NotFunded(f"{self.name}: the call may need {need} msat there, and {max(0, self.available)} are free")
         self.taken += 1
@@ -161,7 +161,7 @@ class Node:
             node=self.name,
             balance_msat=Msat(balance),
             reserved_msat=Msat(0 if resting else max(1, self.open_need + self.reserved_there)),
-            wanted_msat=Msat(0 if forsaken or self.sweeping or self.failing else self._wanted(left_msat)),
+            wanted_msat=Msat(0 if forsaken or self._wants_nothing else self._wanted(left_msat)),
             drain=drain,
             reason=forsaken if drain else "",
             bolt11=Way.LIGHTNING in self._config.pay,
@@ -170,6 +170,10 @@ class Node:
             funding=self.funding,
             sweeping=self.sweeping,
         )
+
+    @property
+    def _wants_nothing(self) -> bool:
+        return bool(self.sweeping or self.failing or self.record.giving_up)
 
     def _wanted(self, left_msat: int) -> int:
         """How much should be there, in all; 0 where nothing more is wanted, or may be brought."""
@@ -200,10 +204,10 @@ class Node:
 
     def give_up(self, now_ms: int) -> None:
         """As the operator wants it, once nothing is under way there."""
-        if self.wish_give_up and not (self.open_calls or self.sweeping or self.funding):
-            self.wish_give_up = False
+        if self.record.giving_up and not (self.open_calls or self.sweeping or self.funding):
+            self.record.giving_up, self.unsaved = False, True
             if self.record.key:
-                self.lost(f"given_up:{now_ms}", "it was given up")
+                self.lost(f"given_up:{now_ms}", GIVEN_UP)
 
     async def save(self) -> None:
         """Write it down."""

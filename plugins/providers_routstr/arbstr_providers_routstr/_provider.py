@@ -343,7 +343,10 @@ class RoutstrProvider(Prepaid):
                 if wish.forget:
                     left = [claim for claim in node.record.claims if claim.id not in wish.forget]
                     node.record.claims, node.unsaved = left, True
-                node.wish_give_up = node.wish_give_up or wish.give_up
+                if wish.give_up:
+                    # What is under way there may take longer than this process lives.
+                    node.record.giving_up = True
+                    await node.save()
             await self.tools.store.put({key: None}, where={key: kept})
 
     async def funding(

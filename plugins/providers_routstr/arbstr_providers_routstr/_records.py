@@ -32,7 +32,7 @@ class NodeRecord(msgspec.Struct, kw_only=True):
 
     `balance_msat` is what it is thought to have, `swept` the digest of the token that it gave back last, `claims` what
     it owes us and does not give; `unknown_ms` is since when it does not know the key, Unix time, and `lost` has those
-    whose money was claimed because of that.
+    whose money was claimed because of that. `giving_up` says that the operator does not expect it back any more.
     """
 
     url: str
@@ -43,6 +43,7 @@ class NodeRecord(msgspec.Struct, kw_only=True):
     claims: list[NodeClaim] = []
     unknown_ms: int = 0
     lost: list[str] = []
+    giving_up: bool = False
     pocket: dict[str, Coin] = {}
     out: dict[str, Coin] = {}
     change: dict[str, Coin] = {}

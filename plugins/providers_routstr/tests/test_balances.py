@@ -222,8 +222,9 @@ def test_what_stands_before_a_node_is_not_the_node(answer: Answer, mint: Nutshel
     asyncio.run(whole())
 
 
-def test_a_node_that_says_nothing_for_a_day_denies(mint: Nutshell) -> None:
-    """It is gone, with a token or without: the kernel tries the token itself then."""
+@pytest.mark.parametrize(("given_up", "why"), [(False, "for a day it did not say"), (True, "it was given up")])
+def test_a_node_that_says_nothing_for_a_day_denies(given_up: bool, why: str, mint: Nutshell) -> None:
+    """It is gone, with a token or without: the kernel tries the token itself then. So it does once it is given up."""
     node = Node()
 
     async def whole() -> None:
@@ -238,10 +239,13 @@ def test_a_node_that_says_nothing_for_a_day_denies(mint: Nutshell) -> None:
                 await node.server.stop()
                 with pytest.raises(RailUnavailable):
                     await provider.funded(node.name, token, key="k")
-                buyer.tools.clock.advance(DAY)
+                if given_up:
+                    provider.nodes[node.name].record.giving_up = True
+                else:
+                    buyer.tools.clock.advance(DAY)
                 denied = await provider.funded(node.name, token, key="k")
                 assert isinstance(denied, FundingDenied)
-                assert "for a day it did not say" in denied.evidence
+                assert why in denied.evidence
                 await node.server.start()
 
     asyncio.run(whole())

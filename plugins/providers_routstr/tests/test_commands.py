@@ -14,7 +14,7 @@ from arbstr_providers_routstr._word import Word
 from routstr.node import SAT, Account, Node
 from routstr.stage import Buyer, buying, serving_nodes
 
-from arbstr_core.api import BadRequest, NotFunded
+from arbstr_core.api import BadRequest, NotFunded, RailUnavailable
 from arbstr_core.testing import MemoryStore
 
 KEY = "sk-ours"
@@ -155,6 +155,56 @@ def test_what_lies_at_a_node_that_is_gone_is_given_up_and_forgotten() -> None:
         [funds] = await buyer.provider.funds()
         assert [each.id for each in funds.claims] == ["later"]
         await node.server.start()
+
+    told(story, node)
+
+
+def test_a_node_that_died_while_it_was_emptied_is_given_up() -> None:
+    """It never says what became of the balance that it was asked to give back; nobody waits for that any more."""
+    node = Node()
+
+    async def story(buyer: Buyer, asks: Asks) -> None:
+        provider, name = buyer.provider, node.name
+        node.fault = lambda request: "503" if request.path == "/v1/balance/refund" else ""
+        with pytest.raises(RailUnavailable):
+            await provider.sweep(name, key="s")
+        await node.server.stop()
+        buyer.tools.clock.advance(10 * 24 * 3600)
+        with pytest.raises(RailUnavailable):
+            await provider.sweep(name, key="s")
+        await asks("give-up", node=name)
+        [funds] = await provider.funds()
+        assert funds.sweeping == "s"
+        assert await provider.sweep(name, key="s") is None
+        await provider.done(name, key="s")
+        await provider.tend()
+        [funds] = await provider.funds()
+        assert [(claim.amount_msat, claim.reason) for claim in funds.claims] == [(100 * SAT, "it was given up")]
+        assert (funds.balance_msat, funds.sweeping, funds.drain) == (0, "", False)
+        assert provider.nodes[name].record.lost == [KEY]
+        await node.server.start()
+
+    told(story, node)
+
+
+def test_a_node_is_given_up_after_a_restart_too() -> None:
+    """What is under way there may take a day to end. Until then nothing more goes there, and no call."""
+    node = Node()
+
+    async def story(buyer: Buyer, asks: Asks) -> None:
+        busy = buyer.provider.nodes[node.name]
+        offer = await buyer.offer()
+        busy.open_calls, busy.wish_msat = 1, 300 * SAT
+        await asks("give-up", node=node.name)
+        [funds] = await buyer.provider.funds()
+        assert funds.wanted_msat == 0
+        with pytest.raises(NotFunded):
+            await buyer.call(offer)
+        assert node.calls() == []
+        async with buying(node, store=buyer.tools.store) as again:
+            await again.provider.tend()
+            [funds] = await again.provider.funds()
+            assert [claim.amount_msat for claim in funds.claims] == [100 * SAT]
 
     told(story, node)
 
