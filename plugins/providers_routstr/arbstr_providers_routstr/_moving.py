@@ -79,7 +79,9 @@ class Moving:
             if node.funding or node.sweeping:
                 raise RailUnavailable(f"{node.name}: {node.funding or node.sweeping} is under way")
             known = await self._first_way(node, amount, bolt11=bolt11, mints=mints)
-            await write(self._store, FUND + key, known)
+            # With the node: whoever lists it no more has money on its way there all the same.
+            encode = msgspec.json.encode
+            await self._store.put({FUND + key: encode(known), NODE + node.name: encode(node.record)})
             node.funding, node.pending = key, amount
         if known.bolt11:
             return Bolt11Request(text=known.bolt11)

@@ -323,7 +323,8 @@ class RoutstrProvider(Prepaid):
         found = []
         for node in self.nodes.values():
             record = node.record
-            if not (record.key or record.balance_msat or node.listed or record.claims or node.sweeping):
+            ours = record.key or record.balance_msat or record.claims or node.sweeping or node.funding
+            if not (ours or node.listed):
                 continue
             dear = overpriced(node, self.nodes.values(), self.config.overpriced)
             funds = node.funds(now_ms, left, overpriced=dear)

@@ -251,6 +251,29 @@ def test_a_node_that_says_nothing_for_a_day_denies(given_up: bool, why: str, min
     asyncio.run(whole())
 
 
+def test_what_is_on_its_way_to_a_node_that_is_listed_no_more_comes_back(mint: Nutshell) -> None:
+    """Nothing lay there before, and nobody buys there now: of its first money the kernel is told all the same."""
+    node = Node()
+
+    async def whole() -> None:
+        async with wallet(mint) as ours, serving_nodes(node):
+            await ours.fund(200)
+            node.mint = mint.url
+            async with buying(node, wallet=ours) as buyer:
+                mints = (await ours.rail.limits()).mints
+                await buyer.provider.offers()
+                await buyer.provider.funding(node.name, Msat(50 * SAT), key="k", bolt11=False, mints=mints)
+                buyer.provider.nodes[node.name].listed = False
+                assert [funds.funding for funds in await buyer.provider.funds()] == ["k"]
+            async with buying(wallet=ours, store=buyer.tools.store) as again:
+                [funds] = await again.provider.funds()
+                assert (funds.node, funds.funding, funds.wanted_msat) == (node.name, "k", 0)
+                await again.provider.done(node.name, key="k")
+                assert await again.provider.funds() == []
+
+    asyncio.run(whole())
+
+
 @pytest.mark.parametrize(("msat", "noted"), [(10**30, 1000 * SAT), (10**17, 2000 * SAT), (1500 * SAT, 1500 * SAT)])
 def test_more_than_can_have_been_brought_is_a_tale(msat: int, noted: int) -> None:
     node = Node()
