@@ -173,8 +173,9 @@ class NodeFunds(msgspec.Struct, frozen=True, kw_only=True):
 
     `wanted_msat` is what the provider would like to have there, 0 for nothing more; `drain` asks for a sweep, for a
     `reason`. `mints` are those whose tokens the node takes; `bolt11` says that it takes Lightning. `claims` are all
-    that there ever were: they are no part of the balance. `funding` and `sweeping` are the keys of what was begun, and
-    that the kernel has not said to be done with.
+    that there ever were, but for those that the operator has done with: they are no part of the balance, and each is
+    booked once, by its id. `funding` and `sweeping` are the keys of what was begun, and that the kernel has not said
+    to be done with.
     """
 
     node: str
