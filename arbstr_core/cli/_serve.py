@@ -32,6 +32,8 @@ from arbstr_core.wire import read_call
 _log = logging.getLogger("arbstr")
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_AT_ONCE = 32
+"""connections that are taken in one turn of the loop"""
 _MOST_SETTLING_SECONDS = 10.0
 
 
@@ -285,12 +287,18 @@ async def _run(doors: Listening, house: House, stop: Stop, started: Callable[[],
 
 
 async def _listen(server: uvicorn.Server, bound: socket.socket | None) -> None:
+    # uvloop takes one connection of each listening socket in a turn of the loop, and while a thousand streams run the
+    # last of a thousand that come at once would wait for a thousand turns.
+    more = [] if bound is None else [bound.dup() for _ in range(_AT_ONCE - 1)]
     try:
-        await server.serve(None if bound is None else [bound])
+        await server.serve(None if bound is None else [bound, *more])
     except SystemExit as refused:
         # uvicorn's word for an address it cannot have; it has logged why.
         where = server.config.uds or f"{server.config.host}:{server.config.port}"
         raise ListenFailed(f"{where} cannot be listened on: change [server] listen or admin_listen") from refused
+    finally:
+        for each in more:
+            each.close()
 
 
 async def _all_started(servers: list[uvicorn.Server], listening: list[asyncio.Task[None]]) -> None:
