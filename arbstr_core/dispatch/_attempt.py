@@ -106,9 +106,12 @@ async def first_byte(
         _log.exception("%s failed", provider.name)
         raise FailedAttempt(Outcome.BAD_REPLY, f"its plugin failed: {type(bug).__name__}") from bug
     finally:
-        patience.stop()
-        if reply is not None and not begun:
-            await _abandon(provider, reply)
+        if begun:
+            patience.stop()
+        else:
+            patience.end()
+            if reply is not None:
+                await _abandon(provider, reply)
 
 
 _OUTCOMES = {

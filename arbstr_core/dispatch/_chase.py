@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from arbstr_core.dispatch._asker import Asker, Hindrance, Leave
 from arbstr_core.dispatch._attempt import FailedAttempt
-from arbstr_core.dispatch._ends import Budget, clients_own, none_answered
+from arbstr_core.dispatch._ends import Budget, none_answered, raise_clients_own
 from arbstr_core.dispatch._open_reply import OpenReply
 from arbstr_core.types import Attempt, ChatCall, Offer, Outcome, Quote
 
@@ -178,10 +178,9 @@ class Chase:
 
     def _failed(self, each: _Try, failed: FailedAttempt) -> None:
         self._note(each, failed.outcome, failed.detail)
-        self._failures.append(failed)
-        wrong = clients_own(failed, each.quote, self._attempts)
-        if wrong is not None:
-            raise wrong
+        # Its traceback holds the frames that hold its task, which holds it.
+        self._failures.append(failed.with_traceback(None))
+        raise_clients_own(failed, each.quote, self._attempts)
         if not self._budget.goes_on(each.quote, failed.outcome):
             self._may_begin = False
 

@@ -11,7 +11,7 @@ from arbstr_core.dispatch._asker import FREE, Asker, DispatchRules, Leave
 from arbstr_core.dispatch._attempt import FailedAttempt
 from arbstr_core.dispatch._behind import Behind
 from arbstr_core.dispatch._chase import Chase
-from arbstr_core.dispatch._ends import Budget, Unlimited, clients_own
+from arbstr_core.dispatch._ends import Budget, Unlimited, raise_clients_own
 from arbstr_core.dispatch._open_reply import OpenReply
 from arbstr_core.dispatch._outbound import outbound
 from arbstr_core.dispatch._state import OfferState, state_of
@@ -90,13 +90,13 @@ class Dispatch:
             return opened
         except FailedAttempt as failed:
             outcome, detail = failed.outcome, failed.detail
-            failures.append(failed)
+            # Its traceback holds this frame, which holds it: without it both are gone with the call.
+            failures.append(failed.with_traceback(None))
         finally:
             ms = int((self._clock.monotonic() - began) * 1000)
             offer = first.offer
             attempts.append(Attempt(provider=offer.provider, outcome=outcome, ms=ms, detail=detail, node=offer.node))
-        if wrong := clients_own(failures[0], first, attempts):
-            raise wrong
+        raise_clients_own(failures[0], first, attempts)
         if budget is not None and not budget.goes_on(first, outcome):
             others = ()
         return await self._chase(call, others, attempts, budget, failures, began)

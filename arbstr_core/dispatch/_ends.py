@@ -46,16 +46,15 @@ class Unlimited:
         return True
 
 
-def clients_own(failed: FailedAttempt, quote: Quote, attempts: Sequence[Attempt]) -> UpstreamRefused | None:
-    """The error for a request that is wrong by itself, so that nobody else is to be asked."""
-    if failed.outcome is not Outcome.CLIENT_ERROR:
-        return None
-    return UpstreamRefused(
-        f"{quote.offer.provider} says that the request is wrong",
-        status=failed.status,
-        body=failed.body,
-        attempts=tuple(attempts),
-    )
+def raise_clients_own(failed: FailedAttempt, quote: Quote, attempts: Sequence[Attempt]) -> None:
+    """Raise UpstreamRefused where the request is wrong by itself, so that nobody else is to be asked."""
+    if failed.outcome is Outcome.CLIENT_ERROR:
+        raise UpstreamRefused(
+            f"{quote.offer.provider} says that the request is wrong",
+            status=failed.status,
+            body=failed.body,
+            attempts=tuple(attempts),
+        )
 
 
 def none_answered(

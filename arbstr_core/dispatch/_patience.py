@@ -14,16 +14,16 @@ Key = tuple[str, str, str]
 class Patience:
     """Cancels a task once its time is up. Whoever catches the CancelledError asks `forgive` whose it is."""
 
-    __slots__ = ("_all", "_others", "_task", "end", "loop", "lost", "of", "over", "seconds")
+    __slots__ = ("_all", "_others", "_task", "loop", "lost", "of", "over", "seconds", "until")
 
     def __init__(self, all_of_them: Patiences, task: asyncio.Task[Any], of: Key | None) -> None:
         self._all = all_of_them
         self._task = task
         self.loop = task.get_loop()
         self._others = task.cancelling()
-        self.end = 0.0
+        self.until = 0.0
         self.seconds = 0.0
-        """what it was extended by last, which is up at `end`"""
+        """what it was extended by last, which is up at `until`"""
         self.of = of
         """the offer that is waited for, where there are others to go to"""
         self.over = False
@@ -44,11 +44,17 @@ class Patience:
         """Wait for as long as it takes, until the next `extend`."""
         self._all.forget(self)
 
+    def end(self) -> None:
+        """Nothing is waited for any more. A task that fails keeps its traceback, which leads here: held from here it
+        would hold itself."""
+        self.stop()
+        del self._task
+
     def forgive(self) -> bool:
         """True where the cancellation was this one's alone; it is taken back then."""
         return self.over and self._task.uncancel() <= self._others
 
-    def end_it(self) -> None:
+    def interrupt(self) -> None:
         """The time is up."""
         self.over = True
         self._task.cancel()
@@ -78,7 +84,7 @@ class Patiences:
     def watch(self, patience: Patience, seconds: float) -> None:
         """Look after it until `forget`, or until its time is up."""
         loop = patience.loop
-        patience.end, patience.seconds = loop.time() + seconds, seconds
+        patience.until, patience.seconds = loop.time() + seconds, seconds
         self._waiting.add(patience)
         if not self._ticking:
             self._ticking = True
@@ -93,14 +99,14 @@ class Patiences:
         altogether."""
         for patience in self._waiting:
             if patience.of == of and seconds < patience.seconds:
-                patience.end += seconds - patience.seconds
+                patience.until += seconds - patience.seconds
                 patience.seconds, patience.lost = seconds, True
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        for patience in [each for each in self._waiting if each.end <= now]:
+        for patience in [each for each in self._waiting if each.until <= now]:
             self._waiting.discard(patience)
-            patience.end_it()
+            patience.interrupt()
         self._ticking = bool(self._waiting)
         if self._ticking:
             loop.call_later(self._tick_seconds, self._tick, loop)

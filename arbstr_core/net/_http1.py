@@ -35,7 +35,7 @@ class Incoming:
         self._connection = connection
         self._parts: list[bytes] = []
         self._size = 0
-        self._broken: Broken | None = None
+        self._broken = ""
         self._waiter: asyncio.Future[None] | None = None
 
     async def head(self) -> None:
@@ -64,8 +64,8 @@ class Incoming:
         return self.ended and not self._parts
 
     def _news(self) -> asyncio.Future[None]:
-        if self._broken is not None:
-            raise self._broken
+        if self._broken:
+            raise Broken(self._broken)
         waiter = self._waiter = self._connection.loop.create_future()
         return waiter
 
@@ -90,7 +90,7 @@ class Incoming:
 
     def fail(self, why: str) -> None:
         """The rest will not come."""
-        self._broken = Broken(why)
+        self._broken = why
         self._wake()
 
     def _wake(self) -> None:
@@ -191,6 +191,8 @@ class Connection(asyncio.Protocol):
         self.usable = False
         self._lost(self)
         self.resume_writing()
+        # It knows this connection, which would hold itself.
+        del self._parser
         incoming = self._incoming
         if incoming is not None:
             if exc is None and incoming.status and _ends_with_its_connection(incoming):

@@ -86,8 +86,11 @@ class Watch:
     def stop(self) -> None:
         """Listen no more; whether it takes what it is handed still counts."""
         self._deaf = True
-        if self._looking is not None:
-            self._looking.cancel()
+        # A task that was cancelled keeps its traceback, and this call's frames with it: held from here it would hold
+        # itself, with all of the call, until the collector comes.
+        looking, self._looking = self._looking, None
+        if looking is not None:
+            looking.cancel()
 
     async def quiet(self) -> None:
         """Wait until what keeps it alive is sent: nothing may come in between."""

@@ -5,43 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
-import socket
-import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
-from house import Served, chat, instance, run, serving, until_true, write
+from house import Served, instance, run, serving, until_true, write
+from leaving import asking, leave_after
 from upstream import Act, Upstream
 
 BOTH = pytest.mark.parametrize("stream", [False, True])
 WORDS = 3
 USED_MSAT = 11 + WORDS * 4
 AT_ONCE = 24
-
-
-async def leave_after(served: Served, ask: bytes, size: int, *, abruptly: bool) -> bytes:
-    """Ask, take `size` bytes of the answer and close, with a reset where `abruptly`; what was taken."""
-    loop = asyncio.get_running_loop()
-    with socket.socket() as raw:
-        raw.setblocking(False)
-        await loop.sock_connect(raw, ("127.0.0.1", served.setup.port))
-        await loop.sock_sendall(raw, ask)
-        got = b""
-        while len(got) < size and (part := await loop.sock_recv(raw, min(size - len(got), 65536))):
-            got += part
-        if abruptly:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        return got
-
-
-def asking(served: Served, agent: dict[str, Any], *, stream: bool) -> bytes:
-    body = json.dumps(chat(stream=stream, max_tokens=20)).encode()
-    return (
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n"
-        f"authorization: Bearer {agent['token']}\r\ncontent-length: {len(body)}\r\n\r\n"
-    ).encode() + body
 
 
 async def every_size(served: Served, agent: dict[str, Any], stream: bool, step: int) -> list[bytes]:
