@@ -5,9 +5,11 @@ python -m benchmarks.bare PORT URL
 
 from __future__ import annotations
 
-import gc
+import asyncio
+import runpy
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -17,6 +19,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+_MEMORY = runpy.run_path(str(Path(__file__).parents[1] / "arbstr_core" / "cli" / "_memory.py"))
+"""How `arbstr serve` has its memory: the file alone, since with all of arbstr around it this would not be bare."""
 _HEADERS = {"content-type": "application/json"}
 
 
@@ -26,6 +30,7 @@ class Bare:
     def __init__(self, url: str) -> None:
         self._url = url
         self._session: aiohttp.ClientSession | None = None
+        self._memory: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         session = self._session or self._open()
@@ -39,6 +44,7 @@ class Bare:
 
     def _open(self) -> aiohttp.ClientSession:
         """On the first call: a session belongs to a running loop. Set up like the pools behind `tools.upstream`."""
+        self._memory = asyncio.create_task(_MEMORY["keep_large"]())
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -60,10 +66,9 @@ async def _read(receive: Receive) -> bytes:
 
 def main(port: int, url: str) -> None:
     """Serve until a signal says stop."""
-    # As `arbstr serve` does: a goal that only the collector's settings reach would not be one.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(200_000, 50, 100)
+    # As `arbstr serve` does: a goal that only such settings reach would not be one.
+    _MEMORY["one_heap"]()
+    _MEMORY["settle_in"]()
     uvicorn.run(
         Bare(url),
         host="127.0.0.1",

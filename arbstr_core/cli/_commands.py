@@ -31,6 +31,7 @@ from arbstr_core.cli._house import open_house
 from arbstr_core.cli._init import write_config
 from arbstr_core.cli._ledger import ledger
 from arbstr_core.cli._logs import set_up
+from arbstr_core.cli._memory import one_heap
 from arbstr_core.cli._operator import part
 from arbstr_core.cli._part import Part
 from arbstr_core.cli._providers import providers
@@ -126,6 +127,7 @@ def _serve(config: str | None, listen: str | None, *, mock: bool, role: Part | N
 
     settings, redactor = read(), Redactor()
     set_up(settings.log, redactor)
+    one_heap()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         ready = _ready_to_move if settings.server.role == Part.TREASURY.value else _ready
         runner.run(serve_house(settings, mock=mock, ready=ready, reread=read, learn=redactor.learn))

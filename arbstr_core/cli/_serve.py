@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 import socket
@@ -20,6 +19,7 @@ import uvicorn
 
 from arbstr_core.cli._apart import works_of_money
 from arbstr_core.cli._house import House, open_house, plugin_rows
+from arbstr_core.cli._memory import keep_large, settle_in
 from arbstr_core.cli._part import PROXY, TREASURY
 from arbstr_core.cli._reload import Reload, Reread
 from arbstr_core.cli._toolbox import Learn, nothing
@@ -315,10 +315,7 @@ def _announce(settings: Settings, house: House, ready: Callable[[str], None]) ->
     for address in (server.listen, *_apart_from(settings)):
         if address.unix is not None:
             Path(address.unix).chmod(0o600)
-    # What is there now stays; collecting it again and again would only stop calls for a moment each time.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(200_000, 50, 100)
+    settle_in()
     ready(str(server.listen))
 
 
@@ -329,6 +326,7 @@ async def _background(house: House, doors: Doors) -> AsyncIterator[None]:
         "market": (house.reload or house.trade.market).run(),
         "journal": house.journal.run(),
         "watches": doors.chat.watches.sweep(),
+        "memory": keep_large(),
         **works_of_money(house),
     }
     tasks = [asyncio.create_task(_kept(name, work), name=name) for name, work in works.items()]
