@@ -165,12 +165,12 @@ def measured(folder: Path, streams: int, events: int, often: int) -> Figures:
 
 
 def test_the_memory_of_many_streams_is_theirs_alone(tmp_path: Path) -> None:
-    """Nothing is left of a stream that has ended, but for what the collector takes after some thousand of them."""
-    streams, often, waits = 200, 10, 45 * KB * KB
+    """Nothing is left of a stream that has ended."""
+    streams, often = 200, 10
     figures = measured(tmp_path, streams, 60, often)
     first, *_, last = figures.peaks
     assert (first - figures.before) / streams < 150 * KB, figures
-    assert last - first < waits, figures
+    assert last - first < streams * often * 8 * KB, figures
 
 
 @pytest.mark.campaign
@@ -180,6 +180,5 @@ def test_a_thousand_streams(tmp_path: Path) -> None:
     figures = measured(tmp_path, streams, 200, int(os.environ["CAMPAIGN_N"]))
     print(figures, f"{(figures.peaks[0] - figures.before) / streams / KB:.0f} KB a stream")
     first, *others = figures.peaks
-    # It grows for some twenty thousand calls, by what the collector takes late, and then no more.
-    assert all(peak - first < 160 * KB * KB for peak in others), figures
+    assert all(peak < 1.3 * first for peak in others), figures
     assert figures.longest_wait < 1.0, figures
