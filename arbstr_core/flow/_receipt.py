@@ -96,36 +96,28 @@ def write_receipt(
     return msgspec.json.encode(receipt)
 
 
-class _HeldFor(msgspec.Struct, frozen=True):
-    """One candidate as the vault keeps it with a hold: enough to price what an orphan used."""
-
-    provider: str
-    node: str
-    upstream: str
-    ceiling_msat: int
-    input_limit: int
-    output_limit: int
-    price: MsatPrice
-    cost_price: MsatPrice | None
-
-
 def held_for(candidates: Sequence[Quote]) -> bytes:
-    """The candidates of a hold, as JSON. A `cost_price` of null is the same as `price`."""
+    """The candidates of a hold, as JSON: what it may have cost at each, docs/audit.md. Nobody reads them but auditors,
+    and each call writes them twice, with its hold and with the hold's end: they have no names."""
     return msgspec.json.encode(
         [
-            _HeldFor(
+            (
                 quote.offer.provider,
                 quote.offer.node,
                 quote.offer.upstream,
                 quote.ceiling_msat,
                 quote.input_limit,
                 quote.output_limit,
-                quote.price,
-                None if quote.cost_price == quote.price else quote.cost_price,
+                _rates(quote.price),
+                None if quote.cost_price == quote.price else _rates(quote.cost_price),
             )
             for quote in candidates
         ]
     )
+
+
+def _rates(price: MsatPrice) -> tuple[int, int, int, int]:
+    return price.input, price.cached_input, price.output, price.request
 
 
 def hold_request(

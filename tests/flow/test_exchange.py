@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from exchanges import CHUNK, DONE, bench, chunks, everything, good
+from exchanges import CHUNK, DONE, PRICE, bench, chunks, everything, good
 
 from arbstr_core.api import Outbound, Reply
 from arbstr_core.flow import Exchange
@@ -27,6 +28,24 @@ def test_closing_again_and_from_many_places_ends_it_once(tmp_path: Path, stream:
             state, charged, receipt = made.end()
             assert (state, receipt["ending"]) == ("settled", "complete")
             assert charged > 0
+
+    asyncio.run(story())
+
+
+def test_what_a_hold_was_for_is_kept_with_it(tmp_path: Path) -> None:
+    """In the words of docs/audit.md: where it could go, what it could count there, and at which rates."""
+
+    async def story() -> None:
+        async with bench(tmp_path, good) as made:
+            exchange = made.begin(stream=False)
+            await exchange.open()
+            await exchange.body()
+            await exchange.close()
+            ((amount, said),) = made.rows("SELECT amount_msat, candidates FROM hold")
+            ((provider, node, upstream, ceiling, most_in, most_out, price, cost),) = json.loads(said)
+            assert (provider, node, upstream, cost) == ("acme", "", "model-a", None)
+            assert price == [PRICE.input, PRICE.cached_input, PRICE.output, PRICE.request]
+            assert amount == ceiling == most_in + most_out == PRICE.cost(input_tokens=most_in, output_tokens=most_out)
 
     asyncio.run(story())
 
