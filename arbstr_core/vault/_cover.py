@@ -11,6 +11,7 @@ from arbstr_core.storage import INTEGER, Load, Rows, Statement, constant
 from arbstr_core.vault import _tables as t
 from arbstr_core.vault._book import Book
 from arbstr_core.vault._node_events import OUT_OF_REACH
+from arbstr_core.vault._rail_values import spendable
 
 OWED = ("agent", "seller", "temp", "suspense")
 """The kinds of accounts whose money is somebody else's"""
@@ -55,8 +56,8 @@ class Cover(msgspec.Struct, frozen=True):
 
     @property
     def own_msat(self) -> int:
-        """What is the operator's to spend: the equity, less what was lost of it."""
-        return min(self.equity_msat, self.assets_msat - self.owed_msat)
+        """What is the operator's to spend."""
+        return spendable(self.equity_msat, self.assets_msat, self.owed_msat)
 
     @property
     def away_msat(self) -> int:

@@ -265,6 +265,11 @@ class SolvencyRecord(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+def spendable(equity_msat: int, assets_msat: int, owed_msat: int) -> int:
+    """What of a realm is the operator's to spend: the equity, less what was lost of it."""
+    return min(equity_msat, assets_msat - owed_msat)
+
+
 class Owed(msgspec.Struct, frozen=True, kw_only=True):
     """What the ledger says of a realm: what is owed and to whom, the operator's equity, and the assets by name (`NAME`
     of a rail, `prepaid:NODE`, `transit:NODE`, `claim:NODE`, `suspense:RAIL`)."""
@@ -288,8 +293,8 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def own_msat(self) -> int:
-        """What is the operator's to spend: the equity, less what was lost of it."""
-        return min(self.equity_msat, sum(self.assets.values()) - self.liabilities_msat)
+        """What is the operator's to spend."""
+        return spendable(self.equity_msat, sum(self.assets.values()), self.liabilities_msat)
 
 
 class SellerRecord(msgspec.Struct, frozen=True, kw_only=True):
