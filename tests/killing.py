@@ -127,6 +127,7 @@ class Load:
         if answer.status_code == 200:
             return False
         await answer.aread()
+        _require_known(answer)
         assert self._patient, answer.text
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "vault_unavailable"), answer.text
         await asyncio.sleep(0.02)
@@ -162,17 +163,23 @@ class Load:
                 while (answer := await self._asked(http, f"/admin/agents/{made['id']}/fund", funding)) is None:
                     pass
                 self._said.funded[made["id"]] = answer["posted_msat"]
-            assert self._said.funded[made["id"]] == 2000
+            assert self._said.funded[made["id"]] == 2000, f"a funding of {made['id']} {LOST}"
 
     async def _asked(self, http: httpx.AsyncClient, path: str, document: dict[str, Any]) -> Any:
         """The answer, or None where patient clients are to ask again."""
         answer = await http.post(path, json=document, headers=self._place.operator())
         if answer.is_success:
             return answer.json()
+        _require_known(answer)
         assert self._patient, answer.text
         assert answer.status_code == 503, answer.text
         await asyncio.sleep(0.02)
         return None
+
+
+def _require_known(answer: httpx.Response) -> None:
+    """Whom a client was told of is there."""
+    assert answer.status_code not in (401, 404), f"an agent {LOST}: {answer.text}"
 
 
 def check(place: Setup, agent: dict[str, Any], said: Acknowledged, executed: int, *, seconds: float = 0) -> None:
@@ -184,8 +191,8 @@ def check(place: Setup, agent: dict[str, Any], said: Acknowledged, executed: int
     _require_all_ended(place, seconds)
     settled = _require_ends(place, said, executed)
     balances = dict(place.rows(BALANCES))
-    assert balances[agent["id"]] == FUND - settled
-    assert all(balances[name] <= 2000 for name in said.funded)
+    assert balances[agent["id"]] == FUND - settled, (balances[agent["id"]], settled)
+    assert all(balances[name] <= 2000 for name in said.funded), balances
 
 
 def _require_acknowledged(place: Setup, agent: dict[str, Any], said: Acknowledged) -> None:
@@ -221,16 +228,17 @@ def _require_ends(place: Setup, said: Acknowledged, executed: int) -> int:
     for hold, kind, msat in place.rows(ENDS):
         assert hold not in ends, f"{hold} ended twice"
         ends[hold] = (kind, msat)
-    assert ends.keys() == {row[0] for row in place.rows("SELECT id FROM hold")}
+    holds = {row[0] for row in place.rows("SELECT id FROM hold")}
+    assert ends.keys() == holds, ends.keys() ^ holds
     for name in said.output | said.streamed:
         kind, msat = ends[name]
         assert (kind, msat > 0) == ("settle", True), f"output of {name} was seen, and it cost nothing"
     orphans = {row[0] for row in place.rows(ORPHANS)}
     # Nobody heard of the end of these: what was seen of each is its input, whether or not it had been sent yet.
-    assert all(ends[hold] == ("settle", INPUT) for hold in orphans)
-    assert not orphans & said.charged.keys()
+    assert all(ends[hold] == ("settle", INPUT) for hold in orphans), {hold: ends[hold] for hold in orphans}
+    assert not orphans & said.charged.keys(), orphans & said.charged.keys()
     settled = {hold: msat for hold, (kind, msat) in ends.items() if kind == "settle"}
-    assert len(settled.keys() - orphans) <= executed
+    assert len(settled.keys() - orphans) <= executed, (len(settled), len(orphans), executed)
     return sum(settled.values())
 
 
