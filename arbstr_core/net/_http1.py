@@ -90,7 +90,7 @@ class Incoming:
 
     def fail(self, why: str) -> None:
         """The rest will not come."""
-        self._broken = why
+        self._broken = why or "it broke"
         self._wake()
 
     def _wake(self) -> None:

@@ -11,6 +11,7 @@ import uvloop
 
 from arbstr_core.api import Endpoint, Outbound, Reply, Secret
 from arbstr_core.net import Guard, UpstreamPools, origins_in
+from arbstr_core.net._http1 import Broken, Connection
 from arbstr_core.types import ConnectFailed, ReplyCut, ReplyTimedOut
 
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -224,5 +225,30 @@ def test_a_server_that_takes_no_connection_in_time() -> None:
             client = pools.client(Guard(frozenset(origins_in({"url": url}))))
             with pytest.raises((ReplyTimedOut, ConnectFailed)):
                 await client.send(Outbound(endpoint=Endpoint.CHAT, headers={}, body=b"{}").to(url))
+
+    asyncio.run(story())
+
+
+class Mute(asyncio.Transport):
+    """Takes what is written, and says nothing."""
+
+    def write(self, data: object) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+
+def test_a_connection_that_breaks_without_a_word_is_not_waited_for() -> None:
+    """Some of the system's errors have no text."""
+
+    async def story() -> None:
+        connection = Connection(lambda _: None, lambda _: None)
+        connection.connection_made(Mute())
+        waiting = asyncio.create_task(connection.exchange(b"", b""))
+        await asyncio.sleep(0)
+        connection.connection_lost(OSError())
+        with pytest.raises(Broken, match="broke"):
+            await asyncio.wait_for(waiting, 60)
 
     asyncio.run(story())
