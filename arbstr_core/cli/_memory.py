@@ -63,7 +63,8 @@ def lay_large() -> int:
     try:
         if "[never]" in _ALLOWED.read_text():
             return 0
-        ranges = list(_filled(_REGIONS.read_text()))
+        # It names files too, which may be called anything.
+        ranges = list(_filled(_REGIONS.read_text("ascii", errors="replace")))
     except OSError:
         return 0
     madvise = ctypes.CDLL(None).madvise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +26,8 @@ CALLS = 3
 SLOW = Act(pause=0.08)
 """Lasts until its client is watched, which calls of a moment never are."""
 ENDPOINTS = 'endpoints = ["chat/completions", "messages", "responses", "completions"]'
-TABLES = UNBROKEN + "[dispatch]\nfirst_byte_seconds = 0.3\nidle_seconds = 0.3\ndrain_seconds = 0.1\n"
+PATIENT, IMPATIENT = 60, 0.3
+"""seconds that a provider may be silent; few where it is to be found out"""
 
 
 @contextmanager
@@ -78,12 +80,14 @@ async def refused(served: Served, agent: dict[str, Any]) -> None:
 
 async def kept(served: Served, agent: dict[str, Any]) -> None:
     """A call that is asked for again, by its key."""
-    headers = {"authorization": f"Bearer {agent['token']}", "idempotency-key": f"k{len(served.at_end)}"}
-    for _ in range(2):
-        answer = await served.http.post("/v1/chat/completions", json=chat(stream=True), headers=headers)
-        assert answer.status_code == 200, answer.text
+    headers = {"authorization": f"Bearer {agent['token']}", "idempotency-key": secrets.token_hex(8)}
+    asked = {"json": chat(stream=True), "headers": headers}
+    first, again = [await served.http.post("/v1/chat/completions", **asked) for _ in range(2)]
+    assert (first.status_code, again.status_code, first.text) == (200, 200, again.text)
+    assert again.headers["x-request-id"] != first.headers["x-request-id"]
 
 
+SAYS_NOTHING, FALLS_SILENT = "says nothing", "falls silent"
 WAYS: dict[str, tuple[Way, tuple[Act, ...]]] = {
     "whole": (asked("chat/completions", 200, **chat()), (Act(),)),
     "stream": (asked("chat/completions", 200, **chat(stream=True)), (Act(),)),
@@ -97,8 +101,8 @@ WAYS: dict[str, tuple[Way, tuple[Act, ...]]] = {
     "provider refuses": (asked("chat/completions", 400, **chat()), (Act(how="status", status=400),)),
     "cut before it begins": (asked("chat/completions", 502, **chat(stream=True)), (Act(how="cut_before"),)),
     "cut in the middle": (asked("chat/completions", 200, **chat(stream=True)), (Act(how="cut"),)),
-    "says nothing": (asked("chat/completions", 504, **chat(stream=True)), (Act(how="hang"),)),
-    "falls silent": (asked("chat/completions", 200, **chat(stream=True)), (Act(how="stall"),)),
+    SAYS_NOTHING: (asked("chat/completions", 504, **chat(stream=True)), (Act(how="hang"),)),
+    FALLS_SILENT: (asked("chat/completions", 200, **chat(stream=True)), (Act(how="stall"),)),
     "leaves while it waits": (left(0, stream=False), (Act(how="hang"),)),
     "leaves in the middle": (left(400, stream=True), (Act(pause=0.08, words=20),)),
     "asks again": (kept, (SLOW,)),
@@ -108,11 +112,13 @@ WAYS: dict[str, tuple[Way, tuple[Act, ...]]] = {
 @pytest.mark.parametrize("name", WAYS)
 def test_nothing_waits_for_the_collector(tmp_path: Path, name: str) -> None:
     way, acts = WAYS[name]
+    silent = IMPATIENT if name in (SAYS_NOTHING, FALLS_SILENT) else PATIENT
+    rules = f"[dispatch]\nfirst_byte_seconds = {silent}\nidle_seconds = {silent}\ndrain_seconds = 0.1\n"
 
     async def story() -> None:
         with Upstream() as upstream:
             upstream.script("m", *acts)
-            setup = write(tmp_path, instance("x", upstream.url, more=ENDPOINTS) + TABLES)
+            setup = write(tmp_path, instance("x", upstream.url, more=ENDPOINTS) + UNBROKEN + rules)
             async with serving(setup) as served:
                 agent = await served.agent()
                 await way(served, agent)
