@@ -121,6 +121,7 @@ class Faulty(Vault):
 class Bench:
     flow: CallFlow
     vault: Faulty
+    database: Database
     folder: Path
     rooms: CallRooms
     url: str
@@ -183,7 +184,7 @@ async def bench(
             clock=clock,
             **{"retry_seconds": 0.01, **more},
         )
-        made = Bench(CallFlow(rooms, None, Journal(None, clock)), vault, folder, rooms, url)
+        made = Bench(CallFlow(rooms, None, Journal(None, clock)), vault, database, folder, rooms, url)
         yield made
         assert await made.flow.drain(5) == 0
         verified = await vault.verify()

@@ -137,12 +137,14 @@ class Incoming:
         try:
             while True:
                 self._asked.clear()
+                rest = self._wait_seconds
                 try:
                     if await self._has_the_job():
                         await self._begin()
+                    rest = await self._office.rest_seconds(rest)
                 except ArbstrError as broken:
                     _log.error("requests are not answered now: %s", broken)
-                await self._soon()
+                await self._soon(rest)
         finally:
             for task in self._open.values():
                 task.cancel()
@@ -161,11 +163,11 @@ class Incoming:
         if not task.cancelled():
             task.result()
 
-    async def _soon(self) -> None:
+    async def _soon(self, seconds: float) -> None:
         """Until somebody nudges, or it is time to look again."""
         waiting: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(self._asked.wait()),
-            asyncio.ensure_future(self._clock.sleep(self._wait_seconds)),
+            asyncio.ensure_future(self._clock.sleep(seconds)),
         ]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

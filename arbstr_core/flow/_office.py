@@ -18,6 +18,7 @@ _log = logging.getLogger("arbstr.flow")
 _log = logging.getLogger("arbstr.flow")
 
 _SECONDS = 30.0
+_LONGEST_REST_SECONDS = 5.0
 
 
 class Office:
@@ -42,6 +43,15 @@ class Office:
             self._turn = None if fence is None else self._treasury.turn(fence)
             self._until = now + self._seconds / 2
         return self._turn
+
+    async def rest_seconds(self, least: float) -> float:
+        """How long there is nothing to do, for whoever is told of what this process writes down: `least` seconds where
+        other processes write too, else until the next payment or request is due. Raises StorageError."""
+        if not self._alone:
+            return least
+        due_ms = await self._treasury.next_due_ms()
+        left = _LONGEST_REST_SECONDS if due_ms is None else (due_ms - self._clock.now_ms()) / 1000
+        return max(least, min(left, _LONGEST_REST_SECONDS))
 
     async def sure(self) -> Turn:
         """The same; raises LostTurn where another process has the job."""

@@ -54,6 +54,7 @@ class SenderRules(msgspec.Struct, frozen=True, kw_only=True):
     pay_seconds: float = 60
     look_seconds: float = 30
     idle_seconds: float = 0.5
+    """between two looks at least; longer where nobody else writes payments down"""
     stop_seconds: float = 5
     broken_seconds: float = 60
     """after arbstr itself has failed over a payment"""
@@ -97,6 +98,7 @@ class Sender:
         self._woken = asyncio.Event()
         self._restored_ms: int | None = None
         self._ended: list[Callable[[PaymentRecord], None]] = []
+        vault.tell(self.wake)
 
     def wake(self) -> None:
         """There is something to send."""
@@ -110,11 +112,13 @@ class Sender:
         """Send, ever again. Where it is told to stop, what rails are being asked may end for a moment yet."""
         try:
             while True:
+                rest = self._rules.idle_seconds
                 try:
                     await self.round()
+                    rest = await self._office.rest_seconds(rest)
                 except (StorageError, VaultUnavailable) as broken:
                     _log.warning("nothing is paid out now: %s", broken)
-                await self._rest()
+                await self._rest(rest)
         finally:
             await self._stop()
 
@@ -145,10 +149,10 @@ class Sender:
         while self._busy:
             await asyncio.wait([task for _, task in self._busy.values()])
 
-    async def _rest(self) -> None:
+    async def _rest(self, seconds: float) -> None:
         """Until there may be something to do."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._rules.idle_seconds):
+            async with asyncio.timeout(seconds):
                 await self._woken.wait()
 
     async def _stop(self) -> None:

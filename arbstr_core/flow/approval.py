@@ -10,7 +10,7 @@ from collections import Counter
 from arbstr_core.api import Clock
 from arbstr_core.flow._refusal import undecided, vault_unavailable
 from arbstr_core.types import Caller, ChatCall, StorageError
-from arbstr_core.vault import ApprovalNeeded, ApprovalRecord, ApprovalState, Vault
+from arbstr_core.vault import ApprovalNeeded, ApprovalState, Vault
 
 _log = logging.getLogger("arbstr.flow")
 
@@ -32,7 +32,7 @@ def patience(prefer: str) -> int:
 
 
 class Approvals:
-    """Takes operators' decisions, and wakes those that wait for them."""
+    """Wakes those that wait for an operator's decision, and sees that none is waited for too long."""
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class Approvals:
         self._waiting: Counter[str] = Counter()
         self._decided = asyncio.Event()
         self._stopping = False
+        vault.tell(self._wake)
 
     async def wait(self, needed: ApprovalNeeded, agent: str, *, until: float) -> ApprovalState:
         """Wait for a decision until then, on the monotonic clock; how the approval stands."""
@@ -81,12 +82,6 @@ class Approvals:
             await asyncio.wait_for(self._decided.wait(), at_most)
         except TimeoutError:
             return
-
-    async def decide(self, approval_id: str, *, grant: bool, actor: str) -> ApprovalRecord:
-        """Grant or deny; whoever waits is woken. Raises NotFound, or Conflict where it is too late."""
-        decided = await self._vault.decide(approval_id, grant=grant, actor=actor)
-        self._wake()
-        return decided
 
     def stop(self) -> None:
         """Nobody waits any longer."""

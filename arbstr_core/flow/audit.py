@@ -79,9 +79,10 @@ class AuditFlow:
 
     async def checkpoint(self, *, only_if_due: bool = False) -> Checkpoint | None:
         """A checkpoint of the audit as it is now; None where it is empty, or nothing is due."""
-        mark = await self._vault.mark(self._clock.now_ms())
-        made = None
-        if mark is not None and not (only_if_due and not self._due(mark)):
+        made = mark = None
+        if not only_if_due or self._due(await self._vault.audit_end()):
+            mark = await self._vault.mark(self._clock.now_ms())
+        if mark is not None:
             made = self._signed(mark)
             if await self._vault.write_checkpoint(mark, made):
                 line = msgspec.json.encode(made)
@@ -91,11 +92,11 @@ class AuditFlow:
         await self._tell()
         return made
 
-    def _due(self, mark: Mark) -> bool:
+    def _due(self, seq: int) -> bool:
         last = self._last
         if last is None:
             return True
-        grown, age = mark.seq - last.seq, mark.at_ms - last.at_ms
+        grown, age = seq - last.seq, self._clock.now_ms() - last.at_ms
         return grown >= self._every_rows or (grown > 0 and age >= self._every_seconds * 1000)
 
     def _signed(self, mark: Mark) -> Checkpoint:

@@ -237,7 +237,6 @@ class PayoutFlow:
         if hold is None or hold.approval is None:
             raise Conflict(f"payment {id} is {found.state}, and waits for nobody's approval")
         await self._rooms.vault.decide(hold.approval, grant=grant, actor=actor)
-        self._rooms.sender.wake()
         return await self.payment(id)
 
     async def give_up(self, id: str, *, actor: str) -> Json:

@@ -9,6 +9,7 @@ from arbstr_core.storage import Operation, Statement, Transaction, bulk_insert
 from arbstr_core.vault import _tables as t
 
 _INSERT = bulk_insert(t.CHECKPOINT, ("audit_seq", "at_ms", "body", "key_id", "signature"))
+_END = sa.select(sa.func.max(t.AUDIT.c.seq))
 _HAS = Statement(sa.select(t.CHECKPOINT.c.at_ms).where(t.CHECKPOINT.c.audit_seq == sa.bindparam("seq")))
 
 
@@ -35,6 +36,11 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     public_key: str
     """hex"""
     signature: str
+
+
+def audit_end(connection: sa.Connection) -> int:
+    """The number of the audit's last row; 0 where it is empty."""
+    return connection.execute(_END).scalar() or 0
 
 
 def mark(connection: sa.Connection, at_ms: int) -> Mark | None:

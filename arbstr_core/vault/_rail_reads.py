@@ -32,7 +32,7 @@ _CAME_TO_NOTHING = [state.value for state in PaymentState if state.final and sta
 _ASSET = "asset:"
 _OPEN_PAYMENT = sa.text("payment.state IN ('reserved', 'dispatching', 'in_flight', 'unknown')")
 _OPEN_REQUEST = sa.text("request.state IN ('asked', 'open')")
-# These two are asked ever again, all day: to build a query costs more than to run it.
+# These are asked ever again, all day: to build a query costs more than to run it.
 _DUE_PAYMENTS = (
     sa.select(*_payments.COLUMNS)
     .where(_OPEN_PAYMENT, r.PAYMENT.c.due_ms <= sa.bindparam("now"))
@@ -44,6 +44,10 @@ _DUE_REQUESTS = (
     .where(_OPEN_REQUEST, r.REQUEST.c.due_ms <= sa.bindparam("now"))
     .order_by(r.REQUEST.c.due_ms, r.REQUEST.c.seq)
     .limit(sa.bindparam("most", type_=INTEGER))
+)
+_NEXT_DUE = (
+    sa.select(sa.func.min(r.PAYMENT.c.due_ms)).where(_OPEN_PAYMENT),
+    sa.select(sa.func.min(r.REQUEST.c.due_ms)).where(_OPEN_REQUEST),
 )
 _OWED = {"agent": "agents", "seller": "sellers", "temp": "calls", "suspense": "suspense", "equity": "equity"}
 
@@ -91,10 +95,7 @@ def sent_payments(connection: sa.Connection) -> list[PaymentRecord]:
 
 def next_due_ms(connection: sa.Connection) -> int | None:
     """When the next payment or request is to be looked at; None where there is none."""
-    found = [
-        connection.execute(sa.select(sa.func.min(r.PAYMENT.c.due_ms)).where(_OPEN_PAYMENT)).scalar(),
-        connection.execute(sa.select(sa.func.min(r.REQUEST.c.due_ms)).where(_OPEN_REQUEST)).scalar(),
-    ]
+    found = [connection.execute(query).scalar() for query in _NEXT_DUE]
     return min((due for due in found if due is not None), default=None)
 
 

@@ -15,7 +15,7 @@ from arbstr_core.vault._audit_keys import AdoptAuditKey, signing_key_id
 from arbstr_core.vault._book import Chart
 from arbstr_core.vault._boot import Heartbeat, Leave
 from arbstr_core.vault._buckets import DropBuckets, old_buckets
-from arbstr_core.vault._checkpoints import Checkpoint, Mark, WriteCheckpoint, checkpoints, mark
+from arbstr_core.vault._checkpoints import Checkpoint, Mark, WriteCheckpoint, audit_end, checkpoints, mark
 from arbstr_core.vault._claims import DropOldClaims
 from arbstr_core.vault._events import Event
 from arbstr_core.vault._holds import OpenHold, Release, Settle
@@ -74,6 +74,11 @@ class Vault:
         self._bounded = bounded
         self._lease_ms = int(lease_seconds * 1000)
         self._chart: Chart = {}
+        self._decided: list[Callable[[], None]] = []
+
+    def tell(self, decided: Callable[[], None]) -> None:
+        """Call `decided` from now on after each decision of an operator that this process has written down."""
+        self._decided.append(decided)
 
     def hold(self, request: HoldRequest) -> asyncio.Future[Granted | Refused | Claimed | ApprovalNeeded]:
         """Set money aside for a call. The same id again gives the same answer while its hold is open.
@@ -186,6 +191,8 @@ class Vault:
         Conflict where it has been decided otherwise or its time is over."""
         found = await self._approval(approval_id)
         changed = await self._db.submit(Decide(self._chart, found, grant=grant, actor=actor))
+        for told in self._decided:
+            told()
         found = await self._approval(approval_id)
         denied = found.state is ApprovalState.DENIED
         if not changed and (found.decided_by != actor or denied == grant or found.state is ApprovalState.EXPIRED):
@@ -291,8 +298,12 @@ class Vault:
         """The key with this public half signs from now on, unless another one does; the id of the one that does."""
         return await self._db.submit(AdoptAuditKey(self._chart, public))
 
+    async def audit_end(self) -> int:
+        """The number of the audit's last row; 0 where it is empty."""
+        return await self._db.read(audit_end)
+
     async def mark(self, now_ms: int) -> Mark | None:
-        """The audit's end, for a checkpoint; None where it is empty."""
+        """The audit's end, for a checkpoint; None where it is empty. It counts all rows of the ledger."""
         return await self._db.read(lambda connection: mark(connection, now_ms))
 
     async def write_checkpoint(self, mark: Mark, checkpoint: Checkpoint) -> bool:

@@ -111,6 +111,7 @@ class Watches:
         self._stall_seconds = stall_seconds
         self._keep_alive_seconds = keep_alive_seconds
         self._watches: set[Watch] = set()
+        self._some = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def task(self) -> asyncio.Task[Any]:
@@ -129,6 +130,7 @@ class Watches:
         """Watch the client that `task` serves, until `end`."""
         watch = Watch(receive, task, leave, hang_up)
         self._watches.add(watch)
+        self._some.set()
         return watch
 
     def end(self, watch: Watch) -> None:
@@ -141,6 +143,9 @@ class Watches:
     async def sweep(self) -> None:
         """Look after them, for ever."""
         while True:
+            if not self._watches:
+                self._some.clear()
+                await self._some.wait()
             await asyncio.sleep(_SWEEP_SECONDS)
             now = time.monotonic()
             limit, alive = now - self._stall_seconds, self._keep_alive_seconds

@@ -16,7 +16,7 @@ from arbstr_core.flow.approval import patience
 from arbstr_core.journal import Journal
 from arbstr_core.testing import a_call
 from arbstr_core.types import ApprovalDenied, ApprovalRequired, LimitExceeded
-from arbstr_core.vault import ApprovalState, Limits
+from arbstr_core.vault import ApprovalState, Limits, Vault
 
 LIMITS = Limits(max_charge_msat=1, daily_msat=10**9, approval_seconds=60)
 
@@ -26,6 +26,7 @@ class Room:
         self.made = made
         self.vault = made.vault
         self.approvals = approvals
+        self.elsewhere = Vault(made.database, boot_id="elsewhere")
         self.asked = asked
         rooms = replace(made.rooms, approvals=approvals, body_key=bytes(32))
         self.flow = CallFlow(rooms, None, Journal(None, rooms.clock))
@@ -81,7 +82,7 @@ def test_a_call_that_does_not_wait_is_told_of_its_approval(tmp_path):
             with pytest.raises(ApprovalRequired, match=pending.id):
                 await here.call()
             assert here.asked == []
-            await here.approvals.decide(pending.id, grant=True, actor="operator")
+            await here.vault.decide(pending.id, grant=True, actor="operator")
             assert await here.call() > 0
             assert (await here.vault.approval(pending.id)).state is ApprovalState.USED
             with pytest.raises(ApprovalRequired):
@@ -99,7 +100,7 @@ def test_a_call_that_waits_starts_again_with_the_grant(tmp_path, elsewhere):
         async with room(tmp_path, look_seconds=0.02 if elsewhere else 600) as here:
             call = asyncio.create_task(here.call(wait=300))
             pending = await here.pending()
-            decide = here.vault.decide if elsewhere else here.approvals.decide
+            decide = here.elsewhere.decide if elsewhere else here.vault.decide
             await decide(pending.id, grant=True, actor="operator")
             assert await call > 0
             assert (await here.vault.approval(pending.id)).hold_id == "req_1"
@@ -113,7 +114,7 @@ def test_a_call_that_is_denied_is_refused_at_once(tmp_path):
         async with room(tmp_path, look_seconds=600) as here:
             call = asyncio.create_task(here.call(wait=300))
             pending = await here.pending()
-            await here.approvals.decide(pending.id, grant=False, actor="operator")
+            await here.vault.decide(pending.id, grant=False, actor="operator")
             with pytest.raises(ApprovalDenied, match=f"an operator has denied it .approval {pending.id}"):
                 await call
             assert here.asked == []
@@ -142,7 +143,7 @@ def test_so_many_connections_of_one_agent_wait(tmp_path):
             assert all(isinstance(each.exception(), ApprovalRequired) for each in done)
             # A grant is for one call: of those that wait one goes through, the other waits for it, and then anew.
             pending = await here.pending()
-            await here.approvals.decide(pending.id, grant=True, actor="operator")
+            await here.vault.decide(pending.id, grant=True, actor="operator")
             served, waits = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             assert [each.result() > 0 for each in served] == [True]
             here.flow.stop()
@@ -163,7 +164,7 @@ def test_a_caller_that_leaves_waits_no_longer(tmp_path):
             assert call.cancelled()
             again = asyncio.create_task(here.call(wait=300))
             await asyncio.sleep(0)
-            await here.approvals.decide(pending.id, grant=True, actor="operator")
+            await here.vault.decide(pending.id, grant=True, actor="operator")
             assert await again > 0
 
     asyncio.run(story())

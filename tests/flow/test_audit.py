@@ -146,6 +146,31 @@ def test_a_database_whose_key_was_never_written_down_is_signed_by_the_one_of_its
     asyncio.run(story())
 
 
+def test_the_ledger_is_counted_for_a_checkpoint_alone(tmp_path, monkeypatch):
+    """To count takes as long as the ledger is large, and whether a checkpoint is due is asked every ten seconds."""
+    counted = []
+
+    async def story():
+        async with made(tmp_path) as house:
+            whole = house.vault.mark
+
+            async def mark(now_ms):
+                counted.append(now_ms)
+                return await whole(now_ms)
+
+            monkeypatch.setattr(house.vault, "mark", mark)
+            for _ in range(5):
+                await house.flow.checkpoint(only_if_due=True)
+            assert len(counted) == 1
+            await house.call(1, 500)
+            await house.flow.checkpoint(only_if_due=True)
+            assert len(counted) == 1
+            await house.flow.checkpoint()
+            assert len(counted) == 2
+
+    asyncio.run(story())
+
+
 def test_checkpoints_come_when_they_are_due(tmp_path):
     async def story():
         async with made(tmp_path) as house:

@@ -11,7 +11,7 @@ from arbstr_core.flow import Office
 from arbstr_core.storage import Database
 from arbstr_core.testing import FakeClock
 from arbstr_core.types import Deposit, DepositKind, Msat
-from arbstr_core.vault import LostTurn, Treasury, Turn, Vault, schema
+from arbstr_core.vault import LostTurn, NewRequest, Purpose, RequestKind, Requests, Treasury, Turn, Vault, schema
 
 
 def test_one_office_at_a_time_has_the_job(tmp_path: Path) -> None:
@@ -50,3 +50,30 @@ def test_one_office_at_a_time_has_the_job(tmp_path: Path) -> None:
         await db.close()
 
     asyncio.run(story())
+
+
+def test_whoever_is_told_of_all_rests_until_something_is_due(tmp_path: Path) -> None:
+    async def story() -> None:
+        clock = FakeClock()
+        db = Database.open("sqlite:///arbstr.db", data_dir=tmp_path, clock=clock, schemas=[schema()])
+        treasury, vault = Treasury(db, boot_id="one"), Vault(db, boot_id="one")
+        requests = Requests(db)
+        office = Office(vault, treasury, clock, alone=True)
+        assert await Office(vault, treasury, clock).rest_seconds(0.5) == 0.5, "others may write meanwhile"
+        assert await office.rest_seconds(0.5) == 5.0, "nothing is due, ever"
+        await requests.open(a_request("req_1"))
+        assert await office.rest_seconds(0.5) == 0.5, "it is due now"
+        await treasury.postpone_request("req_1", "the rail is away", wait_ms=2_000)
+        assert await office.rest_seconds(0.5) == 2.0
+        await treasury.postpone_request("req_1", "the rail is away", wait_ms=60_000)
+        assert await office.rest_seconds(0.5) == 5.0
+        assert await office.rest_seconds(10) == 10
+        await db.close()
+
+    asyncio.run(story())
+
+
+def a_request(id: str) -> NewRequest:
+    return NewRequest(
+        id=id, kind=RequestKind.INVOICE, purpose=Purpose.CAPITAL, realm="sim", rail="sim", amount_msat=5, subject=id
+    )

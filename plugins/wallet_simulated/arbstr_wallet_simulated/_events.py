@@ -82,6 +82,8 @@ class Book:
         self.invoices: dict[str, Invoiced] = {}
         self.invoice_of: dict[str, Invoiced] = {}
         self.cancelled: set[str] = set()
+        self.unpaid: dict[str, int] = {}
+        """when invoices expire that somebody may pay yet, by reference"""
         self.in_flight_msat = 0
         self.deposits: list[CameIn | TookToken] = []
         self.left: list[Sent] = []
@@ -100,9 +102,12 @@ class Book:
         match event:
             case Invoiced():
                 self.invoices[event.reference] = self.invoice_of[event.key] = event
+                self.unpaid[event.reference] = event.expires_ms
             case Cancelled():
                 self.cancelled.add(event.reference)
+                self.unpaid.pop(event.reference, None)
             case CameIn():
+                self.unpaid.pop(event.reference, None)
                 self.deposits.append(event)
                 self.settled.add(event.reference)
                 self.balance_msat += event.amount_msat
@@ -122,6 +127,12 @@ class Book:
             case Claimed():
                 self.claimed.add(event.token_id)
         assert self.balance_msat >= 0, "the simulated wallet spent more than it has"
+
+    def awaits(self, now_ms: int) -> bool:
+        """True where somebody may pay an invoice now."""
+        for reference in [name for name, expires_ms in self.unpaid.items() if expires_ms <= now_ms]:
+            del self.unpaid[reference]
+        return bool(self.unpaid)
 
     def _sent(self, event: Sent) -> None:
         self.payments[event.key] = event

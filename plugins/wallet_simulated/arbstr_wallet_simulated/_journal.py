@@ -27,6 +27,12 @@ class Journal:
         self._book = Book(balance_msat)
         self._read = 0
         self._scanned = False
+        self._news = asyncio.Event()
+
+    @property
+    def news(self) -> asyncio.Event:
+        """Set once another line is known here than are known now."""
+        return self._news
 
     async def book(self) -> Book:
         """The book as it is now."""
@@ -60,6 +66,8 @@ class Journal:
     def _apply(self, line: Line) -> None:
         self._book.apply(line)
         self._read += 1
+        told, self._news = self._news, asyncio.Event()
+        told.set()
 
 
 def _name(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from arbstr_core.api import (
@@ -31,6 +32,9 @@ from arbstr_wallet_simulated import _decisions as decisions
 from arbstr_wallet_simulated._config import Config
 from arbstr_wallet_simulated._journal import Journal
 from arbstr_wallet_simulated._texts import MINT, read_invoice, read_token, write_request
+
+_IDLE_LOOKS = 20
+"""How much longer it waits between two looks where no invoice waits to be paid."""
 
 
 class SimulatedRail(WalletRail):
@@ -91,11 +95,15 @@ class SimulatedRail(WalletRail):
         """Invoices paid and tokens taken, in the order in which they were; then it watches the journal."""
         position = _position(since)
         while True:
+            news = self._journal.news
             book = await self._journal.book()
             while position < len(book.deposits):
                 yield decisions.deposit_at(book, position)
                 position += 1
-            await self._clock.sleep(self._config.poll_ms / 1000)
+            # Who pays an invoice writes to a journal of his own. Where nobody was asked for money, nothing comes but
+            # what is written here.
+            looks = 1 if book.awaits(self._clock.now_ms()) else _IDLE_LOOKS
+            await self._wait(news, looks * self._config.poll_ms / 1000)
 
     async def payments(self, since: str) -> AsyncIterator[Outgoing]:
         """What left or may leave, in the order in which it was sent."""
@@ -165,6 +173,15 @@ class SimulatedRail(WalletRail):
     async def status(self) -> RailStatus:
         """Always ready."""
         return RailStatus(state=RailState.READY, detail="simulated: no real funds", identity=self.name)
+
+    async def _wait(self, news: asyncio.Event, seconds: float) -> None:
+        waits = [asyncio.ensure_future(each) for each in (news.wait(), self._clock.sleep(seconds))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     def _payable(self, target: PaymentTarget, amount: Msat) -> None:
         same_amount(target, amount)

@@ -418,6 +418,69 @@ def test_settling_is_watched_as_a_deposit_by_text_or_reference():
     assert asyncio.run(scenario()) == ["1", "2"]
 
 
+class Slept(FakeClock):
+    """Notes how long it is slept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        await super().sleep(seconds)
+
+    async def next(self, count: int = 3) -> set[float]:
+        """How long it is slept the next times."""
+        self.seconds.clear()
+        while len(self.seconds) < count:
+            await asyncio.sleep(0)
+        return set(self.seconds)
+
+
+def test_the_journal_is_read_seldom_where_no_invoice_can_be_paid():
+    async def scenario() -> None:
+        clock = Slept()
+        tools = kit_tools(clock=clock)
+        rail = rail_on(tools, poll_ms=200, invoice_seconds=60)
+        async with aclosing(rail.deposits("")) as deposits:
+            first = asyncio.ensure_future(anext(deposits))
+            assert await clock.next() == {4.0}
+            one = await rail.invoice(Msat(1000), "", key="one")
+            assert clock.seconds[-1] == 4.0
+            assert await clock.next() == {0.2}, "an invoice made here is known at once"
+            await rail.cancel(one.reference)
+            assert await clock.next() == {4.0}
+            two = await rail.invoice(Msat(1000), "", key="two")
+            assert await clock.next() == {0.2}
+            clock.advance(60)
+            await clock.next()
+            assert await clock.next() == {4.0}, "what has expired is paid by nobody"
+            three = await rail.invoice(Msat(1000), "", key="three")
+            await run(tools, "settle-invoice", invoice=three.reference)
+            assert (await first).reference == three.reference
+            assert two.reference != one.reference
+
+    asyncio.run(scenario())
+
+
+def test_a_token_that_is_taken_here_comes_at_once():
+    async def scenario() -> None:
+        clock = Slept()
+        tools = kit_tools(clock=clock)
+        rail = rail_on(tools, poll_ms=60_000)
+        async with aclosing(rail.deposits("")) as deposits:
+            first = asyncio.ensure_future(anext(deposits))
+            while not clock.seconds:
+                await asyncio.sleep(0)
+            before = clock.monotonic()
+            text = (await run(tools, "make-token", amount="5sat"))["token"]
+            took = await rail.receive(text, key="take")
+            assert await first == took
+            assert clock.monotonic() - before < 2 * 20 * 60
+
+    asyncio.run(scenario())
+
+
 def test_a_paid_invoice_cannot_be_cancelled():
     async def scenario() -> None:
         tools = kit_tools()
