@@ -36,6 +36,7 @@ from arbstr_core.flow import Office, Sender, SenderRules
 from arbstr_core.rails import Rails
 from arbstr_core.storage import Cipher, Database
 from arbstr_core.vault import (
+    ApprovalNeeded,
     Granted,
     HoldRequest,
     Limits,
@@ -192,9 +193,16 @@ class Scene:
         return (await self.vault.create_agent(new)).id
 
     async def open(
-        self, reference: str, msat: int = 1_000, *, agent: str = "ag_alice", fee: int = 10, **more: Any
+        self,
+        reference: str,
+        msat: int = 1_000,
+        *,
+        agent: str = "ag_alice",
+        fee: int = 10,
+        waits: bool = False,
+        **more: Any,
     ) -> str:
-        """A payout to somebody's invoice, held for; its id."""
+        """A payout to somebody's invoice, held for; its id. `waits`: an operator has to let it go."""
         self._made += 1
         target = more.pop("target", None) or invoice(reference, msat)
         id = f"pay_{self.clock.now_ms():012x}{self._made:016x}"
@@ -220,8 +228,8 @@ class Scene:
             "reference": reference,
             "rails": tuple(rail.name for rail in self.rails),
         }
-        granted = await self.treasury.open_payout(NewPayment(**meant | more), hold)
-        assert isinstance(granted, Granted), granted
+        said = await self.treasury.open_payout(NewPayment(**meant | more), hold)
+        assert isinstance(said, ApprovalNeeded if waits else Granted), said
         return id
 
     async def round(self, seconds: float = 0) -> None:

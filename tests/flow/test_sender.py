@@ -12,6 +12,7 @@ from mortal import MovedClock
 from sending import (
     EVIDENCE,
     FAILED,
+    FREE,
     FUND,
     PAID,
     PAID_ELSEWHERE,
@@ -26,7 +27,7 @@ from arbstr_core.api import Failed, Msat, Paid, RailState, RailUnavailable
 from arbstr_core.flow import SenderRules
 from arbstr_core.flow._sealed import proof_of, token_of
 from arbstr_core.storage import Database
-from arbstr_core.vault import NewPayment, NewRequest, PaymentKind, Purpose, RequestKind, _events, schema
+from arbstr_core.vault import ApprovalState, NewPayment, NewRequest, PaymentKind, Purpose, RequestKind, _events, schema
 
 
 def test_a_payment_is_sent_once_and_costs_its_amount_and_fee(tmp_path):
@@ -433,6 +434,28 @@ def test_running_it_sends_what_is_opened_while_it_waits(tmp_path):
         with contextlib.suppress(asyncio.CancelledError):
             await working
         assert (rail.paid, FUND - (await it.spent())[0]) == ([rail.paid[0]], FUND - 1_001)
+
+    told(tmp_path, story, rail)
+
+
+def test_it_rests_until_an_operator_lets_a_payout_go(tmp_path):
+    rail = Double()
+
+    async def story(it: Scene):
+        await it.vault.set_limits("ag_alice", msgspec.structs.replace(FREE, payouts_unapproved_msat=0))
+        it.again(rules=SenderRules(idle_seconds=600))
+        ended = asyncio.Event()
+        it.sender.tell(lambda _: ended.set())
+        working = asyncio.create_task(it.sender.run())
+        id = await it.open("a", waits=True)
+        (asked,) = await it.vault.approvals(state=ApprovalState.PENDING)
+        assert await it.state(id) == "created"
+        await it.vault.decide(asked.id, grant=True, actor="olga")
+        await asyncio.wait_for(ended.wait(), 60)
+        working.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await working
+        assert rail.paid == [f"{id}:1"]
 
     told(tmp_path, story, rail)
 
