@@ -120,6 +120,7 @@ def _realm(realm: str, owed: Owed | None) -> Json:
         "liabilities_msat": found.liabilities_msat,
         "held_msat": found.held_msat,
         "equity_msat": found.equity_msat,
+        "lost_msat": found.lost_msat,
         "assets_msat": sum(found.assets.values()),
         "assets": [_asset(name, msat) for name, msat in sorted(found.assets.items())],
     }

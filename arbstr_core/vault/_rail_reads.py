@@ -238,12 +238,14 @@ def owed(connection: sa.Connection) -> dict[str, Owed]:
         elif kind in _OWED:
             of_realm[_OWED[kind]] += posted
     made = _made(connection) if Network.SIM in sums else 0
+    lost = _lost(connection)
     return {
         realm: Owed(
             realm=realm,
             assets=assets.get(realm, {}),
             held_msat=held[realm],
             made_msat=made if realm == Network.SIM else 0,
+            lost_msat=lost.get(realm, 0),
             **{f"{name}_msat": msat for name, msat in found.items()},
         )
         for realm, found in sums.items()
@@ -257,6 +259,14 @@ def _made(connection: sa.Connection) -> int:
     return int(
         connection.execute(sa.select(sa.func.coalesce(sa.func.sum(column.amount_msat), 0)).where(*made)).scalar_one()
     )
+
+
+def _lost(connection: sa.Connection) -> dict[str, int]:
+    """What was written off in each realm."""
+    column = t.TRANSFER.c
+    total = sa.func.sum(column.amount_msat)
+    losses = sa.select(column.realm, total).where(column.key.is_not(None), column.kind == "loss")
+    return {row[0]: int(row[1]) for row in connection.execute(losses.group_by(column.realm))}
 
 
 def balance_of_single(connection: sa.Connection, key: str) -> tuple[int, int] | None:

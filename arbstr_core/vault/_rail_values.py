@@ -285,6 +285,8 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     """of what is owed, what calls and payouts hold now"""
     made_msat: int = 0
     """of the assets: simulated money that was made for agents, and is on no rail"""
+    lost_msat: int = 0
+    """what operators have written off, ever; it is in no asset any more"""
 
     @property
     def liabilities_msat(self) -> int:

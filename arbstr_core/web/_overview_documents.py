@@ -28,6 +28,7 @@ class RealmMoneyDocument(BaseModel):
     liabilities_msat: int = Field(description="all four together")
     held_msat: int = Field(description="of that, what calls and payouts hold now")
     equity_msat: int = Field(description="the operator's own; costs and losses are not taken off it")
+    lost_msat: int = Field(description="what operators have written off of what was theirs, ever")
     assets_msat: int
     assets: list[AssetDocument]
 

@@ -96,7 +96,7 @@ def test_the_operator_writes_off_what_is_lost(tmp_path: Path) -> None:
             async def there() -> Any:
                 (one,) = (await served.admin.get("/admin/money")).json()["realms"]
                 (asset,) = one["assets"]
-                return asset["account"], asset["amount_msat"]
+                return asset["account"], asset["amount_msat"], one["lost_msat"]
 
             async def booked() -> bool:
                 mine = {"rail": "wallet_simulated", "amount_msat": 7_000}
@@ -106,7 +106,7 @@ def test_the_operator_writes_off_what_is_lost(tmp_path: Path) -> None:
             assert refused.status_code == 409
             assert "it would lack 4000 msat, and a loss is never an agent's" in refused.json()["error"]["message"]
             await until(booked)
-            assert await there() == ("asset:wallet_simulated", 57_000)
+            assert await there() == ("asset:wallet_simulated", 57_000, 0)
             for other, status, param, why in (
                 ({"amount_msat": 57_001}, 400, "amount_msat", "57000 msat are in asset:wallet_simulated"),
                 ({"amount_msat": 0}, 400, "amount_msat", "greater than 0"),
@@ -123,7 +123,7 @@ def test_the_operator_writes_off_what_is_lost(tmp_path: Path) -> None:
             assert (first.status_code, first.json()) == (200, again.json()), first.text
             assert first.json() == {**asked, "transfer": first.json()["transfer"]}
             assert (await lost(amount_msat=1)).status_code == 409
-            assert await there() == ("asset:wallet_simulated", 53_000)
+            assert await there() == ("asset:wallet_simulated", 53_000, 4_000)
             (said,) = (await served.admin.get("/admin/audit", params={"action": "asset.write_off"})).json()["data"]
             assert (said["actor"], said["subject"]) == ("operator", "asset:wallet_simulated@sim")
             assert "the disk burnt" in said["data"]

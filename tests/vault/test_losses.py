@@ -139,7 +139,7 @@ def test_a_loss_is_never_an_agents(any_bench):
         await lost(vault, msat=100, key="last")
         owed = (await treasury(vault).owed())["regtest"]
         assert sum(owed.assets.values()) == owed.liabilities_msat == 850
-        assert (owed.equity_msat, owed.own_msat) == (400, 0)
+        assert (owed.equity_msat, owed.own_msat, owed.lost_msat) == (400, 0, 400)
         with pytest.raises(InsufficientFunds, match="the equity in realm regtest is 0 msat, less than 1 msat"):
             await vault.fund("ag_ann", 1, rail="cashu", key="g")
         with pytest.raises(InsufficientFunds, match="50 msat are needed, and -150 may be spent"):

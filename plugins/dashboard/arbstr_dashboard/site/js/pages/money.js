@@ -92,7 +92,7 @@ function drawRealm(realm, solvency, frozen, again) {
         { class: "figures" },
         figure("Assets", amount(realm.assets_msat, { strong: true }), "by the ledger"),
         figure("Owed", amount(realm.liabilities_msat, { strong: true }), amount(realm.held_msat), " of it held"),
-        figure("Yours", amount(realm.equity_msat, { strong: true }), "the operator’s equity"),
+        figure("Yours", amount(realm.equity_msat, { strong: true }), realm.lost_msat ? ["the operator’s equity; ", amount(realm.lost_msat), " of it lost"] : "the operator’s equity"),
         figure("At risk at nodes", amount(risky.reduce((sum, asset) => sum + asset.amount_msat, 0), { strong: true }), solvency ? ["at most ", amount(solvency.nodes_most_msat)] : "prepaid, on its way, or claimed"),
       ),
       h(
