@@ -76,9 +76,11 @@ class MortalDatabase:
         self._database = database
         self._life = life
 
-    def submit(self, operation: Any) -> Awaitable[Any]:
+    def submit(self, operation: Any) -> asyncio.Future[Any]:
         """A step."""
-        return self._life.step(type(operation).__name__, lambda: self._database.submit(operation))
+        return asyncio.ensure_future(
+            self._life.step(type(operation).__name__, lambda: self._database.submit(operation))
+        )
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._database, name)

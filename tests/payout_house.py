@@ -90,12 +90,10 @@ class PayoutHouse:
                 requests=self.requests,
                 history=History(database),
                 preparing=self.preparing,
-                sender=self.sender,
                 cipher=cipher,
                 clock=clock,
                 ids=self._id,
                 body_key=bytes(32),
-                reclaimed=lambda: None,
             )
         )
 
@@ -150,7 +148,6 @@ class Shop(PayoutHouse):
                 requests=self.requests,
                 preparing=self.preparing,
                 rails=self.rails,
-                sender=self.sender,
                 office=self.office,
                 cipher=self.cipher,
                 clock=self.clock,

@@ -245,7 +245,7 @@ class Counter:
             cipher,
             clock,
             ids=lambda kind: f"{kind}{boot}{next(ids)}",
-            nudge=self.incoming.nudge,
+            serving=True,
             elsewhere=self.treasury,
         )
         self.sender = Sender(self.vault, self.treasury, self.requests, rails, office, cipher, clock, rules=RULES)
@@ -256,7 +256,6 @@ class Counter:
             self.treasury,
             self.teller,
             self.bills,
-            self.sender,
             cipher,
             clock,
             alone=alone,

@@ -100,15 +100,12 @@ def treasury_of(
     steps = Bringing(
         *(treasury, requests, rails, office, cipher, clock),
         ids=ids,
-        wake=sender.wake,
-        nudge=incoming.nudge,
         working_ppm=settings.vault.working_capital.ppm,
     )
-    back = Sweeping(vault, treasury, requests, rails, cipher, ids=ids, nudge=incoming.nudge)
+    back = Sweeping(vault, treasury, requests, rails, cipher, ids=ids)
     topup = _topup(settings, providers, vault, treasury, office, clock, steps, back)
     sender.tell(topup.ended)
-    nudge = incoming.nudge if serving else None
-    teller = Teller(rails, requests, cipher, clock, ids=ids, nudge=nudge, elsewhere=treasury)
+    teller = Teller(rails, requests, cipher, clock, ids=ids, serving=serving, elsewhere=treasury)
     l402 = L402(cipher.derived(L402.PURPOSE))
     bills = Bills(teller, requests, rails, vault, l402, clock)
     return Moving(
@@ -126,7 +123,7 @@ def treasury_of(
         teller=teller,
         l402=l402,
         bills=bills,
-        singles=Singles(rails, requests, treasury, teller, bills, sender, cipher, clock, alone=not vault.shared),
+        singles=Singles(rails, requests, treasury, teller, bills, cipher, clock, alone=not vault.shared),
     )
 
 
@@ -163,12 +160,10 @@ def payout_flow(
             requests=moving.requests,
             history=moving.history,
             preparing=_preparing(settings, moving, clock),
-            sender=moving.sender,
             cipher=moving.cipher,
             clock=clock,
             ids=ids,
             body_key=moving.cipher.derived(BODY_DIGEST_KEY),
-            reclaimed=moving.incoming.nudge,
         )
     )
 
@@ -183,7 +178,6 @@ def seller_flow(settings: Settings, moving: Moving | None, clock: Clock, ids: Ca
             requests=moving.requests,
             preparing=_preparing(settings, moving, clock),
             rails=moving.rails,
-            sender=moving.sender,
             office=moving.office,
             cipher=moving.cipher,
             clock=clock,

@@ -49,7 +49,7 @@ _LIGHTNING_FIRST = Rules(ecash_below_msat=Msat(0))
 
 
 class Bringing:
-    """See the module. `wake` tells the sender of a payment, `nudge` the treasury of a token to take back."""
+    """See the module."""
 
     def __init__(
         self,
@@ -61,8 +61,6 @@ class Bringing:
         clock: Clock,
         *,
         ids: Callable[[str], str],
-        wake: Callable[[], None],
-        nudge: Callable[[], None],
         working_ppm: int,
     ) -> None:
         self._treasury = treasury
@@ -72,8 +70,6 @@ class Bringing:
         self._cipher = cipher
         self._clock = clock
         self._ids = ids
-        self._wake = wake
-        self._nudge = nudge
         self._working_ppm = working_ppm
 
     async def begin(self, provider: Prepaid, funds: NodeFunds) -> str:
@@ -103,7 +99,6 @@ class Bringing:
         except (CallRefused, _NotPaid) as refused:
             await self._let_go(provider, funds.node, key)
             return f"{amount} msat are not sent: {refused}"
-        self._wake()
         return ""
 
     async def _mints(self, realm: str, amount: int) -> tuple[set[str], dict[str, WalletRail]]:
@@ -215,7 +210,6 @@ class Bringing:
         )
         request = await self._requests.open(new)
         if request.state is RequestState.ASKED:
-            self._nudge()
             return f"{payment.id} is denied ({evidence}), and its token is taken back"
         back = request.state is RequestState.PAID
         said = f"{evidence}; its token {'came back' if back else f'did not come back: {request.reason}'}"

@@ -67,10 +67,7 @@ class Incoming:
         self._wait_seconds = wait_seconds
         self._asked = asyncio.Event()
         self._open: dict[str, asyncio.Task[None]] = {}
-
-    def nudge(self) -> None:
-        """A request was written down: look now."""
-        self._asked.set()
+        requests.tell(self._asked.set)
 
     async def run(self) -> None:
         """Follow every rail, and answer requests, for ever."""
@@ -141,7 +138,7 @@ class Incoming:
                 try:
                     if await self._has_the_job():
                         await self._begin()
-                    rest = await self._office.rest_seconds(rest)
+                        rest = await self._office.rest_seconds(rest)
                 except ArbstrError as broken:
                     _log.error("requests are not answered now: %s", broken)
                 await self._soon(rest)
@@ -164,7 +161,7 @@ class Incoming:
             task.result()
 
     async def _soon(self, seconds: float) -> None:
-        """Until somebody nudges, or it is time to look again."""
+        """Until a request is written down, or it is time to look again."""
         waiting: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(self._asked.wait()),
             asyncio.ensure_future(self._clock.sleep(seconds)),

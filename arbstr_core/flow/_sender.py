@@ -98,7 +98,8 @@ class Sender:
         self._woken = asyncio.Event()
         self._restored_ms: int | None = None
         self._ended: list[Callable[[PaymentRecord], None]] = []
-        vault.tell(self.wake)
+        vault.tell(lambda _: self.wake())
+        treasury.tell(self.wake)
 
     def wake(self) -> None:
         """There is something to send."""

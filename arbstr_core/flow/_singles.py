@@ -20,7 +20,6 @@ from arbstr_core.api import Clock, Msat, PaidByToken, RailCapability, RailQuote,
 from arbstr_core.flow._bills import Bills
 from arbstr_core.flow._remedies import Outcome, Quotes, Remedies
 from arbstr_core.flow._sealed import token_of
-from arbstr_core.flow._sender import Sender
 from arbstr_core.flow._teller import APPRAISE_SECONDS, Teller
 from arbstr_core.rails import Rails, answered, appraise
 from arbstr_core.storage import Cipher
@@ -79,7 +78,6 @@ class Singles:
         treasury: Treasury,
         teller: Teller,
         bills: Bills,
-        sender: Sender,
         cipher: Cipher,
         clock: Clock,
         *,
@@ -92,7 +90,6 @@ class Singles:
         self.clock = clock
         self._rails = rails
         self._treasury = treasury
-        self._sender = sender
         self._cipher = cipher
         self._began_ms = clock.now_ms() if alone else 0
         self._idle_ms = int(idle_seconds * 1000)
@@ -171,7 +168,6 @@ class Singles:
             return True
         except InsufficientFunds:
             return False
-        self._sender.wake()
         return True
 
     async def _payment(self, key: str) -> NewPayment | None:

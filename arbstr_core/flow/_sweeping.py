@@ -27,7 +27,7 @@ _ASK_SECONDS = 60.0
 
 
 class Sweeping:
-    """See the module. `nudge` tells the treasury that a token is to be redeemed."""
+    """See the module."""
 
     def __init__(
         self,
@@ -38,7 +38,6 @@ class Sweeping:
         cipher: Cipher,
         *,
         ids: Callable[[str], str],
-        nudge: Callable[[], None],
     ) -> None:
         self._vault = vault
         self._treasury = treasury
@@ -46,7 +45,6 @@ class Sweeping:
         self._rails = rails
         self._cipher = cipher
         self._ids = ids
-        self._nudge = nudge
 
     async def step(self, provider: Prepaid, funds: NodeFunds) -> str:
         """Begin a sweep, or go on with one; why it cannot be."""
@@ -68,7 +66,6 @@ class Sweeping:
             return await self._let_go(provider, funds.node, key)
         if request is None:
             return await self._let_go(provider, funds.node, key)
-        self._nudge()
         return ""
 
     async def _dispute(self, provider: Prepaid, node: str, key: str, msat: int) -> None:

@@ -26,8 +26,8 @@ _LOOK_SECONDS = (0.005, 0.1)
 
 
 class Teller:
-    """`nudge` tells the treasury of a new request, None where no server runs that would answer it. `elsewhere` is the
-    treasury of another process, where this one has no rails: it is asked for invoices alone."""
+    """`serving`: a server runs that answers what is asked for. `elsewhere` is the treasury of another process, where
+    this one has no rails: it is asked for invoices alone."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Teller:
         clock: Clock,
         *,
         ids: Callable[[str], str],
-        nudge: Callable[[], None] | None,
+        serving: bool,
         elsewhere: Treasury | None = None,
     ) -> None:
         self._rails = rails
@@ -45,7 +45,7 @@ class Teller:
         self._cipher = cipher
         self._clock = clock
         self._ids = ids
-        self._nudge = nudge
+        self._is_serving = serving
         self._elsewhere = elsewhere
 
     async def invoice(
@@ -77,7 +77,6 @@ class Teller:
         opened = await self._requests.open(new, most_open=most_open)
         if (opened.amount_msat, opened.agent) != (amount_msat, agent):
             raise IdempotencyConflict(f"the key {key!r} was used for another deposit, {opened.id}: use a new one")
-        self._told()
         return opened
 
     async def least(self, realm: str) -> int:
@@ -137,7 +136,6 @@ class Teller:
         )
 
     async def _redeemed(self, opened: RequestRecord) -> RequestRecord:
-        self._told()
         found = await self.answered(opened)
         if found.state is RequestState.REFUSED:
             raise BadRequest(f"The token is not taken: {found.reason}", param="token")
@@ -154,12 +152,8 @@ class Teller:
         return request
 
     def _serving(self) -> None:
-        if self._nudge is None:
+        if not self._is_serving:
             raise Conflict("Rails are the running server's: `arbstr serve` first")
-
-    def _told(self) -> None:
-        if self._nudge is not None:
-            self._nudge()
 
 
 def _named(agent: str, key: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections import Counter
@@ -49,7 +50,8 @@ class Approvals:
         self._look_seconds = look_seconds
         self._tend_seconds = tend_seconds
         self._waiting: Counter[str] = Counter()
-        self._decided = asyncio.Event()
+        self._told: dict[str, set[asyncio.Event]] = {}
+        """those that wait for an approval, by its id"""
         self._stopping = False
         vault.tell(self._wake)
 
@@ -58,15 +60,21 @@ class Approvals:
         if self._waiting[agent] >= self._most_waiting:
             return ApprovalState.PENDING
         self._waiting[agent] += 1
+        told = asyncio.Event()
+        self._told.setdefault(needed.id, set()).add(told)
         try:
             while not self._stopping:
+                told.clear()
                 state = await self._state(needed.id)
                 left = until - self._clock.monotonic()
                 if state not in _OPEN or left <= 0:
                     return state
-                await self._decision(min(left, self._look_seconds))
+                await _decided(told, min(left, self._look_seconds))
             return ApprovalState.PENDING
         finally:
+            self._told[needed.id].remove(told)
+            if not self._told[needed.id]:
+                del self._told[needed.id]
             self._waiting[agent] -= 1
             if not self._waiting[agent]:
                 del self._waiting[agent]
@@ -76,21 +84,15 @@ class Approvals:
         assert found is not None, f"approval {approval_id} was there before"
         return found.state
 
-    async def _decision(self, at_most: float) -> None:
-        """Until something is decided here, or it is time to look what others did."""
-        try:
-            await asyncio.wait_for(self._decided.wait(), at_most)
-        except TimeoutError:
-            return
-
     def stop(self) -> None:
         """Nobody waits any longer."""
         self._stopping = True
-        self._wake()
+        for approval_id in self._told:
+            self._wake(approval_id)
 
-    def _wake(self) -> None:
-        decided, self._decided = self._decided, asyncio.Event()
-        decided.set()
+    def _wake(self, approval_id: str) -> None:
+        for told in self._told.get(approval_id, ()):
+            told.set()
 
     async def tend(self) -> None:
         """End what nobody decided in time, ever again."""
@@ -101,6 +103,13 @@ class Approvals:
             except StorageError as broken:
                 _log.warning("approvals are not looked after now: %s", broken)
             await self._clock.sleep(self._tend_seconds)
+
+
+async def _decided(told: asyncio.Event, at_most: float) -> None:
+    """Until it is decided here, or it is time to look what others did."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(at_most):
+            await told.wait()
 
 
 async def decision(

@@ -17,7 +17,6 @@ from arbstr_core.flow._payments import document, operators_document
 from arbstr_core.flow._prepared import Ask, Prepared, Preparing
 from arbstr_core.flow._records import Asked
 from arbstr_core.flow._refusal import refusal
-from arbstr_core.flow._sender import Sender
 from arbstr_core.storage import Cipher
 from arbstr_core.types import (
     ApprovalRequired,
@@ -69,13 +68,10 @@ class PayoutRooms(msgspec.Struct, frozen=True, kw_only=True):
     requests: Requests
     history: History
     preparing: Preparing
-    sender: Sender
     cipher: Cipher
     clock: Clock
     ids: Callable[[str], str]
     body_key: bytes
-    reclaimed: Callable[[], None]
-    """called when a token is to be taken back"""
 
 
 class PayoutFlow:
@@ -132,14 +128,12 @@ class PayoutFlow:
         new = _new(id, caller, chain[-1].realm, ask, key, made)
         outcome = await rooms.treasury.open_payout(new, self._hold(new, made))
         match outcome:
-            case Granted():
-                rooms.sender.wake()
             case Known(id=known):
                 return await self._known(known)
             case Refused() as refused:
                 raise _refused(refused, caller)
             case _:
-                assert isinstance(outcome, ApprovalNeeded), f"a payout has no claim: {outcome!r}"
+                assert isinstance(outcome, Granted | ApprovalNeeded), f"a payout has no claim: {outcome!r}"
         return await self._known(id)
 
     def _hold(self, new: NewPayment, made: Prepared) -> HoldRequest:
@@ -214,7 +208,6 @@ class PayoutFlow:
             subject=payment.id,
         )
         request = await self._rooms.requests.open(new)
-        self._rooms.reclaimed()
         return {"id": request.id, "payout": payment.id, "state": request.state.value, "reason": request.reason}
 
     # What operators ask

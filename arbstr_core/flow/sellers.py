@@ -16,7 +16,6 @@ from arbstr_core.flow._paging import whole_page
 from arbstr_core.flow._payments import operators_document
 from arbstr_core.flow._prepared import ECASH, Ask, Prepared, Preparing
 from arbstr_core.flow._sealed import token_of
-from arbstr_core.flow._sender import Sender
 from arbstr_core.rails import Rails, read_address
 from arbstr_core.storage import Cipher
 from arbstr_core.types import ArbstrError, BadRequest, CallRefused, Conflict, NotFound
@@ -49,7 +48,6 @@ class SellerRooms(msgspec.Struct, frozen=True, kw_only=True):
     requests: Requests
     preparing: Preparing
     rails: Rails
-    sender: Sender
     office: Office
     cipher: Cipher
     clock: Clock
@@ -169,7 +167,6 @@ class SellerFlow:
             rails=made.rails,
         )
         await self._rooms.treasury.open_payment(new)
-        self._rooms.sender.wake()
         found = await self._rooms.requests.payment(id)
         assert found is not None, f"payment {id} was written a moment ago"
         return found

@@ -7,7 +7,9 @@ not sent yet.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from arbstr_core.storage import Database
 from arbstr_core.types import Deposit
@@ -42,17 +44,41 @@ from arbstr_core.vault._sellers import SetSeller
 from arbstr_core.vault._single_calls import KeepDust
 from arbstr_core.vault._values import ApprovalNeeded, Claimed, Granted, HoldRequest, Refused
 
+T = TypeVar("T")
 
-class Requests:
+
+class _Tells:
+    """Whoever has to do something about what is written down is told, whatever became of who wrote it."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Callable[[], None]] = []
+
+    def tell(self, due: Callable[[], None]) -> None:
+        """Call `due` from now on after each that this process has written down, and that is to be looked at now."""
+        self._listeners.append(due)
+
+    async def _told(self, written: asyncio.Future[T]) -> T:
+        written.add_done_callback(self._tell)
+        # Who wrote it may be cancelled meanwhile, a client that has left for one: it is written down all the same.
+        return await asyncio.shield(written)
+
+    def _tell(self, written: asyncio.Future[T]) -> None:
+        if written.exception() is None:
+            for due in self._listeners:
+                due()
+
+
+class Requests(_Tells):
     """What is asked for, and what came of it."""
 
     def __init__(self, db: Database) -> None:
+        super().__init__()
         self._db = db
 
     async def open(self, new: NewRequest, *, most_open: int | None = None) -> RequestRecord:
         """Write a request down; the same id again is the same. Raises Conflict for a token that was handed in before,
         or one invoice too many."""
-        await self._db.submit(OpenRequest(new, most_open=most_open))
+        await self._told(self._db.submit(OpenRequest(new, most_open=most_open)))
         found = await self.find(new.id)
         assert found is not None, f"request {new.id} was written a moment ago"
         return found
@@ -127,10 +153,11 @@ class Requests:
         return await self._db.read(lambda connection: _rail_reads.balance_of_single(connection, key))
 
 
-class Treasury:
-    """See the module. `boot_id` is this process's."""
+class Treasury(_Tells):
+    """See the module. `boot_id` is this process's. It tells of payments."""
 
     def __init__(self, db: Database, *, boot_id: str) -> None:
+        super().__init__()
         self._db = db
         self._boot_id = boot_id
         self._chart: Chart = {}
@@ -189,11 +216,11 @@ class Treasury:
         self, new: NewPayment, request: HoldRequest
     ) -> Granted | Refused | Claimed | ApprovalNeeded | Known:
         """Hold for an agent's payout, and write it down. Raises Conflict where its destination is being paid."""
-        return await self._db.submit(OpenPayout(self._chart, new, request, self._boot_id))
+        return await self._told(self._db.submit(OpenPayout(self._chart, new, request, self._boot_id)))
 
     async def open_payment(self, new: NewPayment, *, working_ppm: int = 0) -> str:
         """Write down what no agent asked for. Raises Conflict or InsufficientFunds."""
-        return await self._db.submit(OpenPayment(self._chart, new, working_ppm=working_ppm))
+        return await self._told(self._db.submit(OpenPayment(self._chart, new, working_ppm=working_ppm)))
 
     async def due_payments(self, now_ms: int, most: int = 100) -> Sequence[PaymentRecord]:
         """What is to be sent, or looked up, now."""
@@ -242,7 +269,7 @@ class Treasury:
 
     async def sent_elsewhere(self, turn: Turn, payment: PaymentRecord) -> None:
         """A rail's records show a payment that the restored ledger holds for one not sent."""
-        await self._db.submit(_sending.SentElsewhere(self._chart, turn, payment))
+        await self._told(self._db.submit(_sending.SentElsewhere(self._chart, turn, payment)))
 
     async def hand_over(
         self, turn: Turn, payment: PaymentRecord, *, credited: int | None, said: str, returned: bool = False

@@ -74,10 +74,10 @@ class Vault:
         self._bounded = bounded
         self._lease_ms = int(lease_seconds * 1000)
         self._chart: Chart = {}
-        self._decided: list[Callable[[], None]] = []
+        self._decided: list[Callable[[str], None]] = []
 
-    def tell(self, decided: Callable[[], None]) -> None:
-        """Call `decided` from now on after each decision of an operator that this process has written down."""
+    def tell(self, decided: Callable[[str], None]) -> None:
+        """Call `decided` from now on with each approval, by its id, of which this process wrote down a decision."""
         self._decided.append(decided)
 
     def hold(self, request: HoldRequest) -> asyncio.Future[Granted | Refused | Claimed | ApprovalNeeded]:
@@ -192,7 +192,7 @@ class Vault:
         found = await self._approval(approval_id)
         changed = await self._db.submit(Decide(self._chart, found, grant=grant, actor=actor))
         for told in self._decided:
-            told()
+            told(approval_id)
         found = await self._approval(approval_id)
         denied = found.state is ApprovalState.DENIED
         if not changed and (found.decided_by != actor or denied == grant or found.state is ApprovalState.EXPIRED):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from exchanges import CALLER, bench, good
@@ -14,6 +16,7 @@ from msgspec.structs import replace as changed
 from arbstr_core.flow import Approvals, CallFlow
 from arbstr_core.flow.approval import patience
 from arbstr_core.journal import Journal
+from arbstr_core.plugins import LoopClock
 from arbstr_core.testing import a_call
 from arbstr_core.types import ApprovalDenied, ApprovalRequired, LimitExceeded
 from arbstr_core.vault import ApprovalState, Limits, Vault
@@ -128,6 +131,61 @@ def test_nobody_waits_longer_than_it_asked_to(tmp_path):
             with pytest.raises(ApprovalRequired):
                 await here.call(wait=1)
             assert (await here.pending()).state is ApprovalState.PENDING
+
+    asyncio.run(story())
+
+
+class Desk:
+    """A vault as far as whoever waits knows it. `meanwhile` happens between a look and its answer."""
+
+    def __init__(self):
+        self.looks = Counter()
+        self.states = {}
+        self.meanwhile = lambda id: None
+
+    def tell(self, decided):
+        self.decided = decided
+
+    def grant(self, id):
+        self.states[id] = ApprovalState.GRANTED
+        self.decided(id)
+
+    async def approval(self, id):
+        self.looks[id] += 1
+        found = SimpleNamespace(state=self.states.get(id, ApprovalState.PENDING))
+        self.meanwhile(id)
+        return found
+
+
+def waits_for(approvals, id):
+    return asyncio.create_task(approvals.wait(SimpleNamespace(id=id), "ag_a", until=float("inf")))
+
+
+def test_a_decision_wakes_only_those_that_wait_for_it():
+    """A hundred decisions while a hundred wait are a hundred looks, not ten thousand."""
+
+    async def story():
+        desk = Desk()
+        approvals = Approvals(desk, LoopClock(), most_waiting=100, look_seconds=600)
+        waiting = [waits_for(approvals, f"apr_{number}") for number in range(20) for _ in range(2)]
+        await asyncio.sleep(0)
+        for number in range(20):
+            desk.grant(f"apr_{number}")
+            await asyncio.sleep(0)
+        assert {await each for each in waiting} == {ApprovalState.GRANTED}
+        assert set(desk.looks.values()) == {4}
+        assert approvals._told == {}
+
+    asyncio.run(story())
+
+
+def test_a_decision_that_comes_while_it_is_looked_is_heard():
+    async def story():
+        desk = Desk()
+        approvals = Approvals(desk, LoopClock(), look_seconds=600)
+        desk.meanwhile = lambda id: desk.grant(id) if desk.looks[id] == 1 else None
+        assert await asyncio.wait_for(waits_for(approvals, "apr_1"), 60) is ApprovalState.GRANTED
+        assert desk.looks["apr_1"] == 2
 
     asyncio.run(story())
 

@@ -159,8 +159,8 @@ class LeakyDatabase:
         self._turn = asyncio.Lock()
         self.calm = True
 
-    def submit(self, operation: Any) -> Awaitable[Any]:
-        return self._submit(operation)
+    def submit(self, operation: Any) -> asyncio.Future[Any]:
+        return asyncio.ensure_future(self._submit(operation))
 
     async def _submit(self, operation: Any) -> Any:
         before = after = 1.0

@@ -27,6 +27,7 @@ from arbstr_core.api import Failed, Msat, Paid, RailState, RailUnavailable
 from arbstr_core.flow import SenderRules
 from arbstr_core.flow._sealed import proof_of, token_of
 from arbstr_core.storage import Database
+from arbstr_core.types import Conflict
 from arbstr_core.vault import ApprovalState, NewPayment, NewRequest, PaymentKind, Purpose, RequestKind, _events, schema
 
 
@@ -428,7 +429,6 @@ def test_running_it_sends_what_is_opened_while_it_waits(tmp_path):
         it.sender.tell(lambda _: ended.set())
         working = asyncio.create_task(it.sender.run())
         await it.open("a")
-        it.sender.wake()
         await asyncio.wait_for(ended.wait(), 30)
         working.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -436,6 +436,41 @@ def test_running_it_sends_what_is_opened_while_it_waits(tmp_path):
         assert (rail.paid, FUND - (await it.spent())[0]) == ([rail.paid[0]], FUND - 1_001)
 
     told(tmp_path, story, rail)
+
+
+@pytest.mark.parametrize("what", ["payment", "request"])
+def test_what_is_written_down_is_told_of_whatever_became_of_who_wrote_it(tmp_path, what):
+    """A client that leaves has its call cancelled: what was written for it meanwhile waits for nobody's next look."""
+
+    async def story(it: Scene):
+        told_of = asyncio.Event()
+        (it.treasury if what == "payment" else it.requests).tell(told_of.set)
+        new = NewRequest(
+            id="req_1", kind=RequestKind.INVOICE, purpose=Purpose.CAPITAL, realm="sim", rail="lnd", amount_msat=5
+        )
+        writing = asyncio.create_task(it.open("a") if what == "payment" else it.requests.open(new))
+        await asyncio.sleep(0)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        await asyncio.wait_for(told_of.wait(), 60)
+        found = await it.requests.payments() if what == "payment" else await it.requests.list()
+        assert len(found) == 1
+
+    told(tmp_path, story)
+
+
+def test_what_is_refused_is_told_to_nobody(tmp_path):
+    async def story(it: Scene):
+        told_of = []
+        it.treasury.tell(lambda: told_of.append("a payment"))
+        await it.open("a")
+        with pytest.raises(Conflict):
+            await it.open("a")
+        assert told_of == ["a payment"]
+        await it.round()
+
+    told(tmp_path, story)
 
 
 def test_it_rests_until_an_operator_lets_a_payout_go(tmp_path):

@@ -157,8 +157,8 @@ class Desk:
         self.incoming = Incoming(
             rails, Requests(it.database), it.treasury, History(it.database), it.office, it.cipher, it.clock
         )
-        bringing = Bringing(*parts, ids=named, wake=it.sender.wake, nudge=self.incoming.nudge, working_ppm=0)
-        sweeping = Sweeping(it.vault, it.treasury, it.requests, rails, it.cipher, ids=named, nudge=self.incoming.nudge)
+        bringing = Bringing(*parts, ids=named, working_ppm=0)
+        sweeping = Sweeping(it.vault, it.treasury, it.requests, rails, it.cipher, ids=named)
         self.topup = TopUp(
             [self.nodes], it.vault, it.treasury, it.office, it.clock, bringing=bringing, sweeping=sweeping
         )

@@ -151,11 +151,9 @@ class Life:
         bringing = Bringing(
             *(self.treasury, self.requests, rails, office, cipher, clock),
             ids=ids,
-            wake=self.sender.wake,
-            nudge=self.incoming.nudge,
             working_ppm=0,
         )
-        sweeping = Sweeping(self.vault, self.treasury, self.requests, rails, cipher, ids=ids, nudge=self.incoming.nudge)
+        sweeping = Sweeping(self.vault, self.treasury, self.requests, rails, cipher, ids=ids)
         self.topup = TopUp(
             [self.provider], self.vault, self.treasury, office, clock, bringing=bringing, sweeping=sweeping
         )
