@@ -63,7 +63,7 @@ class _Tells:
         return await asyncio.shield(written)
 
     def _tell(self, written: asyncio.Future[T]) -> None:
-        if written.exception() is None:
+        if not written.cancelled() and written.exception() is None:
             for due in self._listeners:
                 due()
 
