@@ -53,6 +53,17 @@ class FailedAttempt(Exception):
         self.body = body
         self.retry_after = retry_after
 
+    def without_frames(self) -> FailedAttempt:
+        """This, to be kept. Its traceback, and those of what it came of, hold the frames of the call, which would hold
+        it: without them all is gone with the call."""
+        each: BaseException | None = self
+        seen: list[BaseException] = []
+        while each is not None and each not in seen:
+            seen.append(each)
+            each.__traceback__ = None
+            each = each.__cause__ or each.__context__
+        return self
+
     @property
     def callers_own(self) -> bool:
         """True where the request may be to blame: that says nothing of the provider, though another may take it."""

@@ -178,8 +178,7 @@ class Chase:
 
     def _failed(self, each: _Try, failed: FailedAttempt) -> None:
         self._note(each, failed.outcome, failed.detail)
-        # Its traceback holds the frames that hold its task, which holds it.
-        self._failures.append(failed.with_traceback(None))
+        self._failures.append(failed.without_frames())
         raise_clients_own(failed, each.quote, self._attempts)
         if not self._budget.goes_on(each.quote, failed.outcome):
             self._may_begin = False

@@ -90,8 +90,7 @@ class Dispatch:
             return opened
         except FailedAttempt as failed:
             outcome, detail = failed.outcome, failed.detail
-            # Its traceback holds this frame, which holds it: without it both are gone with the call.
-            failures.append(failed.with_traceback(None))
+            failures.append(failed.without_frames())
         finally:
             ms = int((self._clock.monotonic() - began) * 1000)
             offer = first.offer

@@ -132,10 +132,12 @@ class Sender:
             return 0
         begun = 0
         of_owner = Counter(owner for owner, _ in self._busy.values())
+        # One that ends while this is read stands there as it was before its end.
+        at_work = frozenset(self._busy)
         for payment in await self._treasury.due_payments(self._clock.now_ms(), _DUE_AT_ONCE):
             if len(self._busy) >= self._rules.at_once:
                 break
-            held_up = payment.id in self._busy or self._clock.monotonic() < self._broken.get(payment.id, 0.0)
+            held_up = payment.id in at_work or self._clock.monotonic() < self._broken.get(payment.id, 0.0)
             if held_up or of_owner[payment.owner] >= self._rules.at_once_of_one:
                 continue
             of_owner[payment.owner] += 1

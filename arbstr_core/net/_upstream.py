@@ -96,7 +96,7 @@ class _HttpReply(Reply):
     """A reply over HTTP."""
 
     def __init__(self, incoming: Incoming, url: str, key: Secret | None) -> None:
-        super().__init__(incoming.status, incoming.headers, self._pieces())
+        super().__init__(incoming.status, incoming.headers, _pieces(incoming, url))
         self._incoming = incoming
         self._url = url
         self._key = key
@@ -123,22 +123,26 @@ class _HttpReply(Reply):
                     raise ReplyCut(f"the reply is larger than {limit} bytes")
                 parts.append(piece)
         except Broken as broken:
-            raise self._broke_off(broken) from broken
+            raise _broke_off(self._url, broken) from broken
         return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    async def _pieces(self) -> AsyncIterator[bytes]:
-        while piece := await self._piece():
-            yield piece
-
-    async def _piece(self) -> bytes:
-        try:
-            return await self._incoming.read()
-        except Broken as broken:
-            raise self._broke_off(broken) from broken
-
-    def _broke_off(self, broken: Broken) -> ReplyCut:
-        return ReplyCut(f"{self._url} broke off: {broken}")
 
     async def aclose(self) -> None:
         """A reply read to its end has given its connection back already; any other takes the connection with it."""
         self._incoming.close()
+
+
+# Not the reply's own: it keeps this iterator, which would keep it in turn.
+async def _pieces(incoming: Incoming, url: str) -> AsyncIterator[bytes]:
+    while piece := await _piece(incoming, url):
+        yield piece
+
+
+async def _piece(incoming: Incoming, url: str) -> bytes:
+    try:
+        return await incoming.read()
+    except Broken as broken:
+        raise _broke_off(url, broken) from broken
+
+
+def _broke_off(url: str, broken: Broken) -> ReplyCut:
+    return ReplyCut(f"{url} broke off: {broken}")
