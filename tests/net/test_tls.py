@@ -27,6 +27,19 @@ RUNNERS = [asyncio.run, uvloop.run]
 Send = Callable[[str], Awaitable[Reply]]
 
 
+_SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 class Authority:
     """Signs certificates; `file` is its own."""
 
@@ -35,7 +48,14 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority")])
         mark = x509.BasicConstraints(ca=True, path_length=None)
-        self._own = self._builder(self._name, self._key.public_key()).add_extension(mark, critical=True)
+        # RFC 5280, 4.2.1: Python 3.13 insists on each of these.
+        subject = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        self._own = (
+            self._builder(self._name, self._key.public_key())
+            .add_extension(mark, critical=True)
+            .add_extension(subject, critical=False)
+            .add_extension(_SIGNS, critical=True)
+        )
         self.file = folder / "authority.pem"
         self.file.write_bytes(self._own.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
@@ -44,7 +64,9 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         names = x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         made = self._builder(subject, key.public_key()).add_extension(names, critical=False)
+        made = made.add_extension(issuer, critical=False)
         pem = made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
         pem += key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -132,7 +132,7 @@ def test_escapes_hide_no_picture() -> None:
 
 
 def test_messages_too_deep_to_read_are_refused() -> None:
-    deep = b'{"model":"m","messages":[{"role":"user","content":' + b"[" * 3000 + b"]" * 3000 + b"}]}"
+    deep = b'{"model":"m","messages":[{"role":"user","content":' + b"[" * 200_000 + b"]" * 200_000 + b"}]}"
     with pytest.raises(BadRequest):
         read(deep)
 
