@@ -148,9 +148,11 @@ class Incoming:
             await asyncio.gather(*self._open.values(), return_exceptions=True)
 
     async def _begin(self) -> None:
+        # One whose step ends while this is read stands there as it was before.
+        at_work = frozenset(self._open)
         due = await self._treasury.due_requests(self._clock.now_ms())
         for request in due:
-            if request.id not in self._open and len(self._open) < _AT_ONCE:
+            if request.id not in at_work and len(self._open) < _AT_ONCE:
                 task = asyncio.create_task(self._step(request), name=request.id)
                 self._open[request.id] = task
                 task.add_done_callback(self._ended)

@@ -438,6 +438,41 @@ def test_running_it_sends_what_is_opened_while_it_waits(tmp_path):
     told(tmp_path, story, rail)
 
 
+def test_t16_a_payment_that_ends_while_it_is_read_what_is_due_is_not_begun_again(tmp_path, monkeypatch):
+    """What was read of it is older than its end: its rail would be asked to pay once more, if under the same key."""
+    rail = Double()
+
+    async def story(it: Scene):
+        let, due = asyncio.Event(), it.treasury.due_payments
+        pay = rail.pay
+
+        async def slowly(*args, **more):
+            ended = await pay(*args, **more)
+            await let.wait()
+            return ended
+
+        rail.pay = slowly
+        id = await it.open("a")
+        assert await it.sender.round() == 1
+        while not rail.paid:
+            await asyncio.sleep(0)
+
+        async def read(*args):
+            found = await due(*args)
+            assert [(each.id, each.state) for each in found] == [(id, "dispatching")]
+            let.set()
+            await it.sender.settled()
+            assert await it.state(id) == "succeeded"
+            return found
+
+        monkeypatch.setattr(it.treasury, "due_payments", read)
+        assert await it.sender.round() == 0
+        await it.sender.settled()
+        assert rail.paid == [f"{id}:1"]
+
+    told(tmp_path, story, rail)
+
+
 @pytest.mark.parametrize("what", ["payment", "request"])
 def test_what_is_written_down_is_told_of_whatever_became_of_who_wrote_it(tmp_path, what):
     """A client that leaves has its call cancelled: what was written for it meanwhile waits for nobody's next look."""
