@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -399,5 +400,39 @@ def test_a_deposit_that_cannot_be_stops_its_rail_and_no_other(tmp_path: Path) ->
             well.pays(asked["invoice"])
             await desk.has("alice", 500)
             assert await desk.treasury.place("mad", "deposits") == ""
+
+    asyncio.run(story())
+
+
+def test_a_request_whose_step_ends_while_it_is_read_what_is_due_is_not_asked_again(tmp_path: Path) -> None:
+    async def story() -> None:
+        till, let = Till(), asyncio.Event()
+        asked: list[str] = []
+        invoice = till.invoice
+
+        async def slowly(*args: Any, **more: Any) -> Any:
+            asked.append(more["key"])
+            made = await invoice(*args, **more)
+            await let.wait()
+            return made
+
+        till.invoice = slowly  # type: ignore[method-assign]
+        async with counter(tmp_path, till, runs=False) as desk:
+            opened = await desk.teller.invoice("sim", 5_000, agent=None)
+            await desk.incoming._begin()
+            due = desk.treasury.due_requests
+
+            async def read(now_ms: int) -> Any:
+                found = await due(now_ms)
+                assert [each.id for each in found] == [opened.id]
+                let.set()
+                while desk.incoming._open:
+                    await asyncio.sleep(0)
+                return found
+
+            desk.treasury.due_requests = read  # type: ignore[method-assign]
+            await desk.incoming._begin()
+            assert not desk.incoming._open
+            assert asked == [opened.id]
 
     asyncio.run(story())
