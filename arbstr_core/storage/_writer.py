@@ -7,6 +7,7 @@ import contextlib
 import queue
 import struct
 import threading
+import time
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -38,8 +39,11 @@ _FAULTS: tuple[type[BaseException], ...] = (
 
 
 _BUSY = 4
-"""From so many operations in the last batch on, the next one waits a moment for company."""
-_LINGER_SECONDS = 0.003
+"""From so many operations in the last batch on, the next one waits for company: until the loop is idle."""
+_IDLE_SECONDS, _IDLE_TURNS = 50e-6, 2
+"""So many turns of the loop, each as short, did nothing: what one turn reads from a socket, the next one works on."""
+_LINGER_SECONDS = 0.02
+"""A loop that is never idle holds nothing up for longer."""
 
 
 _Item = tuple[Operation[Any], "asyncio.Future[Any]"]
@@ -58,7 +62,7 @@ class Writer:
         self._queue: queue.SimpleQueue[list[_Item] | None] = queue.SimpleQueue()
         self._waiting: list[_Item] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._handing_over: tuple[asyncio.AbstractEventLoop, asyncio.Handle] | None = None
+        self._handing_over: asyncio.AbstractEventLoop | None = None
         self._working = False
         self._last_size = 0
         self._closed = False
@@ -82,27 +86,28 @@ class Writer:
             loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._waiting.append((operation, future))
-        if not self._working:
-            if self._handing_over is None or self._handing_over[0].is_closed():
-                self._schedule(loop)
-            elif len(self._waiting) == self._last_size:
-                self._hurry(loop)
+        if not self._working and (self._handing_over is None or self._handing_over.is_closed()):
+            self._schedule(loop)
         return future
 
-    def _hurry(self, loop: asyncio.AbstractEventLoop) -> None:
-        """As many as last time are here: nobody else is to be expected."""
-        if self._handing_over is not None:
-            self._handing_over[1].cancel()
-        self._handing_over = (loop, loop.call_soon(self._hand_over))
-
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Hand over what waits, soon: at the end of this turn of the loop where little is going on, else after a
-        moment in which more comes. One batch is at work at a time, so they grow with the load by themselves."""
+        """Hand over what waits, soon: at the end of this turn of the loop where little is going on, else once everybody
+        who could still come is here. One batch is at work at a time, so they grow with the load by themselves."""
+        self._handing_over = loop
         if self._last_size >= _BUSY:
-            handle: asyncio.Handle = loop.call_later(_LINGER_SECONDS, self._hand_over)
+            now = time.monotonic()
+            loop.call_soon(self._look_around, loop, now, now + _LINGER_SECONDS, 0)
         else:
-            handle = loop.call_soon(self._hand_over)
-        self._handing_over = (loop, handle)
+            loop.call_soon(self._hand_over)
+
+    def _look_around(self, loop: asyncio.AbstractEventLoop, before: float, until: float, idle: int) -> None:
+        """Once a turn of the loop: it is idle where turns take no time."""
+        now = time.monotonic()
+        idle = idle + 1 if now - before < _IDLE_SECONDS else 0
+        if idle == _IDLE_TURNS or now >= until or len(self._waiting) >= self._batch:
+            self._hand_over()
+        else:
+            loop.call_soon(self._look_around, loop, now, until, idle)
 
     def _hand_over(self) -> None:
         self._handing_over = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -31,6 +32,41 @@ def test_what_waits_together_shares_one_transaction(either):
             await held
             assert await asyncio.gather(*futures) == [10] * 10
             assert await db.read(count) == 10
+
+    asyncio.run(story())
+
+
+def test_a_batch_waits_while_the_loop_is_at_work_and_no_longer(either, monkeypatch):
+    """What each turn of a busy loop brings is one transaction with the first; an idle loop is not waited for."""
+    monkeypatch.setattr("arbstr_core.storage._writer._LINGER_SECONDS", 3600)
+
+    async def story():
+        async with either(schemas=[NOTES]) as db:
+            await together(db, [Write(n) for n in range(4)])
+            futures = []
+            for n in range(4, 12):
+                futures.append(db.submit(Write(n)))
+                time.sleep(0.001)
+                await asyncio.sleep(0)
+            assert await asyncio.wait_for(asyncio.gather(*futures), 300) == [8] * 8
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("linger", "size"), [(3600, 8), (0, 1)])
+def test_a_loop_that_is_never_idle_holds_up_no_full_batch_and_none_for_long(either, monkeypatch, linger, size):
+    monkeypatch.setattr("arbstr_core.storage._writer._IDLE_SECONDS", 0)
+    monkeypatch.setattr("arbstr_core.storage._writer._LINGER_SECONDS", linger)
+
+    async def story():
+        async with either(schemas=[NOTES]) as db:
+            monkeypatch.setattr(db._writer, "_batch", 8)
+            await together(db, [Write(n) for n in range(4)])
+            futures = []
+            for n in range(4, 4 + size):
+                futures.append(db.submit(Write(n)))
+                await asyncio.sleep(0)
+            assert await asyncio.wait_for(asyncio.gather(*futures), 300) == [size] * size
 
     asyncio.run(story())
 
