@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from arbstr_core.api import Clock
+from arbstr_core.storage._company import Company
 from arbstr_core.storage._link import Link, NotCommitted
 from arbstr_core.storage._transaction import Operation, RunFirst
 from arbstr_core.types import ArbstrError, Overloaded, StorageError, VaultUnavailable
@@ -39,11 +40,7 @@ _FAULTS: tuple[type[BaseException], ...] = (
 
 
 _BUSY = 4
-"""From so many operations in the last batch on, the next one waits for company: until the loop is idle."""
-_IDLE_SECONDS, _IDLE_TURNS = 50e-6, 2
-"""So many turns of the loop, each as short, did nothing: what one turn reads from a socket, the next one works on."""
-_LINGER_SECONDS = 0.02
-"""A loop that is never idle holds nothing up for longer."""
+"""From so many operations in the last batch on, the next one waits for company."""
 
 
 _Item = tuple[Operation[Any], "asyncio.Future[Any]"]
@@ -86,7 +83,7 @@ class Writer:
             loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._waiting.append((operation, future))
-        if not self._working and (self._handing_over is None or self._handing_over.is_closed()):
+        if not self._working and self._handing_over is not loop:
             self._schedule(loop)
         return future
 
@@ -95,19 +92,16 @@ class Writer:
         who could still come is here. One batch is at work at a time, so they grow with the load by themselves."""
         self._handing_over = loop
         if self._last_size >= _BUSY:
-            now = time.monotonic()
-            loop.call_soon(self._look_around, loop, now, now + _LINGER_SECONDS, 0)
+            company = Company(time.monotonic(), expected=self._last_size, most=self._batch)
+            loop.call_soon(self._look_around, loop, company)
         else:
             loop.call_soon(self._hand_over)
 
-    def _look_around(self, loop: asyncio.AbstractEventLoop, before: float, until: float, idle: int) -> None:
-        """Once a turn of the loop: it is idle where turns take no time."""
-        now = time.monotonic()
-        idle = idle + 1 if now - before < _IDLE_SECONDS else 0
-        if idle == _IDLE_TURNS or now >= until or len(self._waiting) >= self._batch:
+    def _look_around(self, loop: asyncio.AbstractEventLoop, company: Company) -> None:
+        if company.complete(len(self._waiting), time.monotonic()):
             self._hand_over()
         else:
-            loop.call_soon(self._look_around, loop, now, until, idle)
+            loop.call_soon(self._look_around, loop, company)
 
     def _hand_over(self) -> None:
         self._handing_over = None
@@ -188,9 +182,10 @@ class Writer:
         self._deliver([(future, None, VaultUnavailable(gone)) for _, future in left])
 
     def _deliver(self, results: list[_Result]) -> None:
-        """One call into the loop for the whole batch. Waiters of a loop that is closed are told nothing any more."""
+        """One call into the loop for the whole batch, and into the one where others wait meanwhile, if that is another.
+        Waiters of a loop that is closed are told nothing any more."""
         self._working = False
-        loops: dict[asyncio.AbstractEventLoop, list[_Result]] = {}
+        loops: dict[asyncio.AbstractEventLoop, list[_Result]] = {} if self._loop is None else {self._loop: []}
         for result in results:
             loops.setdefault(result[0].get_loop(), []).append(result)
         for loop, own in loops.items():
@@ -205,7 +200,7 @@ class Writer:
                 future.set_result(value)
             else:
                 future.set_exception(failure)
-        if self._waiting and not self._working and self._handing_over is None:
+        if self._waiting and not self._working and self._handing_over is not loop:
             self._schedule(loop)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from notes import NOTE, NOTES, ONE, REWRITE, Poison, Settle, Wait, Write, count, ids, together
 
-from arbstr_core.storage import Dialect, Operation, RunFirst, Statement, constant
+from arbstr_core.storage import Database, Dialect, Operation, RunFirst, Statement, constant
 from arbstr_core.types import Overloaded, StorageError, VaultUnavailable
 
 
@@ -36,39 +35,74 @@ def test_what_waits_together_shares_one_transaction(either):
     asyncio.run(story())
 
 
-def test_a_batch_waits_while_the_loop_is_at_work_and_no_longer(either, monkeypatch):
-    """What each turn of a busy loop brings is one transaction with the first; an idle loop is not waited for."""
-    monkeypatch.setattr("arbstr_core.storage._writer._LINGER_SECONDS", 3600)
+@pytest.fixture
+def only_turns(monkeypatch):
+    """A batch waits as long as turns bring somebody, whatever the time."""
+    monkeypatch.setattr("arbstr_core.storage._company._IDLE_SECONDS", 0)
+    monkeypatch.setattr("arbstr_core.storage._company._QUIET_SECONDS", 3600)
+    monkeypatch.setattr("arbstr_core.storage._company._LONGEST_SECONDS", 3600)
 
+
+async def one_a_turn(db, ids):
+    futures = []
+    for n in ids:
+        futures.append(db.submit(Write(n)))
+        await asyncio.sleep(0)
+    return await asyncio.gather(*futures)
+
+
+def test_after_a_busy_batch_what_each_turn_brings_goes_together(either, only_turns):
     async def story():
         async with either(schemas=[NOTES]) as db:
             await together(db, [Write(n) for n in range(4)])
-            futures = []
-            for n in range(4, 12):
-                futures.append(db.submit(Write(n)))
-                time.sleep(0.001)
-                await asyncio.sleep(0)
-            assert await asyncio.wait_for(asyncio.gather(*futures), 300) == [8] * 8
+            assert await one_a_turn(db, range(4, 12)) == [8] * 8
+            assert await one_a_turn(db, range(12, 32)) == [20] * 20
 
     asyncio.run(story())
 
 
-@pytest.mark.parametrize(("linger", "size"), [(3600, 8), (0, 1)])
-def test_a_loop_that_is_never_idle_holds_up_no_full_batch_and_none_for_long(either, monkeypatch, linger, size):
-    monkeypatch.setattr("arbstr_core.storage._writer._IDLE_SECONDS", 0)
-    monkeypatch.setattr("arbstr_core.storage._writer._LINGER_SECONDS", linger)
-
+def test_after_a_quiet_batch_nobody_is_waited_for(either, only_turns):
     async def story():
         async with either(schemas=[NOTES]) as db:
+            await together(db, [Write(n) for n in range(3)])
+            assert max(await one_a_turn(db, range(4, 12))) < 8
+
+    asyncio.run(story())
+
+
+def test_a_full_batch_goes_at_once(either, only_turns, monkeypatch):
+    async def story():
+        async with either(schemas=[NOTES]) as db:
+            await together(db, [Write(n) for n in range(12)])
             monkeypatch.setattr(db._writer, "_batch", 8)
-            await together(db, [Write(n) for n in range(4)])
-            futures = []
-            for n in range(4, 4 + size):
-                futures.append(db.submit(Write(n)))
-                await asyncio.sleep(0)
-            assert await asyncio.wait_for(asyncio.gather(*futures), 300) == [size] * size
+            assert await one_a_turn(db, range(12, 20)) == [8] * 8
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("loop_ends", ["at work", "before it begins"])
+@pytest.mark.parametrize("size", [1, 6])
+def test_a_loop_that_ends_holds_up_no_later_one(tmp_path, clock, loop_ends, size):
+    db = Database.open("sqlite:///arbstr.db", data_dir=tmp_path, clock=clock, schemas=[NOTES])
+    wait = Wait()
+
+    async def first():
+        if loop_ends == "at work":
+            db.submit(wait)
+            await asyncio.to_thread(wait.entered.wait, 30)
+        else:
+            await together(db, [Write(n) for n in range(size)])
+            db.submit(wait)
+
+    async def second():
+        later = db.submit(Write(100))
+        wait.go.set()
+        await asyncio.wait_for(later, 60)
+        assert 100 in await db.read(ids)
+        await db.close()
+
+    asyncio.run(first())
+    asyncio.run(second())
 
 
 def test_a_future_resolves_only_after_commit(either):
