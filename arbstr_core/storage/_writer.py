@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from arbstr_core.api import Clock
-from arbstr_core.storage._company import Company
+from arbstr_core.storage._linger import Linger
 from arbstr_core.storage._link import Link, NotCommitted
 from arbstr_core.storage._transaction import Operation, RunFirst
 from arbstr_core.types import ArbstrError, Overloaded, StorageError, VaultUnavailable
@@ -40,7 +40,7 @@ _FAULTS: tuple[type[BaseException], ...] = (
 
 
 _BUSY = 4
-"""From so many operations in the last batch on, the next one waits for company."""
+"""From so many operations in the last batch on, the next one lingers."""
 
 
 _Item = tuple[Operation[Any], "asyncio.Future[Any]"]
@@ -92,16 +92,16 @@ class Writer:
         who could still come is here. One batch is at work at a time, so they grow with the load by themselves."""
         self._handing_over = loop
         if self._last_size >= _BUSY:
-            company = Company(time.monotonic(), expected=self._last_size, most=self._batch)
-            loop.call_soon(self._look_around, loop, company)
+            linger = Linger(time.monotonic(), expected=self._last_size, most=self._batch)
+            loop.call_soon(self._look_around, loop, linger)
         else:
             loop.call_soon(self._hand_over)
 
-    def _look_around(self, loop: asyncio.AbstractEventLoop, company: Company) -> None:
-        if company.complete(len(self._waiting), time.monotonic()):
+    def _look_around(self, loop: asyncio.AbstractEventLoop, linger: Linger) -> None:
+        if linger.over(len(self._waiting), time.monotonic()):
             self._hand_over()
         else:
-            loop.call_soon(self._look_around, loop, company)
+            loop.call_soon(self._look_around, loop, linger)
 
     def _hand_over(self) -> None:
         self._handing_over = None

@@ -38,9 +38,9 @@ def test_what_waits_together_shares_one_transaction(either):
 @pytest.fixture
 def only_turns(monkeypatch):
     """A batch waits as long as turns bring somebody, whatever the time."""
-    monkeypatch.setattr("arbstr_core.storage._company._IDLE_SECONDS", 0)
-    monkeypatch.setattr("arbstr_core.storage._company._QUIET_SECONDS", 3600)
-    monkeypatch.setattr("arbstr_core.storage._company._LONGEST_SECONDS", 3600)
+    monkeypatch.setattr("arbstr_core.storage._linger._IDLE_SECONDS", 0)
+    monkeypatch.setattr("arbstr_core.storage._linger._QUIET_SECONDS", 3600)
+    monkeypatch.setattr("arbstr_core.storage._linger._LONGEST_SECONDS", 3600)
 
 
 async def one_a_turn(db, ids):

@@ -1,4 +1,4 @@
-"""How long a batch waits for company. Pure: times and sizes in, a decision out."""
+"""How long a batch lingers, for others to join it. Pure: times and sizes in, a decision out."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _QUIET_SECONDS = 0.003
 _LONGEST_SECONDS = 0.02
 
 
-class Company:
-    """Whether all who can come are here, asked once a turn of the event loop. `expected` came last time, at most `most`
-    go together; times are monotonic, in seconds."""
+class Linger:
+    """One batch that waits, looked at once a turn of the event loop. `expected` operations came last time, at most
+    `most` go together; times are monotonic, in seconds."""
 
     __slots__ = ("_came_at", "_expected", "_idle", "_looked_at", "_most", "_quiet", "_size", "_until")
 
@@ -24,8 +24,8 @@ class Company:
         self._size = 1
         self._quiet = self._idle = 0
 
-    def complete(self, size: int, now: float) -> bool:
-        """True where `size` are enough to begin with."""
+    def over(self, size: int, now: float) -> bool:
+        """True where nobody is to be expected beside the `size` that are here, or has been waited for long enough."""
         if size > self._size:
             self._size, self._came_at, self._quiet = size, now, 0
         else:

@@ -1,26 +1,26 @@
-"""How long a batch waits for company: turns of a loop as lists of (seconds since the last one, how many are here)."""
+"""How long a batch lingers: turns of a loop as lists of (seconds since the last one, how many are here)."""
 
 from __future__ import annotations
 
 import pytest
 
-from arbstr_core.storage._company import Company
+from arbstr_core.storage._linger import Linger
 
 MS, US = 1e-3, 1e-6
 
 
-def turns_until_complete(turns: list[tuple[float, int]], *, expected: int = 8, most: int = 256) -> int | None:
+def turns_until_over(turns: list[tuple[float, int]], *, expected: int = 8, most: int = 256) -> int | None:
     now = 1000.0
-    company = Company(now, expected=expected, most=most)
+    linger = Linger(now, expected=expected, most=most)
     for at, (seconds, size) in enumerate(turns, 1):
         now += seconds
-        if company.complete(size, now):
+        if linger.over(size, now):
             return at
     return None
 
 
 @pytest.mark.parametrize(
-    ("turns", "complete"),
+    ("turns", "over"),
     [
         # An idle loop: nobody can come but from outside. What one short turn reads, the next one works on.
         ([(10 * US, 4), (10 * US, 4)], 2),
@@ -40,9 +40,9 @@ def turns_until_complete(turns: list[tuple[float, int]], *, expected: int = 8, m
         ([(2.1 * MS, n) for n in range(2, 20)], 10),
     ],
 )
-def test_a_batch_is_complete(turns: list[tuple[float, int]], complete: int | None) -> None:
-    assert turns_until_complete(turns) == complete
+def test_how_long_a_batch_lingers(turns: list[tuple[float, int]], over: int | None) -> None:
+    assert turns_until_over(turns) == over
 
 
 def test_a_full_batch_waits_for_nothing() -> None:
-    assert turns_until_complete([(1 * MS, 2), (1 * MS, 15), (1 * MS, 16)], expected=300, most=16) == 3
+    assert turns_until_over([(1 * MS, 2), (1 * MS, 15), (1 * MS, 16)], expected=300, most=16) == 3
